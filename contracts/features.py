@@ -1,0 +1,365 @@
+"""The feature catalogue: every feature of the platform, defined once, as data.
+
+Faust, Spark, Feast, the JSON schema, the documentation and the golden files are derived from FEATURES. Adding a feature
+touches this file and the goldens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from contracts.aggregates import SALES_VALUES, AggregateName
+from contracts.windows import WINDOWS
+
+DType = Literal["int64", "float64", "string", "int64[]", "float64[]"]
+Entity = Literal["store", "product"]
+Default = int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A group of features with one grain, one writer and one Feast feature view.
+
+    `rows` says what one row is. Streaming views are written by Faust and recomputed by Spark on the snapshot grid; batch views
+    are written by Spark and materialized. `table` is the Iceberg table of the offline rows, `grain` its key.
+    """
+
+    name: str
+    rows: str
+    entities: tuple[Entity, ...]
+    writer: Literal["stream", "batch"]
+    source: Literal["sales", "inventory", "prices", "gold", "reference"]
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of a view.
+
+    `value` names what is aggregated ("a/b" for a ratio), `aggregate` how, `window` over which rolling window (None: all time, or
+    not a window). `default` is what a reader uses where the column is null or the row is missing.
+    """
+
+    name: str
+    view: str
+    dtype: DType
+    value: str
+    aggregate: AggregateName | Literal["state"]
+    window: str | None
+    unit: str
+    default: Default
+    why: str
+    owner: str = "demand-platform"
+
+
+SALES_ROLLING = View(
+    "sales_rolling",
+    "one row per store × product: its rolling sales as of `as_of_ms`",
+    ("store", "product"),
+    "stream",
+    "sales",
+    "lake.gold.sales_rolling",
+)
+STOCK = View(
+    "stock",
+    "one row per store × product: its stock as of `as_of_ms`",
+    ("store", "product"),
+    "stream",
+    "inventory",
+    "lake.gold.stock",
+)
+PRICE_PLAN = View(
+    "price_plan",
+    "one row per store × product, or `*` × product for all stores: the announced prices that are not over as of `as_of_ms`",
+    ("store", "product"),
+    "stream",
+    "prices",
+    "lake.gold.price_plan",
+)
+DEMAND_DAILY = View(
+    "demand_daily",
+    "one row per store × product: the level of its demand over whole local days before the day of `as_of_ms`",
+    ("store", "product"),
+    "batch",
+    "gold",
+    "lake.gold.demand_daily",
+)
+PRODUCT = View("product", "one row per product: its master data", ("product",), "batch", "reference", "lake.gold.product")
+STORE = View("store", "one row per store: its master data", ("store",), "batch", "reference", "lake.gold.store")
+VIEWS = {view.name: view for view in (SALES_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY, PRODUCT, STORE)}
+
+# Columns that every offline and online row of a view carries beside its features; `event_time` is Feast's timestamp.
+ENTITY_KEYS: dict[Entity, str] = {"store": "store_id", "product": "product_id"}
+AS_OF = "as_of_ms"  # the event time for which the row was computed
+SOURCE_OFFSET = "source_offset"  # the Kafka offset of the last event in it, -1 where it was not made from a stream
+FINGERPRINT = "fingerprint"
+METADATA: dict[str, DType] = {AS_OF: "int64", SOURCE_OFFSET: "int64", FINGERPRINT: "string"}
+
+
+def _sum(value: str, window: str, unit: str, why: str) -> Feature:
+    name = {"sales_cents": "sales", "refund_cents": "refunds"}.get(value, value)
+    return Feature(f"{name}_{window}", "sales_rolling", "int64", value, "sum", window, unit, 0, why)
+
+
+FEATURES: tuple[Feature, ...] = (
+    _sum("units", "1h", "units", "what sells right now: moves the forecast of today within seconds"),
+    _sum("units", "24h", "units", "the last day, whatever the hour of asking"),
+    _sum("units", "today", "units", "sold since the store-local midnight: the part of today that is known"),
+    _sum("units", "7d", "units", "the level over a full week, free of the weekday"),
+    _sum("units", "28d", "units", "the level over four weeks"),
+    _sum("receipts", "1h", "receipts", "how many baskets, so that one bulk buyer is told from many customers"),
+    _sum("receipts", "24h", "receipts", "baskets of the last day"),
+    _sum("receipts", "7d", "receipts", "baskets of the last week"),
+    _sum("receipts", "28d", "receipts", "baskets of four weeks"),
+    _sum("sales_cents", "24h", "cents", "gross sales of the last day"),
+    _sum("sales_cents", "7d", "cents", "gross sales of the last week"),
+    _sum("sales_cents", "28d", "cents", "gross sales of four weeks"),
+    _sum("refund_cents", "28d", "cents", "money given back over four weeks"),
+    _sum("returned_units", "28d", "units", "returns inflate past demand where they are not told apart"),
+    Feature(
+        "promotion_share_28d",
+        "sales_rolling",
+        "float64",
+        "promotion_units/units",
+        "ratio",
+        "28d",
+        "share of units",
+        0.0,
+        "a level reached on promotion does not last",
+    ),
+    Feature(
+        "mean_price_28d",
+        "sales_rolling",
+        "float64",
+        "sales_cents/units",
+        "ratio",
+        "28d",
+        "cents per unit",
+        None,
+        "what customers were used to paying: the reference for a planned price",
+    ),
+    Feature(
+        "last_price",
+        "sales_rolling",
+        "int64",
+        "unit_price",
+        "last",
+        None,
+        "cents",
+        None,
+        "the price of the latest sale",
+    ),
+    Feature(
+        "last_sale_ms",
+        "sales_rolling",
+        "int64",
+        "event_time",
+        "last",
+        None,
+        "ms since the epoch, UTC",
+        None,
+        "how long a product has been silent tells the slow from the dead",
+    ),
+    Feature(
+        "on_hand",
+        "stock",
+        "int64",
+        "quantity",
+        "state",
+        None,
+        "units",
+        None,
+        "the latest count and the movements since: what can be sold, and what an order has to add to",
+    ),
+    Feature(
+        "counted_ms",
+        "stock",
+        "int64",
+        "event_time",
+        "state",
+        None,
+        "ms since the epoch, UTC",
+        None,
+        "the age of the count",
+    ),
+    Feature(
+        "plan_from",
+        "price_plan",
+        "int64[]",
+        "valid_from",
+        "state",
+        None,
+        "local days since 1970-01-01",
+        None,
+        "first day of each plan",
+    ),
+    Feature(
+        "plan_to",
+        "price_plan",
+        "int64[]",
+        "valid_to",
+        "state",
+        None,
+        "local days since 1970-01-01",
+        None,
+        "last day of each plan",
+    ),
+    Feature("plan_price", "price_plan", "int64[]", "price", "state", None, "cents", None, "the price that each plan sets"),
+    Feature("plan_list_price", "price_plan", "int64[]", "list_price", "state", None, "cents", None, "the undiscounted price"),
+    Feature(
+        "plan_promoted",
+        "price_plan",
+        "int64[]",
+        "promotion_id",
+        "state",
+        None,
+        "0 or 1",
+        None,
+        "whether it is a promotion",
+    ),
+    Feature("demand_lag_1d", "demand_daily", "float64", "demand", "state", None, "units", None, "demand of the day before"),
+    Feature(
+        "demand_lag_7d",
+        "demand_daily",
+        "float64",
+        "demand",
+        "state",
+        None,
+        "units",
+        None,
+        "demand one week before the as-of day",
+    ),
+    Feature("demand_lag_14d", "demand_daily", "float64", "demand", "state", None, "units", None, "demand two weeks before"),
+    Feature(
+        "demand_mean_7d",
+        "demand_daily",
+        "float64",
+        "demand",
+        "state",
+        None,
+        "units a day",
+        None,
+        "level of the last week",
+    ),
+    Feature(
+        "demand_mean_28d",
+        "demand_daily",
+        "float64",
+        "demand",
+        "state",
+        None,
+        "units a day",
+        None,
+        "level of four weeks",
+    ),
+    Feature(
+        "demand_mean_364d",
+        "demand_daily",
+        "float64",
+        "demand",
+        "state",
+        None,
+        "units a day",
+        None,
+        "level of a year of whole weeks",
+    ),
+    Feature(
+        "weekday_mean_4w",
+        "demand_daily",
+        "float64[]",
+        "demand",
+        "state",
+        None,
+        "units a day",
+        None,
+        "mean demand of each weekday, Monday first, over the last four weeks: the target day picks its own",
+    ),
+    Feature(
+        "selling_share_28d",
+        "demand_daily",
+        "float64",
+        "demand",
+        "state",
+        None,
+        "share of days",
+        None,
+        "tells intermittent from steady",
+    ),
+    Feature(
+        "in_stock_share_28d",
+        "demand_daily",
+        "float64",
+        "in_stock",
+        "state",
+        None,
+        "share of days",
+        None,
+        "how far past sales can be believed",
+    ),
+    Feature("days_on_sale", "demand_daily", "int64", "demand", "state", None, "days", 0, "age of the series, at most 364"),
+    Feature(
+        "category",
+        "product",
+        "string",
+        "category",
+        "state",
+        None,
+        "name",
+        "",
+        "new products borrow from their category",
+    ),
+    Feature("pack_size", "product", "int64", "pack_size", "state", None, "units a pack", 1, "orders come in whole packs"),
+    Feature(
+        "shelf_life_days",
+        "product",
+        "int64",
+        "shelf_life_days",
+        "state",
+        None,
+        "days",
+        None,
+        "an order must sell before it spoils",
+    ),
+    Feature("region", "store", "string", "region", "state", None, "name", "", "stores of a region share seasons"),
+    Feature("time_zone", "store", "string", "time_zone", "state", None, "IANA name", "", "which hours are a day"),
+    Feature("lead_time_days", "store", "int64", "lead_time_days", "state", None, "days", 2, "from order to shelf"),
+    Feature("review_period_days", "store", "int64", "review_period_days", "state", None, "days", 1, "days between orders"),
+)
+
+
+def features_of(view: str) -> tuple[Feature, ...]:
+    """The features of a view, in catalogue order."""
+    return tuple(feature for feature in FEATURES if feature.view == view)
+
+
+def fingerprint() -> str:
+    """16 hexadecimal digits that change whenever a feature's definition, a window or a tile's layout changes."""
+    spec = {
+        "features": [{k: v for k, v in asdict(feature).items() if k not in ("why", "owner", "unit")} for feature in FEATURES],
+        "windows": {name: [window.hop.name, window.hops] for name, window in WINDOWS.items()},
+        "values": SALES_VALUES,
+    }
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+
+
+CATALOGUE_FINGERPRINT = fingerprint()
+
+
+def check_catalogue() -> list[str]:
+    """What is wrong with the catalogue; empty when it is sound."""
+    wrong = []
+    names = [feature.name for feature in FEATURES]
+    wrong += [f"{name} is defined twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    for feature in FEATURES:
+        if feature.view not in VIEWS:
+            wrong.append(f"{feature.name}: no view {feature.view}")
+        if feature.window is not None and feature.window not in WINDOWS:
+            wrong.append(f"{feature.name}: no window {feature.window}")
+        if feature.aggregate in ("sum", "ratio") and not set(feature.value.split("/")) <= set(SALES_VALUES):
+            wrong.append(f"{feature.name}: no value {feature.value}")
+        if not (feature.why and feature.unit):
+            wrong.append(f"{feature.name}: a feature says its unit and why it exists")
+    return wrong

@@ -1,0 +1,29 @@
+"""The lake's tables and the database's marts: their names and what one row is. Column definitions live in `lake/schemas.py`.
+
+Iceberg tables are named `lake.<layer>.<table>`, catalog in PostgreSQL database `lake_catalog`. Feature tables are named in
+`contracts.features.VIEWS`.
+"""
+
+from __future__ import annotations
+
+CATALOG = "lake"
+
+BRONZE_EVENTS = "lake.bronze.events"  # one row per Kafka message of every topic, raw, append only
+
+SILVER_SALES = "lake.silver.sales"  # one row per receipt line, each receipt once
+SILVER_INVENTORY = "lake.silver.inventory"  # one row per stock count or movement, each once
+SILVER_PRICES = "lake.silver.prices"  # one row per announced price, each once
+SILVER_FORECASTS = "lake.silver.forecasts"  # one row per served forecast × target day
+SILVER_DUPLICATES = "lake.silver.duplicates"  # one row per message whose event_id an earlier one of its topic had
+SILVER_QUARANTINE = "lake.silver.quarantine"  # one row per message that breaks its contract, with reason and raw bytes
+
+GOLD_DAILY = "lake.gold.daily"  # one row per store × product × store-local day on sale; a true zero is a row
+GOLD_FORECASTS = "lake.gold.forecasts"  # one row per model version × store × product × as of × target day: the nightly scoring
+
+POSTGRES_DATABASE = "rd360"
+MART_SCHEMA = "marts"
+MART_DAILY = "marts.daily_demand"  # gold.daily, for dashboards
+MART_FORECASTS = "marts.forecast"  # the champion's latest forecasts with quantiles
+MART_ACCURACY = "marts.forecast_accuracy"  # one row per candidate × origin: WAPE, bias, pinball
+MART_PARITY = "monitoring.feature_parity"  # one row per parity run × view × feature
+MART_JOBS = "monitoring.job_run"  # one row per job run: rows in, out, rejected, seconds

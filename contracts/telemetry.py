@@ -1,0 +1,26 @@
+"""Metric and log names, so that a dashboard and the code that feeds it cannot drift apart."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Counter = Literal[
+    "rd360_stream_events_total",  # by topic
+    "rd360_stream_dead_letters_total",  # by topic and reason
+    "rd360_stream_late_total",  # by topic
+    "rd360_stream_duplicates_total",  # by topic
+    "rd360_stream_rows_written_total",  # by view
+    "rd360_forecasts_total",  # by outcome
+    "rd360_http_requests_total",  # by route and status
+]
+Gauge = Literal[
+    "rd360_stream_watermark_lag_seconds",  # by topic
+    "rd360_stream_keys",  # by view
+    "rd360_model_info",  # by name and version, always 1
+]
+Histogram = Literal[
+    "rd360_stream_flush_seconds",  # by view
+    "rd360_stream_flush_rows",  # by view
+    "rd360_http_seconds",  # by route
+    "rd360_online_read_seconds",
+]
