@@ -53,8 +53,8 @@ def pack_plans(plans: Sequence[Plan]) -> dict[str, list[int]]:
 def live_plans(plans: Iterable[Plan], as_of: int) -> list[Plan]:
     """The plans of one store (or of all stores) that can still set a price on or after the as-of day, in ascending precedence.
 
-    A plan is dropped once it has ended, an open-ended one also once a stronger open-ended one has started. Days are UTC with one day
-    of grace, so that no zone loses a plan early. What is dropped would be dropped at every later as-of time too.
+    A plan is dropped once it has ended, an open-ended one also once a stronger open-ended one has started. Days are UTC with
+    one day of grace, so that no zone loses a plan early. What is dropped would be dropped at every later as-of time too.
     """
     yesterday = as_of // DAY_MS - 1
     alive = sorted(plan for plan in plans if plan.valid_to >= yesterday)

@@ -55,7 +55,8 @@ class Settings(BaseSettings):
 
     topic_prefix: str = ""  # lets several platforms, or tests, share one Kafka
     topic_partitions: Annotated[int, Field(ge=1, le=256)] = 4
-    time_zone: str = "Europe/London"  # the chain's zone; a store's own zone in the stores' master data wins
+    time_zone: str = "Europe/London"  # the chain's zone; see store_time_zones
+    store_time_zones: dict[str, str] = {}  # stores in another zone, as JSON: {"s-07": "America/New_York"}
     snapshot_hours: Annotated[tuple[int, ...], NoDecode] = (0, 10, 14, 18)  # local hours; RD360_SNAPSHOT_HOURS=0,12
     allowed_lateness_ms: Annotated[int, Field(ge=0)] = 24 * HOUR_MS
     max_event_lead_ms: Annotated[int, Field(ge=0)] = HOUR_MS  # an event further ahead of Kafka's clock is refused
@@ -86,11 +87,12 @@ class Settings(BaseSettings):
             raise ValueError("snapshot hours are ascending whole hours from 0 to 23, such as 0,10,14,18")
         return value
 
-    @field_validator("time_zone")
+    @field_validator("time_zone", "store_time_zones")
     @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
-            raise ValueError(f"{value!r} is not an IANA time zone, such as Europe/London")
+    def _known_zones(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        unknown = {value} if isinstance(value, str) else set(value.values())
+        if unknown := unknown - zoneinfo.available_timezones():
+            raise ValueError(f"{', '.join(sorted(unknown))} is not an IANA time zone, such as Europe/London")
         return value
 
     def port(self, default: int) -> int:

@@ -100,7 +100,7 @@ def calendar(time_zone: str) -> Calendar:
 
 
 class StoreCalendars:
-    """The calendar of each store: its own zone where the master data names one, else the chain's."""
+    """The calendar of each store: its own zone where the settings name one, else the chain's."""
 
     def __init__(self, chain_zone: str, store_zones: dict[str, str] | None = None) -> None:
         self.chain_zone = chain_zone
