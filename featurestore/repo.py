@@ -1,0 +1,69 @@
+"""Feast's configuration, built from the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from pathlib import Path
+
+from feast.repo_config import RegistryConfig, RepoConfig
+
+from contracts.settings import Settings
+from contracts.spark_conf import spark_conf
+
+REPO = Path(__file__).parent
+REGISTRY_DATABASE = "feast"
+WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be rewriting its log
+
+
+def project_name(settings: Settings) -> str:
+    """Feast's project: `rd360`, and with a topic prefix one of its own, so that two platforms can share one Redis."""
+    prefix = settings.topic_prefix
+    if not prefix:
+        return "rd360"
+    plain = re.sub(r"[^a-z0-9]+", "_", prefix.lower()).strip("_")
+    return f"rd360_{plain}_{hashlib.sha256(prefix.encode()).hexdigest()[:6]}"  # the digits keep `a-b` and `a_b` apart
+
+
+def repo_config(settings: Settings, online_timeout_ms: int = WRITE_TIMEOUT_MS) -> RepoConfig:
+    """The configuration that `feature_store.yaml` describes, with Redis timeouts. Holds the registry's password: never log it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # "the Spark offline store is experimental", on every construction
+        return RepoConfig(
+            project=project_name(settings),
+            provider="local",
+            registry=RegistryConfig(
+                registry_type="sql",
+                path=settings.postgres_url(REGISTRY_DATABASE, driver="postgresql+psycopg"),
+                cache_ttl_seconds=60,
+                serve_features_while_materializing=True,
+            ),
+            online_store={
+                "type": "redis",
+                "connection_string": redis_string(settings, online_timeout_ms),
+                # Feast would drop a row whose timestamp is not newer than the stored one, silently. Each key has one writer.
+                "skip_dedup": True,
+            },
+            offline_store={"type": "spark", "spark_conf": spark_conf(settings)},
+            entity_key_serialization_version=3,
+            repo_path=REPO,
+        )
+
+
+def redis_string(settings: Settings, timeout_ms: int) -> str:
+    """Feast's connection string. Feast has no timeout of its own; redis-py's apply to connecting and to each reply.
+
+    `retry=null` turns redis-py's three retries with back-off off: they would multiply the time that a read may take.
+    """
+    seconds = timeout_ms / 1000
+    return f"{settings.redis},socket_connect_timeout={seconds},socket_timeout={seconds},retry=null"
+
+
+def feast_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `feature_store.yaml` names. Holds the registry's password."""
+    return {
+        "RD360_FEAST_PROJECT": project_name(settings),
+        "RD360_FEAST_REGISTRY": settings.postgres_url(REGISTRY_DATABASE, driver="postgresql+psycopg"),
+        "RD360_FEAST_REDIS": redis_string(settings, WRITE_TIMEOUT_MS),
+    }
