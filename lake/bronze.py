@@ -1,0 +1,135 @@
+"""Kafka to bronze: one row per message, raw, by Spark Structured Streaming; each offset once, also after a lost checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
+from pyspark.sql.streaming.query import StreamingQuery
+
+from contracts.errors import DataGateError
+from contracts.settings import Settings
+from lake import progress
+from lake.progress import TopicPartition
+from lake.schemas import BRONZE_EVENTS, SILVER_PROGRESS
+from lake.session import spark_errors
+
+MAX_OFFSETS_PER_BATCH = 1_000_000
+CONTINUOUS_TRIGGER = "10 seconds"
+_EARLIEST = -2  # Spark's code for "from the first offset there is"
+
+
+def next_offsets(session: SparkSession) -> dict[TopicPartition, int]:
+    """The offset after the last one in bronze, for each topic partition in it.
+
+    What silver has read is in bronze, so only the files with later offsets are looked into.
+    """
+    seen = progress.read(session, SILVER_PROGRESS)
+    rows = session.table(BRONZE_EVENTS.name).select("topic", "partition", "offset")
+    topics = {row["topic"] for row in session.table(f"{BRONZE_EVENTS.name}.partitions").select("partition.topic").collect()}
+    newer = rows.where(progress.not_seen(seen, topics | {topic for topic, _ in seen}))
+    found = newer.groupBy("topic", "partition").agg(sf.max("offset").alias("last")).collect()
+    return {**seen, **{(row["topic"], row["partition"]): row["last"] + 1 for row in found}}
+
+
+def starting_offsets(partitions: Mapping[TopicPartition, object], following: Mapping[TopicPartition, int]) -> str:
+    """Spark's `startingOffsets`: each of Kafka's partitions from where bronze ends, or from its first offset."""
+    start: dict[str, dict[str, int]] = {}
+    for topic, partition in sorted(partitions):
+        start.setdefault(topic, {})[str(partition)] = following.get((topic, partition), _EARLIEST)
+    return json.dumps(start)
+
+
+def checkpoint_folder(settings: Settings) -> Path:
+    """Where the query keeps its place: a local or persistent volume, since it needs atomic renames."""
+    return settings.home / "data" / "checkpoints" / "bronze"
+
+
+def planned_ends(checkpoint: Path) -> list[dict[TopicPartition, int]]:
+    """The next offsets after the last committed batch and after the last planned one, as the checkpoint has them."""
+    batches = _numbered(checkpoint / "offsets")
+    committed = _numbered(checkpoint / "commits")
+    wanted = sorted({number for number in (max(batches, default=None), max(committed, default=None)) if number is not None})
+    return [_batch_end(batches[number]) for number in wanted if number in batches]
+
+
+def discard_stale_checkpoint(checkpoint: Path, following: Mapping[TopicPartition, int]) -> bool:
+    """Removes a checkpoint that is not bronze's own: bronze decides where reading goes on. Says whether it did.
+
+    A checkpoint of another lake, or an old copy, would skip offsets or write them twice. The right one ends where bronze ends,
+    after its last committed batch or, where the job was killed before the commit was noted, after its last planned one.
+    """
+    if not checkpoint.exists() or any(_same_place(end, following) for end in planned_ends(checkpoint)):
+        return False
+    shutil.rmtree(checkpoint)
+    return True
+
+
+def messages(session: SparkSession, settings: Settings, start: str) -> DataFrame:
+    """A stream of one row per Kafka message in bronze's columns. `start` is Spark's `startingOffsets`."""
+    source = (
+        session.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka)
+        .option("subscribe", ",".join(json.loads(start)))
+        .option("startingOffsets", start)
+        .option("includeHeaders", "true")
+        .option("failOnDataLoss", "true")
+        .option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_BATCH)
+        .load()
+    )
+    return source.select(
+        "topic",
+        "partition",
+        "offset",
+        sf.col("timestamp").alias("kafka_time"),
+        sf.current_timestamp().alias("ingest_time"),
+        "key",
+        "value",
+        "headers",
+    )
+
+
+def start_query(stream: DataFrame, checkpoint: Path, available_now: bool) -> StreamingQuery:
+    """Starts the query: until what is there now is read, or until it is stopped."""
+    writer = stream.writeStream.queryName("bronze").outputMode("append").option("checkpointLocation", str(checkpoint))
+    writer = writer.trigger(availableNow=True) if available_now else writer.trigger(processingTime=CONTINUOUS_TRIGGER)
+    return writer.toTable(BRONZE_EVENTS.name, format="iceberg")
+
+
+def finish(query: StreamingQuery) -> None:
+    """Waits for the query's end. Raises DataGateError where Kafka no longer has what bronze has not read yet."""
+    try:
+        with spark_errors("writing Kafka's messages to bronze"):
+            query.awaitTermination()
+    except StreamingQueryException as error:
+        if "DATA_LOSS" not in str(error) and "failOnDataLoss" not in str(error):
+            raise
+        raise DataGateError(
+            "Kafka no longer has messages that bronze has not read",
+            doing="reading Kafka",
+            why=str(error).splitlines()[0],
+            hint="The topic was made anew or its retention has passed: `./rd360 lake audit` names the offsets.",
+        ) from error
+
+
+def _same_place(end: Mapping[TopicPartition, int], following: Mapping[TopicPartition, int]) -> bool:
+    read = {place: offset for place, offset in end.items() if offset > 0}
+    return read == {place: offset for place, offset in following.items() if place in end}
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    return {int(path.name): path for path in folder.glob("*") if path.name.isdigit()} if folder.exists() else {}
+
+
+def _batch_end(path: Path) -> dict[TopicPartition, int]:
+    last_line = path.read_text(encoding="utf-8").strip().splitlines()[-1]  # version, batch metadata, then one line per source
+    return {
+        (topic, int(partition)): offset
+        for topic, partitions in json.loads(last_line).items()
+        for partition, offset in partitions.items()
+    }

@@ -1,0 +1,41 @@
+"""Job: Kafka's messages to bronze, once or continuously."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from pyspark.sql import SparkSession
+
+from contracts.settings import Settings
+from lake import brokers, bronze, schemas
+from lake.database import sole_writer
+from lake.report import JobReport, Stopwatch
+
+Stop = Callable[[int, FrameType | None], None]
+
+
+def run(session: SparkSession, settings: Settings, *, available_now: bool = True) -> JobReport:
+    """Reads what Kafka has now, or goes on until SIGINT or SIGTERM. `rows_in` and `rows_out` are messages."""
+    watch = Stopwatch("bronze")
+    partitions = brokers.offsets(settings, brokers.source_topics(settings))
+    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, *schemas.PROGRESS))
+    with sole_writer(settings, "lake bronze"):
+        before = bronze.next_offsets(session)
+        checkpoint = bronze.checkpoint_folder(settings)
+        discarded = bronze.discard_stale_checkpoint(checkpoint, before)
+        if partitions:
+            stream = bronze.messages(session, settings, bronze.starting_offsets(partitions, before))
+            query = bronze.start_query(stream, checkpoint, available_now)
+            if not available_now:
+                _stop_on_signals(lambda _number, _frame: query.stop())
+            bronze.finish(query)
+        after = bronze.next_offsets(session)
+    written = sum(after.values()) - sum(before.get(place, partitions.get(place, (0, 0))[0]) for place in after)
+    return watch.report(written, written, checkpoint_discarded=discarded, topics=sorted({topic for topic, _ in partitions}))
+
+
+def _stop_on_signals(stop: Stop) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)

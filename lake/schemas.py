@@ -1,0 +1,220 @@
+"""Every Iceberg table of the lake as data: its columns in Spark's SQL types, its partitions, its properties.
+
+Times are instants (UTC), money is integer cents, quantities are integers in the product's base unit. Names and grains stand in
+`contracts.tables`; feature tables are derived from the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pyspark.sql import SparkSession
+
+from contracts import tables
+from contracts.features import ENTITY_KEYS, METADATA, VIEWS, DType, View, features_of
+
+SILVER_PROGRESS = "lake.silver.progress"  # one row per topic partition: the next bronze offset that silver has not seen
+GOLD_PROGRESS = "lake.gold.progress"  # one row per topic partition: the next offset of silver that gold.daily has not seen
+
+SPARK_TYPES: dict[DType, str] = {
+    "int64": "bigint",
+    "float64": "double",
+    "string": "string",
+    "int64[]": "array<bigint>",
+    "float64[]": "array<double>",
+}
+_KEEP_RECENT = {
+    # expiry never goes below this, so that a running query finds its last commits, which make its retries idempotent
+    "history.expire.min-snapshots-to-keep": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One Iceberg table."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    partitions: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns in table order."""
+        return [name for name, _ in self.columns]
+
+    def ddl(self) -> str:
+        """The statement that creates the table where it is missing."""
+        columns = ", ".join(f"`{name}` {kind}" for name, kind in self.columns)
+        partitioned = f" PARTITIONED BY ({', '.join(self.partitions)})" if self.partitions else ""
+        properties = {"format-version": "2", **_KEEP_RECENT, **self.properties}
+        pairs = ", ".join(f"'{key}'='{value}'" for key, value in properties.items())
+        return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}) USING iceberg{partitioned} TBLPROPERTIES ({pairs})"
+
+
+def _columns(text: str) -> tuple[tuple[str, str], ...]:
+    """Columns from lines of `name type`."""
+    return tuple((name, kind) for name, kind in (line.split(maxsplit=1) for line in text.strip().splitlines()))
+
+
+_ORIGIN = (("topic", "string"), ("partition", "int"), ("offset", "bigint"))
+_PROGRESS = (("topic", "string"), ("partition", "int"), ("next_offset", "bigint"))
+_EVENT = _columns("""
+    event_id string
+    event_time timestamp
+    event_time_ms bigint
+    store_id string
+    product_id string
+""")
+
+BRONZE_EVENTS = Table(
+    tables.BRONZE_EVENTS,
+    (
+        *_ORIGIN,
+        *_columns("""
+    kafka_time timestamp
+    ingest_time timestamp
+    key binary
+    value binary
+    headers array<struct<key: string, value: binary>>
+"""),
+    ),
+    ("days(ingest_time)", "topic"),
+    # each task reads one topic partition: as it comes, its files cover narrow ranges of offsets, which later reads skip by
+    {"write.distribution-mode": "none", "write.spark.fanout.enabled": "true"},
+)
+SILVER_SALES = Table(
+    tables.SILVER_SALES,
+    (
+        *_EVENT,
+        *_columns("""
+    line_number int
+    channel string
+    quantity bigint
+    unit_price bigint
+    list_price bigint
+    promotion_id string
+    schema_version int
+    local_day date
+"""),
+        *_ORIGIN,
+    ),
+    ("months(local_day)",),
+)
+SILVER_INVENTORY = Table(
+    tables.SILVER_INVENTORY,
+    (*_EVENT, ("kind", "string"), ("quantity", "bigint"), ("local_day", "date"), *_ORIGIN),
+    ("months(local_day)",),
+)
+SILVER_PRICES = Table(
+    tables.SILVER_PRICES,
+    (
+        *_EVENT,
+        *_columns("""
+    valid_from date
+    valid_to date
+    price bigint
+    list_price bigint
+    promotion_id string
+"""),
+        *_ORIGIN,
+    ),
+)
+SILVER_FORECASTS = Table(
+    tables.SILVER_FORECASTS,
+    (
+        *_EVENT,
+        *_columns("""
+    as_of_ms bigint
+    model_name string
+    model_version string
+    fallback string
+    feature_age_seconds double
+    target_day date
+    mean double
+    quantiles map<string,double>
+"""),
+        *_ORIGIN,
+    ),
+    ("months(event_time)",),
+)
+SILVER_DUPLICATES = Table(tables.SILVER_DUPLICATES, (*_ORIGIN, ("event_id", "string"), ("lines", "int")), ("topic",))
+SILVER_QUARANTINE = Table(
+    tables.SILVER_QUARANTINE,
+    (
+        *_ORIGIN,
+        *_columns("""
+    reason string
+    detail string
+    key binary
+    raw binary
+    kafka_time timestamp
+    lines int
+"""),
+    ),
+    ("topic",),
+)
+GOLD_DAILY = Table(
+    tables.GOLD_DAILY,
+    _columns("""
+    store_id string
+    product_id string
+    local_day date
+    units bigint
+    returned_units bigint
+    sales_cents bigint
+    refund_cents bigint
+    receipts bigint
+    promotion_units bigint
+    price bigint
+    list_price bigint
+    promoted boolean
+    in_stock double
+    demand double
+    demand_reason string
+    complete boolean
+"""),
+    ("months(local_day)",),
+)
+# Which silver table holds the events of each kind of topic.
+SILVER_OF_KIND = {
+    "sales": SILVER_SALES,
+    "inventory": SILVER_INVENTORY,
+    "prices": SILVER_PRICES,
+    "forecasts": SILVER_FORECASTS,
+}
+SILVER = (*SILVER_OF_KIND.values(), SILVER_DUPLICATES, SILVER_QUARANTINE)
+PROGRESS = (Table(SILVER_PROGRESS, _PROGRESS), Table(GOLD_PROGRESS, _PROGRESS))
+
+
+def feature_table(view: View) -> Table:
+    """The offline table of a view: entity keys, Feast's two timestamps, the row's origin, the features of the catalogue.
+
+    `event_time` is the instant of `as_of_ms`: Feast joins by it. `created` breaks ties between two computations of one row.
+    """
+    keys = tuple((ENTITY_KEYS[entity], "string") for entity in view.entities)
+    origin = tuple((name, SPARK_TYPES[dtype]) for name, dtype in METADATA.items())
+    features = tuple((feature.name, SPARK_TYPES[feature.dtype]) for feature in features_of(view.name))
+    timestamps = (("event_time", "timestamp"), ("created", "timestamp"))
+    partitions = () if view.source == "reference" else ("months(event_time)",)
+    return Table(view.table, (*keys, *timestamps, *origin, *features), partitions)
+
+
+FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
+TABLES = (BRONZE_EVENTS, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *PROGRESS)
+
+
+def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:
+    """Creates the tables that are not there, and adds the columns that a table has gained since it was made."""
+    wanted = tuple(wanted)
+    for namespace in sorted({table.name.rsplit(".", 1)[0] for table in wanted}):
+        session.sql(f"CREATE NAMESPACE IF NOT EXISTS {namespace}")
+    for table in wanted:
+        session.sql(table.ddl())
+        there = set(session.table(table.name).columns)
+        added = [(name, kind) for name, kind in table.columns if name not in there]
+        if added:
+            session.sql(f"ALTER TABLE {table.name} ADD COLUMNS ({', '.join(f'`{n}` {kind}' for n, kind in added)})")
