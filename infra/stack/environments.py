@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import os
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.errors import DependencyUnavailable
@@ -15,21 +14,24 @@ from infra.stack.place import Place
 STAMP = ".rd360-lock"  # the shell front stamps the platform's environment with the same name
 
 
-def ensure(place: Place, name: str, progress: Callable[[str], None]) -> None:
-    """Makes venvs/<name> from requirements/<name>.txt unless it is there and current. Raises DependencyUnavailable."""
-    lock = place.checkout / "requirements" / f"{name}.txt"
-    folder = place.home / "venvs" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{name}.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if is_current(place, name):
-            return
-        progress(f"Installing {name}")
-        uv = place.home / "venvs" / "uv" / "bin" / "uv"
-        if not (folder / "bin" / "python").exists():
-            _run([str(uv), "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], name)
-        _run([str(uv), "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin" / "python"), str(lock)], name)
-        (folder / STAMP).write_text(stamp_text([lock], folder), encoding="utf-8")
+def ensure(place: Place, name: str) -> None:
+    """Makes venvs/<name> from requirements/<name>.txt unless it is there and current. Raises DependencyUnavailable.
+
+    The shell front does the work: it holds the lock, has uv, and knows pip's and uv's configuration.
+    """
+    if is_current(place, name):
+        return
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [place.checkout / "rd360", "--install", name], env=environment | {"RD360_HOME": str(place.home)}, check=False
+    )
+    if done.returncode != 0:
+        raise DependencyUnavailable(
+            f"The environment of {name} could not be installed",
+            doing=f"running `rd360 --install {name}`",
+            why="its output is above",
+            hint="Check the network and the package index, then run the command again: it goes on where it stopped.",
+        )
 
 
 def stamp_text(locks: Sequence[Path], folder: Path) -> str:
@@ -46,14 +48,3 @@ def is_current(place: Place, name: str) -> bool:
     lock = place.checkout / "requirements" / f"{name}.txt"
     choices = [[lock], [lock, lock.with_name("dev.txt")]] if name == "platform" else [[lock]]
     return stamp.read_text(encoding="utf-8").strip() in [stamp_text(locks, folder) for locks in choices]
-
-
-def _run(command: list[str], name: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DependencyUnavailable(
-            f"The environment for {name} could not be installed",
-            doing=f"running {' '.join(command)}",
-            why=done.stderr.strip()[-800:],
-            hint="Check the network and the package index, then run the command again: it goes on where it stopped.",
-        )

@@ -21,4 +21,4 @@ def ensure(place: Place, needs: Iterable[Need], progress: Callable[[str], None])
         objectstore.ensure_minio(place, progress)
     for name in ("airflow", "superset"):
         if f"{name} environment" in wanted:
-            environments.ensure(place, name, progress)
+            environments.ensure(place, name)
