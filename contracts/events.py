@@ -114,7 +114,7 @@ class ForecastServed(msgspec.Struct, frozen=True):
     model_name: str
     model_version: str
     fallback: str | None
-    feature_age_seconds: float
+    feature_age_seconds: float | None  # null: the store × product had no features
     days: tuple[ForecastDay, ...]
     schema_version: Version = SCHEMA_VERSION
 

@@ -1,0 +1,1 @@
+"""The HTTP API: forecasts and replenishment orders from the online features and the champion model."""
