@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import urllib.error
 import urllib.request
@@ -79,6 +80,17 @@ def mlflow(settings: Settings) -> str | None:
     return http_answers(f"{settings.mlflow}/health")
 
 
+def airflow(settings: Settings) -> str | None:
+    """Whether Airflow's API answers and says that its database, scheduler and DAG processor are healthy."""
+    try:
+        health = json.loads(_get(f"{settings.airflow}/api/v2/monitor/health", SECONDS)[1])
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return str(error)
+    parts = {part: (health.get(part) or {}).get("status") for part in ("metadatabase", "scheduler", "dag_processor")}
+    sick = [f"{part} is {state}" for part, state in parts.items() if state != "healthy"]
+    return "; ".join(sick) or None
+
+
 def superset(settings: Settings) -> str | None:
     """Whether Superset answers."""
     return http_answers(f"{settings.superset}/health")
@@ -87,9 +99,7 @@ def superset(settings: Settings) -> str | None:
 def http_answers(url: str, *, below: int = 400, seconds: float = SECONDS) -> str | None:
     """None when a GET ends with a status under `below`."""
     try:
-        # no proxy: these are addresses of our own network
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=seconds) as answer:
-            status = int(answer.status)
+        status, _ = _get(url, seconds)
     except urllib.error.HTTPError as error:
         status = error.code
     except urllib.error.URLError as error:
@@ -97,6 +107,12 @@ def http_answers(url: str, *, below: int = 400, seconds: float = SECONDS) -> str
     except (OSError, http.client.HTTPException) as error:
         return str(error) or type(error).__name__
     return None if status < below else f"{url} answers {status}"
+
+
+def _get(url: str, seconds: float) -> tuple[int, bytes]:
+    # no proxy: these are addresses of our own network
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=seconds) as answer:
+        return int(answer.status), answer.read()
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from contracts.errors import UsageError
 from contracts.settings import Settings
-from infra.stack import kafka, objectstore, postgres, probes
+from infra.stack import airflow, kafka, mlflow, objectstore, ours, postgres, probes, superset
 from infra.stack.place import Place
 from infra.stack.ports import Claim
 
@@ -151,7 +151,83 @@ MINIO = Service(
     environment=objectstore.minio_environment,
 )
 
-SERVICES: Mapping[str, Service] = {service.name: service for service in (KAFKA, VALKEY, POSTGRES, SEAWEEDFS)}
+MLFLOW = Service(
+    name="mlflow",
+    summary="MLflow: experiments and the model registry",
+    ports={"http": 5000},
+    commands={"mlflow": mlflow.command},
+    ready=probes.mlflow,
+    url=lambda settings: settings.mlflow,
+    needs=("postgres", "s3"),
+    external="mlflow_url",
+    environment=mlflow.environment,
+    start_seconds=180.0,  # it migrates its database at the first start
+)
+
+WORKER = Service(
+    name="worker",
+    summary="The Faust worker: events to online features",
+    ports={"metrics": 9808},
+    commands={"worker": ours.worker_command},
+    ready=probes.worker,
+    url=lambda settings: f"http://127.0.0.1:{settings.worker_metrics_port}",
+    needs=("kafka", "valkey"),
+    before=(ours.make_topics,),
+    ours=True,
+    restarts=True,
+    start_seconds=180.0,  # it reads its tables back from their changelogs first
+    stop=Stop(grace=30.0),
+)
+
+API = Service(
+    name="api",
+    summary="The HTTP API: forecasts and orders",
+    ports={"http": 8000},
+    commands={"api": ours.api_command},
+    ready=probes.api,
+    url=lambda settings: settings.api,
+    needs=("kafka", "valkey", "postgres", "mlflow"),
+    external="api_url",
+    before=(ours.apply_features,),
+    ours=True,
+    restarts=True,
+    start_seconds=120.0,
+)
+
+AIRFLOW = Service(
+    name="airflow",
+    summary="Airflow: the daily and the retraining DAG",
+    ports={"http": 8080},
+    commands={"api-server": airflow.api_server, "scheduler": airflow.scheduler, "dag-processor": airflow.dag_processor},
+    ready=probes.airflow,
+    url=lambda settings: settings.airflow,
+    needs=("postgres",),
+    external="airflow_url",
+    requires=("airflow environment",),
+    before=(airflow.prepare,),
+    environment=airflow.environment,
+    start_seconds=240.0,
+    stop=Stop(grace=30.0),
+)
+
+SUPERSET = Service(
+    name="superset",
+    summary="Superset: the dashboards",
+    ports={"http": 8088},
+    commands={"superset": superset.command},
+    ready=probes.superset,
+    url=lambda settings: settings.superset,
+    needs=("postgres",),
+    external="superset_url",
+    requires=("superset environment",),
+    before=(superset.prepare,),
+    environment=superset.environment,
+    start_seconds=180.0,
+)
+
+SERVICES: Mapping[str, Service] = {
+    service.name: service for service in (KAFKA, VALKEY, POSTGRES, SEAWEEDFS, MLFLOW, WORKER, API, AIRFLOW, SUPERSET)
+}
 
 
 def services(settings: Settings) -> dict[str, Service]:
