@@ -83,7 +83,9 @@ def install(app: FastAPI) -> None:
     async def bug(request: Request, error: Exception) -> JSONResponse:
         problem = _problem(request, 500, "Internal error", "This is a bug; the log has the trace.")
         structlog.get_logger("serving").error("bug", request_id=problem.request_id, exc_info=error)
-        return _response(problem.model_copy(update={"hint": f"Report it with the request id {problem.request_id}."}))
+        response = _response(problem.model_copy(update={"hint": f"Report it with the request id {problem.request_id}."}))
+        response.headers["X-Request-Id"] = problem.request_id  # this answer is made outside of the middleware that adds it
+        return response
 
 
 def _problem(request: Request, status: int, title: str, detail: str) -> Problem:
