@@ -215,9 +215,11 @@ def stop(service: Service, place: Place, entry: ServiceState | None) -> set[Iden
     everyone = tree(leaders) | marked(place.home, service.name)
     policy = service.stop
     # without its leaders there is nobody to tell the rest, so they are told themselves
-    return end(
-        everyone, leaders, with_signal=policy.signal, grace=policy.grace, leaders_only=policy.leader_only and bool(leaders)
-    )
+    leaders_only = policy.leader_only and bool(leaders)
+    killed = end(everyone, leaders, with_signal=policy.signal, grace=policy.grace, leaders_only=leaders_only)
+    for path in service.leftovers(place.settings):
+        path.unlink(missing_ok=True)
+    return killed
 
 
 def stop_all(place: Place, changed: Callable[[str, Phase, str], None]) -> set[Identity]:

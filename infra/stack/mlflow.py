@@ -15,6 +15,11 @@ def command(place: Place) -> list[str]:
     ]
 
 
+def prepare(place: Place) -> None:
+    """Makes the folder it may leave files in."""
+    place.data("mlflow").mkdir(parents=True, exist_ok=True)
+
+
 def environment(place: Place) -> dict[str, str]:
     """Its database and the keys of the store."""
     settings = place.settings
@@ -27,4 +32,5 @@ def environment(place: Place) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runners double the memory and nothing here uses them
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
+        "HOME": str(place.data("mlflow")),  # it notes an installation id there
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contracts.errors import ConfigurationError, DependencyUnavailable
+from contracts.settings import Settings
 from infra.stack.place import Place
 
 WRITE_SECONDS = 60.0  # SeaweedFS answers on its port some seconds before its volumes take the first write
@@ -73,6 +74,12 @@ def seaweedfs_prepare(place: Place) -> None:
 def seaweedfs_environment(_place: Place) -> dict[str, str]:
     """One volume at a time for each bucket: the default grows seven at once."""
     return {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+
+
+def seaweedfs_sockets(settings: Settings) -> tuple[Path, ...]:
+    """The sockets for gRPC that it makes beside its ports in /tmp, whatever it is told, and does not always remove."""
+    grpc = {name: settings.port(port) for name, port in SEAWEED_PORTS.items() if name.endswith("gRPC")}
+    return tuple(Path(f"/tmp/seaweedfs-{name.split()[0]}-grpc-{port}.sock") for name, port in grpc.items())
 
 
 def minio_command(place: Place) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from contracts.errors import UsageError
@@ -49,6 +50,7 @@ class Service:
     ours: bool = False  # runs this checkout's code
     restarts: bool = False  # started again when it dies; servers with data are not, so that nobody overlooks their end
     start_seconds: float = 60.0
+    leftovers: Callable[[Settings], tuple[Path, ...]] = field(default=lambda _: ())  # files outside the home it may leave behind
     stop: Stop = Stop()
 
     def claims(self, settings: Settings) -> list[Claim]:
@@ -135,6 +137,8 @@ SEAWEEDFS = Service(
     before=(objectstore.seaweedfs_prepare,),
     after=(objectstore.create_buckets,),
     environment=objectstore.seaweedfs_environment,
+    leftovers=objectstore.seaweedfs_sockets,
+    stop=Stop(grace=40.0),  # its filer waits 15 s for its own subscribers to leave
 )
 
 MINIO = Service(
@@ -160,6 +164,7 @@ MLFLOW = Service(
     url=lambda settings: settings.mlflow,
     needs=("postgres", "s3"),
     external="mlflow_url",
+    before=(mlflow.prepare,),
     environment=mlflow.environment,
     start_seconds=180.0,  # it migrates its database at the first start
 )

@@ -27,6 +27,7 @@ def command(place: Place) -> list[str]:
         *(str(place.venv_bin("superset", "python")), "-m", "gunicorn", "superset.app:create_app()"),
         *("--bind", f"127.0.0.1:{place.settings.port(8088)}", "--workers", "1", "--worker-class", "gthread", "--threads", "8"),
         *("--timeout", "120", "--worker-tmp-dir", str(place.data("superset"))),
+        "--no-control-socket",  # it would be a file in the user's own home
     ]
 
 
@@ -40,6 +41,7 @@ def environment(place: Place) -> dict[str, str]:
         "RD360_SUPERSET_SECRET_KEY": settings.secret("superset_secret_key"),
         "RD360_SUPERSET_DATABASE_URI": settings.postgres_url("superset", "postgresql+psycopg2"),
         "SCARF_ANALYTICS": "false",
+        "HOME": str(place.data("superset")),  # its libraries leave files there
     }
 
 

@@ -1,0 +1,23 @@
+"""What tests share. Tests marked `stack` get `settings`: those of the stack that `./rd360 test` started for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.settings import Settings, load_settings
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """Settings of a running stack: Kafka, Valkey, PostgreSQL and S3 answer. Fails, and does not skip, when they do not.
+
+    To run a single test on a stack of your own: `RD360_HOME=... RD360_PORT_OFFSET=... ./rd360 up`, and pytest with the same two.
+    """
+    from infra.stack import probes
+
+    settings = load_settings()
+    asked = {"kafka": probes.kafka, "valkey": probes.redis, "postgres": probes.postgres, "s3": probes.s3}
+    problems = {name: why for name, probe in asked.items() if (why := probe(settings))}
+    if problems:
+        pytest.fail(f"no stack for tests at RD360_HOME={settings.home}, RD360_PORT_OFFSET={settings.port_offset}: {problems}")
+    return settings
