@@ -1,0 +1,1 @@
+"""What sends events: a simulated retailer, a data set replayed, a file."""
