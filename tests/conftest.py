@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from contracts.settings import Settings, load_settings
@@ -21,3 +23,11 @@ def settings() -> Settings:
     if problems:
         pytest.fail(f"no stack for tests at RD360_HOME={settings.home}, RD360_PORT_OFFSET={settings.port_offset}: {problems}")
     return settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_caller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test without a stack sees the defaults, whatever stack the caller's environment names."""
+    if request.node.get_closest_marker("stack") is None:
+        for variable in [name for name in os.environ if name.startswith("RD360_")]:
+            monkeypatch.delenv(variable)

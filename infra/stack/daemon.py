@@ -60,7 +60,7 @@ class Keeper(threading.Thread):
         self._service = service
         self._place = place
         self._board = board
-        self._generation = generation
+        self.generation = generation  # of the last `up` that it answers
         self._stopping = stopping
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -107,7 +107,7 @@ class Keeper(threading.Thread):
         while not self._stopping.is_set():
             found = {name: self._board.get(name) for name in needs}
             broken = [
-                name for name, entry in found.items() if entry and entry.phase in BROKEN and entry.generation >= self._generation
+                name for name, entry in found.items() if entry and entry.phase in BROKEN and entry.generation >= self.generation
             ]
             if broken:
                 return f"it needs {', '.join(broken)}"
@@ -179,12 +179,12 @@ class Keeper(threading.Thread):
     def _say(self, phase: Phase, *, processes: dict[str, Identity] | None = None, why: str = "", restarts: int = 0) -> None:
         before = self._board.get(self._service.name)
         same = before is not None and before.phase == phase and before.why == why and before.processes == (processes or {})
-        if same and before is not None and before.generation == self._generation:
+        if same and before is not None and before.generation == self.generation:
             return
         since = before.since if before and before.phase == phase else system_clock() / 1000
         tail = log_tail(self._place.log(self._service.name), TAIL_LINES) if phase in (*BROKEN, "restarting") else ()
         self._board.put(
-            self._service.name, ServiceState(phase, since, dict(processes or {}), why, tuple(tail), restarts, self._generation)
+            self._service.name, ServiceState(phase, since, dict(processes or {}), why, tuple(tail), restarts, self.generation)
         )
 
 
@@ -277,10 +277,11 @@ def _follow(place: Place, board: Board, stopping: threading.Event) -> None:
         desired = states.read_desired(place.run)
         for name in closure([n for n in desired.names if n in known], known):
             keeper = keepers.get(name)
-            if known[name].is_external(place.settings) or (keeper is not None and keeper.is_alive()):
+            if known[name].is_external(place.settings):
                 continue
-            entry = board.get(name)
-            if keeper is None or entry is None or entry.generation < desired.generation:
+            if keeper is not None and keeper.is_alive():
+                keeper.generation = desired.generation  # it runs, so this `up` has what it asks for
+            elif keeper is None or keeper.generation < desired.generation:
                 keepers[name] = Keeper(known[name], place, board, desired.generation, stopping)
                 keepers[name].start()
         stopping.wait(POLL_SECONDS)

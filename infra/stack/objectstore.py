@@ -42,6 +42,7 @@ def seaweedfs_command(place: Place) -> list[str]:
         f"-master.port={port['master']}",
         f"-master.port.grpc={port['master gRPC']}",
         "-master.volumeSizeLimitMB=256",
+        "-master.electionTimeout=1s",  # there is no other master to hear from
         "-master.telemetry=false",
         f"-volume.port={port['volume']}",
         f"-volume.port.grpc={port['volume gRPC']}",
