@@ -7,10 +7,15 @@ import re
 import warnings
 from pathlib import Path
 
-from feast.repo_config import RegistryConfig, RepoConfig
+from feast.infra.offline_stores.contrib.spark_offline_store.spark import SparkOfflineStoreConfig
+from feast.repo_config import RepoConfig
 
 from contracts.settings import Settings
 from contracts.spark_conf import spark_conf
+
+# Feast's Spark parts call themselves experimental on every construction, hundreds of times a run. Their import, above, resets
+# the filters, so this cannot come earlier.
+warnings.filterwarnings("ignore", message="The spark .* is an experimental feature", category=RuntimeWarning)
 
 REPO = Path(__file__).parent
 REGISTRY_DATABASE = "feast"
@@ -28,27 +33,25 @@ def project_name(settings: Settings) -> str:
 
 def repo_config(settings: Settings, online_timeout_ms: int = WRITE_TIMEOUT_MS) -> RepoConfig:
     """The configuration that `feature_store.yaml` describes, with Redis timeouts. Holds the registry's password: never log it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # "the Spark offline store is experimental", on every construction
-        return RepoConfig(
-            project=project_name(settings),
-            provider="local",
-            registry=RegistryConfig(
-                registry_type="sql",
-                path=settings.postgres_url(REGISTRY_DATABASE, driver="postgresql+psycopg"),
-                cache_ttl_seconds=60,
-                serve_features_while_materializing=True,
-            ),
-            online_store={
-                "type": "redis",
-                "connection_string": redis_string(settings, online_timeout_ms),
-                # Feast would drop a row whose timestamp is not newer than the stored one, silently. Each key has one writer.
-                "skip_dedup": True,
-            },
-            offline_store={"type": "spark", "spark_conf": spark_conf(settings)},
-            entity_key_serialization_version=3,
-            repo_path=REPO,
-        )
+    return RepoConfig(
+        project=project_name(settings),
+        provider="local",
+        registry={
+            "registry_type": "sql",
+            "path": settings.postgres_url(REGISTRY_DATABASE, driver="postgresql+psycopg"),
+            "cache_ttl_seconds": 60,
+            "serve_features_while_materializing": True,
+        },
+        online_store={
+            "type": "redis",
+            "connection_string": redis_string(settings, online_timeout_ms),
+            # Feast would drop a row whose timestamp is not newer than the stored one, silently. Each key has one writer.
+            "skip_dedup": True,
+        },
+        offline_store=SparkOfflineStoreConfig(spark_conf=spark_conf(settings)),
+        entity_key_serialization_version=3,
+        repo_path=REPO,
+    )
 
 
 def redis_string(settings: Settings, timeout_ms: int) -> str:
