@@ -83,6 +83,7 @@ class Backend:
     ) -> list[Forecast]:
         """The forecasts of the products, recorded. Raises DependencyUnavailable when they cannot be."""
         asked = Asked(
+            store_id=store_id,
             as_of=self.clock() if as_of is None else as_of,
             calendar=self.calendar(store_id),
             horizon_days=horizon_days,

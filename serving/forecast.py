@@ -14,6 +14,7 @@ from contracts.windows import Calendar
 from serving import naive
 from serving.features import ProductRows, Row, at_instant, is_foreign
 from serving.model import Champion, Prediction
+from training.scorer import Asked as SeriesDay
 
 MAX_HORIZON_DAYS = 14
 Fallback = Literal["no_model", "no_features", "stale_features", "foreign_features", "later_features", "model_failed"]
@@ -27,6 +28,7 @@ class Asked:
     `limit_seconds` old, and `lead_ms` ahead of the instant: events may be that far ahead of the broker's clock, too.
     """
 
+    store_id: str
     as_of: int
     calendar: Calendar
     horizon_days: int
@@ -69,8 +71,10 @@ class Forecast:
 def forecast_products(products: Sequence[ProductRows], champion: Champion | None, asked: Asked) -> list[Forecast]:
     """One forecast per product, in their order. Everything that the model may answer is scored in one call."""
     reasons = [why_not(rows, champion, asked) for rows in products]
-    vectors = [vector for rows, why in zip(products, reasons, strict=True) if not why for vector in _vectors(rows, asked)]
-    scored = iter(champion.scorer.score(vectors) if champion and vectors else ())
+    answerable = [rows for rows, why in zip(products, reasons, strict=True) if not why]
+    vectors = [vector for rows in answerable for vector in _vectors(rows, asked)]
+    whose = [SeriesDay(asked.store_id, rows.product_id, day) for rows in answerable for day in asked.days]
+    scored = iter(champion.scorer.score(vectors, whose) if champion and vectors else ())
     answers = []
     for rows, why in zip(products, reasons, strict=True):
         predictions = [] if why or champion is None else [next(scored) for _ in asked.days]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from contracts.errors import FingerprintMismatch, RetailDemandError
 from contracts.vector import VECTOR_FINGERPRINT
+from training.scorer import Asked
 
 
 class Prediction(Protocol):
@@ -35,8 +36,8 @@ class Scorer(Protocol):
         """The probabilities of the quantiles, ascending."""
         ...
 
-    def score(self, rows: list[list[float]]) -> Sequence[Prediction]:
-        """One prediction per row of MODEL_INPUTS."""
+    def score(self, rows: Sequence[Sequence[float]], asked: Sequence[Asked]) -> Sequence[Prediction]:
+        """One prediction per row of MODEL_INPUTS; `asked` says whose demand each row asks for."""
         ...
 
 
@@ -51,14 +52,14 @@ class Champion:
 
 
 class ModelSource(Protocol):
-    """Where champions come from. Calls block and raise DependencyUnavailable when the registry does not answer."""
+    """Where champions come from. Calls block. They raise DependencyUnavailable when the registry does not answer."""
 
     def version(self) -> str | None:
         """The version that the champion alias points at; None before the first promotion. Cheap."""
         ...
 
     def load(self) -> Champion | None:
-        """The champion, ready to score."""
+        """The champion, ready to score. Raises FingerprintMismatch for one that was trained on other inputs."""
         ...
 
 
@@ -91,15 +92,21 @@ class ModelSlot:
             return False
         if version == self._refused_version:  # loading it again every few seconds would not change its fingerprint
             return False
-        champion = self._source.load()
+        try:
+            champion = self._checked(self._source.load())
+        except FingerprintMismatch:
+            self._refused_version = version
+            raise
         if champion is None:
             return False
-        if champion.fingerprint != self._fingerprint:
-            self._refused_version = champion.version
+        self.current, self.trouble = champion, None
+        return True
+
+    def _checked(self, champion: Champion | None) -> Champion | None:
+        if champion is not None and champion.fingerprint != self._fingerprint:
             raise FingerprintMismatch(
                 f"{champion.name} version {champion.version} is refused",
                 doing="exchanging the model",
                 why=f"it was trained on the inputs {champion.fingerprint}, the online features make {self._fingerprint}",
             )
-        self.current, self.trouble = champion, None
-        return True
+        return champion

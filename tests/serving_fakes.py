@@ -34,7 +34,7 @@ class LevelScorer:
 
     levels = LEVELS
 
-    def score(self, rows: list[list[float]]) -> list[Answer]:
+    def score(self, rows: Any, asked: Any) -> list[Answer]:
         """One answer per row; the q-quantile is mean × 2q."""
         answers = []
         for row in rows:
@@ -47,7 +47,7 @@ class LevelScorer:
 class BrokenScorer(LevelScorer):
     """Answers with no number."""
 
-    def score(self, rows: list[list[float]]) -> list[Answer]:
+    def score(self, rows: Any, asked: Any) -> list[Answer]:
         """NaN for every row."""
         return [Answer(float("nan"), (float("nan"),) * len(LEVELS)) for _ in rows]
 

@@ -24,7 +24,15 @@ TODAY = LONDON.day(NOW)
 
 
 def asked(**changes: Any) -> Asked:
-    usual = {"as_of": NOW, "calendar": LONDON, "horizon_days": 3, "stream_clock": 0, "limit_seconds": 48 * 3600, "lead_ms": HOUR}
+    usual = {
+        "store_id": STORE,
+        "as_of": NOW,
+        "calendar": LONDON,
+        "horizon_days": 3,
+        "stream_clock": 0,
+        "limit_seconds": 48 * 3600,
+        "lead_ms": HOUR,
+    }
     return Asked(**{**usual, **changes})
 
 
@@ -96,8 +104,8 @@ def test_a_product_that_did_not_sell_for_days_is_not_stale_while_its_store_sells
 
 def test_negative_and_crossing_answers_of_a_model_are_put_right() -> None:
     class Crossing(LevelScorer):
-        def score(self, rows: list[list[float]]) -> list[Any]:
-            answers = super().score(rows)
+        def score(self, rows: Any, asked: Any) -> list[Any]:
+            answers = super().score(rows, asked)
             return [type(a)(-1.0, (3.0, -2.0, 1.0, *a.quantiles[3:])) for a in answers]
 
     [answer] = forecast_products([product(selling(), levels())], champion(scorer=Crossing()), asked())
@@ -111,9 +119,9 @@ def test_the_price_planned_for_the_target_day_reaches_the_model() -> None:
     seen: list[list[float]] = []
 
     class Recorder(LevelScorer):
-        def score(self, rows: list[list[float]]) -> list[Any]:
+        def score(self, rows: Any, asked: Any) -> list[Any]:
             seen.extend(rows)
-            return super().score(rows)
+            return super().score(rows, asked)
 
     def plan(store: str, price: int, first: int) -> dict[str, Any]:
         arrays = {"plan_from": [first], "plan_to": [first], "plan_price": [price], "plan_list_price": [200], "plan_promoted": [1]}
@@ -136,6 +144,19 @@ def test_before_the_first_sale_of_a_day_nothing_was_sold_today() -> None:
 def test_a_row_that_is_up_to_date_is_taken_as_it_is() -> None:
     fresh = selling(as_of=NOW)
     assert at_instant(fresh, LONDON, NOW) == fresh
+
+
+def test_the_model_is_told_whose_demand_each_row_is() -> None:
+    seen: list[Any] = []
+
+    class Recorder(LevelScorer):
+        def score(self, rows: Any, asked: Any) -> list[Any]:
+            seen.extend(asked)
+            return super().score(rows, asked)
+
+    rows = [product(selling("a"), levels("a"), "a"), product(None, None, "gone"), product(selling("b"), levels("b"), "b")]
+    forecast_products(rows, champion(scorer=Recorder()), asked(horizon_days=2))
+    assert seen == [(STORE, name, TODAY + ahead) for name in ("a", "b") for ahead in (0, 1)]
 
 
 def test_a_new_product_without_daily_levels_is_the_models_to_answer() -> None:
