@@ -134,4 +134,4 @@ def _as_its_user(place: Place) -> list[str]:
     reachable = all(
         subprocess.run([*plain, "test", "-x", str(path)], check=False, capture_output=True).returncode == 0 for path in needed
     )
-    return plain if reachable else [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
+    return plain if reachable else [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--securebits", "+no_setuid_fixup"]
