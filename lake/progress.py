@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 
-from pyspark.sql import Column, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
 TopicPartition = tuple[str, int]
-Offsets = Mapping[TopicPartition, int]  # the next offset, the first one not seen
+Offsets = Mapping[TopicPartition, int]  # the next offset: the first one not seen
 
 
 def read(session: SparkSession, table: str) -> dict[TopicPartition, int]:
@@ -24,28 +23,30 @@ def write(session: SparkSession, table: str, offsets: Offsets) -> None:
     frame.writeTo(table).overwrite(sf.lit(True))
 
 
-def not_seen(offsets: Offsets, topics: Iterable[str]) -> Column:
-    """The condition on (topic, partition, offset) of the rows of these topics that lie at or after the given offsets.
+def not_seen(offsets: Offsets, topics: Iterable[str]) -> str:
+    """The SQL condition of the rows of these topics at or after the given offsets.
 
-    A conjunction of plain comparisons per partition, so that Iceberg skips files by their offset ranges.
+    Plain comparisons only, so that Iceberg skips files by their ranges of offsets.
     """
-    topics = sorted(topics)
-    known = [sf.struct(sf.lit(topic), sf.lit(partition)) for topic, partition in sorted(offsets) if topic in topics]
-    started = [
-        (sf.col("topic") == topic) & (sf.col("partition") == partition) & (sf.col("offset") >= following)
+    return _any_of(f"topic = '{topic}' AND {_after(topic, offsets)}" for topic in sorted(topics))
+
+
+def before(offsets: Offsets) -> str:
+    """The SQL condition of the rows before the given offsets."""
+    return _any_of(
+        f"topic = '{topic}' AND `partition` = {partition} AND `offset` < {following}"
         for (topic, partition), following in sorted(offsets.items())
-        if topic in topics
-    ]
+    )
+
+
+def _after(topic: str, offsets: Offsets) -> str:
+    known = {partition: following for (name, partition), following in sorted(offsets.items()) if name == topic}
     if not known:
-        return sf.col("topic").isin(topics)
-    new_partitions = sf.col("topic").isin(topics) & ~sf.struct("topic", "partition").isin(known)
-    return reduce(lambda left, right: left | right, started, new_partitions)
+        return "TRUE"
+    new = f"`partition` NOT IN ({', '.join(str(partition) for partition in known)})"
+    started = [f"`partition` = {partition} AND `offset` >= {following}" for partition, following in known.items()]
+    return f"({_any_of([new, *started])})"
 
 
-def up_to(offsets: Offsets) -> Column:
-    """The condition on (topic, partition, offset) of the rows that lie before the given offsets."""
-    before = [
-        (sf.col("topic") == topic) & (sf.col("partition") == partition) & (sf.col("offset") < following)
-        for (topic, partition), following in sorted(offsets.items())
-    ]
-    return reduce(lambda left, right: left | right, before, sf.lit(False))
+def _any_of(conditions: Iterable[str]) -> str:
+    return " OR ".join(f"({condition})" for condition in conditions) or "FALSE"
