@@ -1,0 +1,1 @@
+"""Candidates: one module a model, all of them `training.models.base.Candidate`."""

@@ -1,0 +1,186 @@
+"""Prophet, a model per series (Taylor & Letham 2018): trend, weekday, and price and promotion where they were announced.
+
+The series that sell most get a model, up to a limit; the others are answered by the seasonal naive rule, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from prophet import Prophet
+
+from training.models.base import asked_of
+from training.quantiles import adjust, conformal_offsets, horizon_group
+from training.rows import HORIZON, Daily, Floats, Forecast, History, Rows
+from training.scorer import TABLE, Manifest, write_manifest
+from training.series_table import SeriesTable
+from training.split import calibration_split, date_of, iso_day
+
+MIN_DAYS = 28  # four of each weekday
+YEAR_DAYS = 730  # two years before a yearly season can be told from a trend
+DAYS_AHEAD = 2 * HORIZON  # an exported table serves for two weeks after its training
+PRICE, PROMOTED = "price", "promoted"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series: its days ahead at the reference price without promotion, slopes and daily standard deviation, in units."""
+
+    store: str
+    product: str
+    base: Floats
+    price_reference: float
+    price_slope: float
+    promotion_slope: float
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class FittedProphet:
+    """A table of lines, and the offsets of its errors."""
+
+    table: SeriesTable
+    offsets: Floats
+    origin_day: int
+    series: int
+    name: str
+
+    def predict(self, questions: Rows) -> Forecast:
+        """Reads the table; seasonal naive where it has no line."""
+        mean, quantiles, _ = self.table.predict(questions.x, asked_of(questions))
+        return Forecast(mean, adjust(mean, quantiles, horizon_group(questions.column("days_ahead")), self.offsets))
+
+    def export(self, folder: Path) -> None:
+        """The table and the manifest."""
+        self.table.save(folder / TABLE)
+        write_manifest(
+            folder,
+            Manifest(
+                kind="series_table",
+                candidate=self.name,
+                trained_through=iso_day(self.origin_day - 1),
+                offsets=self.offsets.tolist(),
+            ),
+        )
+
+    def notes(self) -> dict[str, float]:
+        """How many series have a model of their own, and how many the seasonal naive rule answers."""
+        return {"series_modelled": float(len(self.table.store)), "series_fallback": float(self.series - len(self.table.store))}
+
+
+@dataclass(frozen=True, slots=True)
+class ProphetPerSeries:
+    """The candidate."""
+
+    max_series: int = 200
+    threads: int = 2  # a fit runs in a process of its own, so threads overlap
+    seed: int = 7
+    name: str = "prophet"
+
+    def params(self) -> dict[str, Any]:
+        """The limit and the shortest history."""
+        return {**{key: value for key, value in asdict(self).items() if key != "name"}, "min_days": MIN_DAYS}
+
+    def fit(self, history: History) -> FittedProphet:
+        """Two fits, as every calibrated candidate: one for the size of its errors, one on everything."""
+        early, calibration = calibration_split(history)
+        first = self._table(early.daily, early.origin_day)
+        mean, quantiles, _ = first.predict(calibration.x, asked_of(calibration))
+        groups = horizon_group(calibration.column("days_ahead"))
+        offsets = conformal_offsets(calibration.target, mean, quantiles, groups)
+        table = self._table(history.daily, history.origin_day)
+        return FittedProphet(table, offsets, history.origin_day, len(history.daily.series()), self.name)
+
+    def _table(self, daily: Daily, origin_day: int) -> SeriesTable:
+        chosen = sorted(largest(daily, self.max_series))
+        with _quiet(), ThreadPoolExecutor(self.threads) as pool:
+            lines = list(pool.map(lambda item: fit_line(item[0], daily, item[1], origin_day, self.seed), chosen))
+        return as_table(lines, origin_day)
+
+
+def largest(daily: Daily, limit: int) -> list[tuple[tuple[str, str], slice]]:
+    """The series with enough days and any demand, those with the largest demand first, up to a limit."""
+    sold = [(float(np.nansum(daily.demand[at])), series, at) for series, at in daily.series().items()]
+    long = [item for item in sold if item[0] > 0 and np.isfinite(daily.demand[item[2]]).sum() >= MIN_DAYS]
+    return [(series, at) for _, series, at in sorted(long, key=lambda item: (-item[0], item[1]))[:limit]]
+
+
+def fit_line(series: tuple[str, str], daily: Daily, at: slice, origin_day: int, seed: int) -> Line:
+    """Fits one series. Its regressors enter additively, so that the table's linear form is the model itself."""
+    frame, regressors = _history_frame(daily, at)
+    model = Prophet(
+        weekly_seasonality=True,
+        daily_seasonality=False,
+        yearly_seasonality=len(frame) >= YEAR_DAYS,
+        uncertainty_samples=0,  # spread comes from sigma and the conformal offsets
+    )
+    for regressor in regressors:
+        model.add_regressor(regressor, mode="additive")
+    model.fit(frame, seed=seed)
+    reference = float(frame[PRICE].iloc[-1]) if PRICE in regressors else 0.0
+    days = pd.to_datetime([date_of(origin_day + ahead) for ahead in range(DAYS_AHEAD)])
+    plain = pd.DataFrame({"ds": days, PRICE: reference, PROMOTED: 0.0})
+    base = model.predict(plain)["yhat"].to_numpy(dtype=np.float64)
+    return Line(
+        *series,
+        base=base,
+        price_reference=reference,
+        price_slope=_slope(model, plain, PRICE, base) if PRICE in regressors else 0.0,
+        promotion_slope=_slope(model, plain, PROMOTED, base) if PROMOTED in regressors else 0.0,
+        sigma=float(np.mean(model.params["sigma_obs"])) * float(model.y_scale or 1.0),
+    )
+
+
+def as_table(lines: list[Line], first_day: int) -> SeriesTable:
+    """The lines as arrays."""
+    return SeriesTable(
+        store=np.array([line.store for line in lines], dtype=np.str_),
+        product=np.array([line.product for line in lines], dtype=np.str_),
+        first_day=first_day,
+        base=np.array([line.base for line in lines]).reshape(len(lines), DAYS_AHEAD),
+        price_reference=np.array([line.price_reference for line in lines]),
+        price_slope=np.array([line.price_slope for line in lines]),
+        promotion_slope=np.array([line.promotion_slope for line in lines]),
+        sigma=np.array([line.sigma for line in lines]),
+    )
+
+
+def _history_frame(daily: Daily, at: slice) -> tuple[pd.DataFrame, list[str]]:
+    """The days of a series as Prophet wants them, and the regressors that are known and vary."""
+    frame = pd.DataFrame(
+        {
+            "ds": pd.to_datetime([date_of(day) for day in daily.day[at]]),
+            "y": daily.demand[at],
+            PRICE: pd.Series(daily.price[at]).ffill().bfill(),
+            PROMOTED: np.nan_to_num(daily.promoted[at]),
+        }
+    ).dropna(subset=["y"])
+    regressors = [name for name in (PRICE, PROMOTED) if frame[name].notna().all() and frame[name].nunique() > 1]
+    return frame[["ds", "y", *regressors]], regressors
+
+
+def _slope(model: Prophet, plain: pd.DataFrame, regressor: str, base: Floats) -> float:
+    moved = plain.head(1).assign(**{regressor: plain[regressor].iloc[0] + 1.0})
+    return float(model.predict(moved)["yhat"].iloc[0] - base[0])
+
+
+class _quiet:  # noqa: N801  # reads as the statement it is: with _quiet()
+    """Silences the two loggers that report every single fit."""
+
+    names: Iterable[str] = ("cmdstanpy", "prophet")
+
+    def __enter__(self) -> None:
+        self._before = [(name, logging.getLogger(name).level) for name in self.names]
+        for name in self.names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+    def __exit__(self, *exception: object) -> None:
+        for name, level in self._before:
+            logging.getLogger(name).setLevel(level)
