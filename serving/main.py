@@ -25,6 +25,7 @@ from serving.telemetry import CanonicalLine
 
 MODEL_SECONDS = 5.0  # a promotion is served within this
 PULSE_SECONDS = 30.0
+LOG_SECONDS = 1.0
 DESCRIPTION = """
 Demand forecasts and replenishment orders from live features. Quantities are in a product's base unit: pieces, or grams where
 it is weighed. Days are those of the store's time zone; times are UTC. Errors are problem details (RFC 9457).
@@ -44,6 +45,7 @@ def create_app(
     app = FastAPI(
         title="RetailDemand360", version="1", description=DESCRIPTION, lifespan=functools.partial(_lifespan, model_seconds)
     )
+    backend.metrics.show_model(lambda: backend.slot.current)
     app.state.backend = backend
     app.state.token = settings.secret("api_token")
     app.add_middleware(CanonicalLine, metrics=backend.metrics)
@@ -61,6 +63,7 @@ async def _lifespan(model_seconds: float, app: FastAPI) -> AsyncIterator[None]:
         tasks = [
             group.create_task(_repeat(model_seconds, functools.partial(_refresh_model, backend))),
             group.create_task(_repeat(PULSE_SECONDS, functools.partial(_refresh_pulse, backend))),
+            group.create_task(_repeat(LOG_SECONDS, backend.log.tend)),
         ]
         yield
         for task in tasks:
@@ -81,7 +84,6 @@ def _refresh_model(backend: Backend) -> None:
         structlog.get_logger("serving").info("model_exchanged", version=champion.version if champion else None)
     elif backend.slot.trouble not in (None, before):
         structlog.get_logger("serving").warning("model_not_exchanged", why=backend.slot.trouble)
-    backend.metrics.answers_with(backend.slot.current)
 
 
 def _refresh_pulse(backend: Backend) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts import telemetry
 from serving.model import Champion
 
 QUIET = ("/livez", "/readyz", "/metrics")  # asked every few seconds by machines: counted, not logged
-_KNOWN = {*get_args(telemetry.Counter), *get_args(telemetry.Gauge), *get_args(telemetry.Histogram)}
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -27,20 +29,29 @@ class Metrics:
         requests: telemetry.Counter = "rd360_http_requests_total"
         seconds: telemetry.Histogram = "rd360_http_seconds"
         reads: telemetry.Histogram = "rd360_online_read_seconds"
-        model: telemetry.Gauge = "rd360_model_info"
         self.forecasts = Counter(
             forecasts, "Forecasts by outcome: model, or the fallback's reason", ["outcome"], registry=self.registry
         )
         self.requests = Counter(requests, "Requests", ["route", "status"], registry=self.registry)
         self.seconds = Histogram(seconds, "Seconds per request", ["route"], buckets=_BUCKETS, registry=self.registry)
         self.reads = Histogram(reads, "Seconds to read a request's features", buckets=_BUCKETS, registry=self.registry)
-        self._model = Gauge(model, "The model that answers, always 1", ["name", "version"], registry=self.registry)
 
-    def answers_with(self, champion: Champion | None) -> None:
-        """Shows the model that answers now, and no other."""
-        self._model.clear()
+    def show_model(self, current: Callable[[], Champion | None]) -> None:
+        """Adds the model that answers, asked for at each scrape."""
+        self.registry.register(_ModelInfo(current))
+
+
+class _ModelInfo(Collector):
+    def __init__(self, current: Callable[[], Champion | None]) -> None:
+        self._current = current
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        name: telemetry.Gauge = "rd360_model_info"
+        family = GaugeMetricFamily(name, "The model that answers, always 1", labels=["name", "version"])
+        champion = self._current()
         if champion is not None:
-            self._model.labels(champion.name, champion.version).set(1)
+            family.add_metric([champion.name, champion.version], 1)
+        yield family
 
 
 class CanonicalLine:

@@ -91,6 +91,9 @@ class FakeLog:
             raise DependencyUnavailable("The forecast log is full", doing="recording the forecasts of this request")
         self.forecasts.extend(forecasts)
 
+    def tend(self) -> None:
+        """Nothing comes back."""
+
     def trouble(self) -> str | None:
         """What the test says is wrong."""
         return self.wrong
