@@ -1,0 +1,1 @@
+"""The demo: the whole line on simulated receipts, checked by itself."""
