@@ -1,0 +1,1 @@
+"""The containers: what their one-shots do before the services start."""
