@@ -37,7 +37,12 @@ def offsets(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], 
         }
     except KafkaException as error:
         raise DependencyUnavailable(
-            f"Kafka at {settings.kafka} does not answer", doing="asking for its offsets", why=str(error)
+            f"Kafka at {settings.kafka} does not answer", doing="asking for its offsets", why=_reason(error)
         ) from error
     finally:
         consumer.close()
+
+
+def _reason(error: KafkaException) -> str:
+    inner = error.args[0] if error.args else error
+    return str(inner.str()) if hasattr(inner, "str") else str(inner)

@@ -208,13 +208,21 @@ TABLES = (BRONZE_EVENTS, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *PROGRES
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:
-    """Creates the tables that are not there, and adds the columns that a table has gained since it was made."""
-    wanted = tuple(wanted)
-    for namespace in sorted({table.name.rsplit(".", 1)[0] for table in wanted}):
+    """Creates the tables that are not there, and adds the columns that a table has gained since it was made.
+
+    A session remembers what it has made sure of, so that several jobs in one session ask once.
+    """
+    unsure = [table for table in wanted if session.conf.get(_sure_of(table), "") != table.ddl()]
+    for namespace in sorted({table.name.rsplit(".", 1)[0] for table in unsure}):
         session.sql(f"CREATE NAMESPACE IF NOT EXISTS {namespace}")
-    for table in wanted:
+    for table in unsure:
         session.sql(table.ddl())
         there = set(session.table(table.name).columns)
         added = [(name, kind) for name, kind in table.columns if name not in there]
         if added:
             session.sql(f"ALTER TABLE {table.name} ADD COLUMNS ({', '.join(f'`{n}` {kind}' for n, kind in added)})")
+        session.conf.set(_sure_of(table), table.ddl())
+
+
+def _sure_of(table: Table) -> str:
+    return f"rd360.table.{table.name}"

@@ -16,12 +16,15 @@ from lake.report import JobReport, Stopwatch
 Stop = Callable[[int, FrameType | None], None]
 
 
-def run(session: SparkSession, settings: Settings, *, available_now: bool = True) -> JobReport:
-    """Reads what Kafka has now, or goes on until SIGINT or SIGTERM. `rows_in` and `rows_out` are messages."""
+def run(session: SparkSession, settings: Settings, *, available_now: bool = True, lock_seconds: int = 60) -> JobReport:
+    """Reads what Kafka has now, or goes on until SIGINT or SIGTERM. `rows_in` and `rows_out` are messages.
+
+    Raises JobIsRunning when another bronze job does not end within `lock_seconds`.
+    """
     watch = Stopwatch("bronze")
     partitions = brokers.offsets(settings, brokers.source_topics(settings))
     schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, *schemas.PROGRESS))
-    with sole_writer(settings, "lake bronze"):
+    with sole_writer(settings, "lake bronze", lock_seconds):
         before = bronze.next_offsets(session)
         checkpoint = bronze.checkpoint_folder(settings)
         discarded = bronze.discard_stale_checkpoint(checkpoint, before)

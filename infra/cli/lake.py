@@ -1,0 +1,160 @@
+"""`rd360 lake bronze | silver | gold | reference | marts | audit | maintain | run`: the archive's jobs, each in a Spark session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contracts.errors import DataGateError
+from contracts.settings import Settings, load_settings
+from infra.cli.console import json_result, note, result, table
+
+if TYPE_CHECKING:  # Spark is imported by the command that needs it: the help must be quick
+    from pyspark.sql import SparkSession
+
+    from lake.report import JobReport
+
+app = typer.Typer(no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
+Job = Callable[["SparkSession", Settings], "JobReport"]
+
+
+@app.command()
+def bronze(
+    available_now: Annotated[bool, typer.Option("--available-now", help="End when all that Kafka has now is read.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy Kafka's messages to the lake as they are: continuously, or what is there now."""
+    from lake.jobs import bronze as job
+
+    _run("bronze", lambda session, settings: job.run(session, settings, available_now=available_now), as_json)
+
+
+@app.command()
+def silver(as_json: Json = False) -> None:
+    """Check, deduplicate and type what bronze has and silver has not seen."""
+    from lake.jobs import silver as job
+
+    _run("silver", job.run, as_json)
+
+
+@app.command()
+def gold(
+    full: Annotated[bool, typer.Option("--full", help="Make every day anew, not only those that new events touch.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Make the daily table of store × product, and complete the master data."""
+    from lake.jobs import gold as job
+
+    _run("gold", lambda session, settings: job.run(session, settings, full=full, dry_run=dry_run), as_json, kept=not dry_run)
+
+
+@app.command()
+def reference(
+    folder: Annotated[Path, typer.Argument(help="Folder with products.parquet, stores.parquet or both.", file_okay=False)],
+    as_json: Json = False,
+) -> None:
+    """Load the master data of products and stores."""
+    from lake.jobs import reference as job
+
+    _run("reference", lambda session, settings: job.run(session, settings, folder), as_json)
+
+
+@app.command()
+def marts(dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Publish the daily table to PostgreSQL, for dashboards."""
+    from lake.jobs import marts as job
+
+    _run("marts", lambda session, settings: job.run(session, settings, dry_run=dry_run), as_json, kept=not dry_run)
+
+
+@app.command()
+def maintain(dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Merge small files and expire old snapshots."""
+    from lake.jobs import maintain as job
+
+    _run("maintain", lambda session, settings: job.run(session, settings, dry_run=dry_run), as_json, kept=not dry_run)
+
+
+@app.command()
+def audit(as_json: Json = False) -> None:
+    """Check that the lake has every message once: bronze against Kafka, silver against bronze. Exits 5 where it has not."""
+    from lake.jobs import audit as job
+
+    with _session("audit") as (session, settings):
+        found = job.run(session, settings)
+    if as_json:
+        json_result(found.as_dict())
+    else:
+        columns = ("topic", "partition", "kafka", "bronze", "waiting", "missing", "repeated")
+        table(columns, [[str(value) for value in row] for row in _audit_rows(found.partitions)])
+        seen = found.silver
+        result(
+            f"{seen.lines_in} lines: {seen.silver_lines} silver, {seen.duplicate_lines} repeated, {seen.quarantined} quarantined"
+        )
+    if found.faults:
+        raise DataGateError(
+            f"The lake does not have every message once: {len(found.faults)} faults",
+            doing="auditing the lake",
+            why="; ".join(found.faults[:5]),
+            hint="`./rd360 lake audit --json` lists the offsets.",
+        )
+
+
+@app.command()
+def run(as_json: Json = False) -> None:
+    """Run the whole line once in one session: bronze, silver, gold, offline features."""
+    from lake.jobs import run as line
+
+    reports = []
+    with _session("run") as (session, settings):
+        for report in line.run(session, settings):
+            note(_sentence(report.as_dict()))
+            reports.append(report.as_dict())
+    if as_json:
+        json_result({"steps": {report["job"]: report for report in reports}})
+    note("Next: ./rd360 lake audit, ./rd360 lake marts, ./rd360 features materialize")
+
+
+@contextmanager
+def _session(name: str) -> Iterator[tuple[SparkSession, Settings]]:
+    from lake.session import open_session
+
+    settings = load_settings()
+    session = open_session(settings, f"rd360 lake {name}")
+    try:
+        yield session, settings
+    finally:
+        session.stop()
+
+
+def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> None:
+    from lake.marts import record_job
+
+    with _session(name) as (session, settings):
+        report = job(session, settings)
+    if kept:
+        record_job(settings, report)
+    if as_json:
+        json_result(report.as_dict())
+    else:
+        result(_sentence(report.as_dict()))
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    rejected = f", {report['rejected']} rejected" if report["rejected"] else ""
+    return f"{report['job']}: {report['rows_in']} rows in, {report['rows_out']} out{rejected}, {report['seconds']:.1f} s"
+
+
+def _audit_rows(partitions: list[Any]) -> list[tuple[Any, ...]]:
+    return [
+        (p.topic, p.partition, f"{p.kafka_first}–{p.kafka_next}", p.messages, p.waiting, p.missing, p.repeated)
+        for p in partitions
+    ]

@@ -1,0 +1,108 @@
+"""Silver to gold.daily, DataFrame to DataFrame: one row per store × product × store-local day on sale, true zeros included."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as sf
+
+from contracts.request_features import OPEN_ENDED
+from contracts.settings import Settings
+from contracts.topics import ALL_STORES
+from lake import local_days
+from lake.demand import LOOKBACK_DAYS, with_demand
+from lake.schemas import GOLD_DAILY
+from lake.stock import SERIES, in_stock_share
+
+SUMS = ("units", "returned_units", "sales_cents", "refund_cents", "receipts", "promotion_units")
+
+
+def daily(
+    sales: DataFrame, inventory: DataFrame, prices: DataFrame, settings: Settings, first_day: Column, latest_ms: int
+) -> DataFrame:
+    """The rows of gold.daily from `first_day` on (a date column), as of the latest sale at `latest_ms`."""
+    needed_from = sf.date_sub(first_day, LOOKBACK_DAYS)
+    zone = local_days.zone_of(sf.col("store_id"), settings)
+    day_end = local_days.day_start_ms(sf.date_add("local_day", 1), zone)
+    days = (
+        on_sale(sales, inventory, needed_from)
+        .join(sold(sales.where(sf.col("local_day") >= needed_from)), on=[*SERIES, "local_day"], how="left")
+        .join(in_stock_share(inventory, settings, needed_from, latest_ms), on=[*SERIES, "local_day"], how="left")
+        .fillna(0, subset=list(SUMS))
+        .withColumn("complete", day_end <= latest_ms)
+    )
+    wanted = with_demand(days).where(sf.col("local_day") >= first_day)
+    return with_price(wanted, prices).select(*GOLD_DAILY.column_names)
+
+
+def sold(sales: DataFrame) -> DataFrame:
+    """One row per store × product × local day with a receipt line: the sums of the catalogue's sales values."""
+    quantity, value = sf.col("quantity"), sf.col("quantity") * sf.col("unit_price")
+    sells = quantity > 0
+    a_receipt = sales.groupBy(*SERIES, "local_day", "event_id").agg(
+        sf.sum(sf.when(sells, quantity).otherwise(0)).alias("units"),
+        sf.sum(sf.when(sells, 0).otherwise(-quantity)).alias("returned_units"),
+        sf.sum(sf.when(sells, value).otherwise(0)).alias("sales_cents"),
+        sf.sum(sf.when(sells, 0).otherwise(-value)).alias("refund_cents"),
+        sf.sum(sf.when(sells & sf.col("promotion_id").isNotNull(), quantity).otherwise(0)).alias("promotion_units"),
+    )
+    sums = [sf.sum(name).alias(name) for name in SUMS if name != "receipts"]
+    receipts = sf.count_if(sf.col("units") > 0).alias("receipts")
+    return a_receipt.groupBy(*SERIES, "local_day").agg(*sums, receipts).select(*SERIES, "local_day", *SUMS)
+
+
+def on_sale(sales: DataFrame, inventory: DataFrame, first_day: Column) -> DataFrame:
+    """One row per store × product × local day on sale from `first_day` on.
+
+    A product is on sale from its first receipt line or its first count above zero to the last day its store sold anything.
+    """
+    begins = sales.select(*SERIES, "local_day").union(
+        inventory.where((sf.col("kind") == "count") & (sf.col("quantity") > 0)).select(*SERIES, "local_day")
+    )
+    first = begins.groupBy(*SERIES).agg(sf.min("local_day").alias("begins"))
+    last = sales.groupBy("store_id").agg(sf.max("local_day").alias("ends"))
+    start = sf.greatest("begins", first_day)
+    return (
+        first.join(last, on="store_id", how="inner")
+        .where(sf.col("ends") >= start)
+        .select(*SERIES, sf.explode(sf.sequence(start, "ends")).alias("local_day"))
+    )
+
+
+def with_price(days: DataFrame, prices: DataFrame) -> DataFrame:
+    """Rows per store × product × local day with the planned `price`, `list_price` (cents, null unknown) and `promoted` added.
+
+    A store's own plans beat those for all stores; then a bounded plan beats an open-ended one, then the later start, then the
+    later announcement: the precedence of `contracts.request_features`.
+    """
+    bounded = sf.col("valid_to").isNotNull()
+    plans = prices.select(
+        sf.col("product_id").alias("plan_product"),
+        sf.col("store_id").alias("plan_store"),
+        "valid_from",
+        "valid_to",
+        sf.struct(
+            (sf.col("store_id") != ALL_STORES).alias("own"),
+            bounded.alias("bounded"),
+            "valid_from",
+            sf.col("event_time_ms").alias("announced_ms"),
+            "event_id",
+            sf.coalesce(sf.unix_date("valid_to"), sf.lit(OPEN_ENDED)).alias("last_day"),
+            "price",
+            "list_price",
+            sf.col("promotion_id").isNotNull().alias("promoted"),
+        ).alias("plan"),
+    )
+    keys = [*SERIES, "local_day"]
+    holds = (
+        (sf.col("product_id") == sf.col("plan_product"))
+        & ((sf.col("plan_store") == sf.col("store_id")) | (sf.col("plan_store") == ALL_STORES))
+        & (sf.col("local_day") >= sf.col("valid_from"))
+        & (sf.col("valid_to").isNull() | (sf.col("local_day") <= sf.col("valid_to")))
+    )
+    strongest = days.select(*keys).join(plans, on=holds, how="inner").groupBy(*keys).agg(sf.max("plan").alias("plan"))
+    return days.join(strongest, on=keys, how="left").select(
+        *days.columns,
+        sf.col("plan.price").alias("price"),
+        sf.col("plan.list_price").alias("list_price"),
+        sf.coalesce("plan.promoted", sf.lit(False)).alias("promoted"),
+    )

@@ -1,0 +1,76 @@
+"""Job: gold.daily for the days that new silver rows touch, and a master-data row for every product and store that is seen."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
+from contracts.settings import Settings
+from lake import brokers, gold, progress, reference, schemas
+from lake.database import sole_writer
+from lake.report import JobReport, Stopwatch
+from lake.session import spark_errors
+from lake.tables import last_commit
+
+_SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_from"}  # kind -> the first day a row can change
+
+
+def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
+    """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be)."""
+    watch = Stopwatch("gold")
+    schemas.create_if_missing(session)
+    with sole_writer(settings, "lake gold"), spark_errors("making gold from silver"):
+        seen = progress.read(session, schemas.SILVER_PROGRESS)
+        new_rows, changed_from = first_changed_day(session, settings)
+        latest_ms = _latest_sale(session)
+        if full and latest_ms is not None:
+            changed_from = _first_day(session)
+        if changed_from is None or latest_ms is None:
+            return watch.report(new_rows, 0, first_day=None)
+        first_day = changed_from.replace(day=1)  # the table's partitions are months, and each is replaced whole
+        sales, inventory, prices = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _SOURCES)
+        rows = gold.daily(sales, inventory, prices, settings, sf.lit(first_day), latest_ms)
+        if dry_run:
+            return watch.report(new_rows, rows.count(), first_day=first_day.isoformat(), dry_run=True)
+        replaced = sf.lit(True) if full else sf.col("local_day") >= sf.lit(first_day)
+        rows.writeTo(schemas.GOLD_DAILY.name).overwrite(replaced)
+        written = int(last_commit(session, schemas.GOLD_DAILY.name).get("added-records", 0))
+        added = reference.complete(session, settings)
+        progress.write(session, schemas.GOLD_PROGRESS, seen)
+    return watch.report(new_rows, written, first_day=first_day.isoformat(), master_rows_changed=added)
+
+
+def first_changed_day(session: SparkSession, settings: Settings) -> tuple[int, dt.date | None]:
+    """How many silver rows gold has not seen, and the first local day that they can change; no day where there are none.
+
+    A day that was still running when gold was made changes too, and so does every later one: stock is carried forward.
+    """
+    seen = progress.read(session, schemas.GOLD_PROGRESS)
+    topics = {kind: topic for topic, kind in brokers.source_topics(settings).items()}
+    parts = [
+        session.table(schemas.SILVER_OF_KIND[kind].name)
+        .where(progress.not_seen(seen, [topics[kind]]))
+        .select(sf.col(day).alias("day"))
+        for kind, day in _SOURCES.items()
+    ]
+    new = parts[0].union(parts[1]).union(parts[2]).agg(sf.count("*").alias("rows"), sf.min("day").alias("day")).collect()[0]
+    if not new["rows"]:
+        return 0, None
+    running = session.table(schemas.GOLD_DAILY.name).where(~sf.col("complete")).agg(sf.min("local_day")).collect()[0][0]
+    first = min(day for day in (new["day"], running) if day is not None)
+    return new["rows"], max(first, _first_day(session) or first)
+
+
+def _first_day(session: SparkSession) -> dt.date | None:
+    """The first local day of any sale or stock event."""
+    days = session.table(schemas.SILVER_SALES.name).select("local_day")
+    days = days.union(session.table(schemas.SILVER_INVENTORY.name).select("local_day"))
+    first: dt.date | None = days.agg(sf.min("local_day")).collect()[0][0]
+    return first
+
+
+def _latest_sale(session: SparkSession) -> int | None:
+    latest: int | None = session.table(schemas.SILVER_SALES.name).agg(sf.max("event_time_ms")).collect()[0][0]
+    return latest

@@ -1,0 +1,39 @@
+"""Job: the whole daily line in one session, since starting one takes longer than most steps: bronze, silver, gold, features."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+
+from pyspark.sql import SparkSession
+
+from contracts.settings import Settings
+from lake import marts
+from lake.database import JobIsRunning
+from lake.jobs import bronze, gold, silver
+from lake.report import JobReport
+
+FEATURES = "lake.jobs.features"
+
+
+def run(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
+    """The report of each step as it ends, recorded in the log of job runs too.
+
+    Where a continuous bronze job is running, it is left to it, and the rest works on what it has written.
+    """
+    for step in _steps(session, settings):
+        marts.record_job(settings, step)
+        yield step
+
+
+def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
+    try:
+        yield bronze.run(session, settings, lock_seconds=1)
+    except JobIsRunning:
+        pass
+    yield silver.run(session, settings)
+    yield gold.run(session, settings)
+    if importlib.util.find_spec(FEATURES):
+        report: JobReport = importlib.import_module(FEATURES).run(session, settings)
+        yield report

@@ -1,0 +1,57 @@
+"""The share of each local day that a product was in stock, from counts and movements as a step function of time.
+
+Stock on hand after an event is the latest count, by (event_time, event_id), plus the movements since. Before the first count
+nothing is known: movements alone do not make a stock. Sales are not subtracted: a stock-out is seen when it is counted.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as sf
+
+from contracts.settings import Settings
+from lake import local_days
+
+SERIES = ["store_id", "product_id"]
+
+
+def on_hand(inventory: DataFrame) -> DataFrame:
+    """One row per event from the first count on: from `from_ms` until `until_ms` (null: still) `on_hand` units are there."""
+    in_order = Window.partitionBy(*SERIES).orderBy("event_time_ms", "event_id")
+    since_count = Window.partitionBy(*SERIES, "count_number").orderBy("event_time_ms", "event_id")
+    return (
+        inventory.withColumn("count_number", sf.sum((sf.col("kind") == "count").cast("int")).over(in_order))
+        .withColumn("until_ms", sf.lead("event_time_ms").over(in_order))
+        .where(sf.col("count_number") > 0)
+        .withColumn("on_hand", sf.sum("quantity").over(since_count.rowsBetween(Window.unboundedPreceding, 0)))
+        .select(*SERIES, sf.col("event_time_ms").alias("from_ms"), "until_ms", "on_hand")
+    )
+
+
+def in_stock_share(inventory: DataFrame, settings: Settings, first_day: Column, latest_ms: int) -> DataFrame:
+    """One row per store × product × local day from `first_day` to that of `latest_ms` with a known stock: `in_stock` is the share
+    of the day's known time, up to `latest_ms`, with units on hand.
+    """
+    zone = local_days.zone_of(sf.col("store_id"), settings)
+    end = sf.coalesce(sf.col("until_ms"), sf.lit(latest_ms))
+    spans = (
+        on_hand(inventory)
+        .withColumn("end_ms", sf.least(end, sf.lit(latest_ms)))
+        .where(sf.col("end_ms") > sf.col("from_ms"))
+        .withColumn("zone", zone)
+        .withColumn("span_first", local_days.local_day(sf.timestamp_millis("from_ms"), sf.col("zone")))
+        .withColumn("span_last", local_days.local_day(sf.timestamp_millis(sf.col("end_ms") - 1), sf.col("zone")))
+        .where(sf.col("span_last") >= first_day)
+    )
+    pieces = (
+        spans.withColumn("local_day", sf.explode(sf.sequence(sf.greatest("span_first", first_day), "span_last")))
+        .withColumn("day_start", local_days.day_start_ms(sf.col("local_day"), sf.col("zone")))
+        .withColumn("day_end", local_days.day_start_ms(sf.date_add("local_day", 1), sf.col("zone")))
+        .withColumn("known_ms", sf.least("end_ms", "day_end") - sf.greatest("from_ms", "day_start"))
+    )
+    stocked = sf.sum(sf.when(sf.col("on_hand") > 0, sf.col("known_ms")).otherwise(0))
+    return (
+        pieces.groupBy(*SERIES, "local_day")
+        .agg((stocked / sf.sum("known_ms")).alias("in_stock"))
+        .select(*SERIES, "local_day", "in_stock")
+    )
