@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from pathlib import Path
 
 from infra.stack import oneshot
 from infra.stack.place import Place
-from infra.stack.probes import split_address
+from infra.stack.postgres import has_table
 
 USER = "admin"
 
@@ -83,24 +82,6 @@ def prepare(place: Place) -> None:
 def lock_hash(place: Place, name: str) -> str:
     """The hash of an environment's lock: a new one may bring new migrations."""
     return hashlib.sha256((place.checkout / "requirements" / f"{name}.txt").read_bytes()).hexdigest()
-
-
-def has_table(place: Place, database: str, table: str) -> bool:
-    """Whether a table is in a database: a stamp on the disk proves nothing about a PostgreSQL that was made anew."""
-    import psycopg2  # imported here: commands that start nothing do not need it
-
-    host, port = split_address(place.settings.postgres)
-    connection = psycopg2.connect(
-        host=host,
-        port=port,
-        user=place.settings.postgres_user,
-        password=place.settings.secret("postgres_password"),
-        dbname=database,
-    )
-    with contextlib.closing(connection), connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"public.{table}",))
-        row = cursor.fetchone()
-    return bool(row and row[0])
 
 
 def _airflow(place: Place, *arguments: str) -> list[str]:

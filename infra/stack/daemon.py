@@ -66,6 +66,14 @@ class Keeper(threading.Thread):
 
     def run(self) -> None:
         """The life of the service, until it ends for good or the stack stops."""
+        try:
+            self._keep()
+        except BaseException as error:
+            # without this word `up` would wait for ever; the trace goes to the supervisor's log
+            self._say("failed", why=f"did not start: {error!r} in the supervisor")
+            raise
+
+    def _keep(self) -> None:
         backoff, restarts = BACKOFF_FIRST, 0
         while not self._stopping.is_set():
             began = time.monotonic()

@@ -60,6 +60,7 @@ def command(place: Place) -> list[str]:
         "-XX:+UseG1GC",
         "-XX:MaxGCPauseMillis=20",
         "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",  # else it keeps a file in /tmp
         f"-Dlog4j2.configurationFile={place.run / 'kafka.log4j2.properties'}",
         "kafka.Kafka",
         str(place.run / "kafka.properties"),

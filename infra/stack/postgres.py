@@ -11,11 +11,16 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DependencyUnavailable
 from infra.stack.place import Place
 from infra.stack.probes import split_address
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor
 
 DATABASES = ("rd360", "feast", "lake_catalog", "mlflow", "airflow", "superset")
 SYSTEM_USER = "rd360pg"
@@ -61,24 +66,39 @@ def prepare(place: Place) -> None:
 
 
 def create_databases(place: Place) -> None:
-    """Creates those of DATABASES that are missing."""
-    import psycopg2  # imported here: commands that start nothing do not need it
-
-    host, port = split_address(place.settings.postgres)
-    connection = psycopg2.connect(
-        host=host,
-        port=port,
-        user=place.settings.postgres_user,
-        password=place.settings.secret("postgres_password"),
-        dbname="postgres",
-    )
-    connection.autocommit = True  # CREATE DATABASE is refused inside a transaction
-    with contextlib.closing(connection), connection.cursor() as cursor:
+    """Creates those of DATABASES that are missing. Raises DependencyUnavailable."""
+    with connected(place, "postgres") as cursor:
         cursor.execute("SELECT datname FROM pg_database")
         there = {name for (name,) in cursor.fetchall()}
         for name in DATABASES:
             if name not in there:
                 cursor.execute(f'CREATE DATABASE "{name}"')
+
+
+def has_table(place: Place, database: str, table: str) -> bool:
+    """Whether a table is in a database: a stamp on the disk proves nothing about a PostgreSQL that was made anew."""
+    with connected(place, database) as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"public.{table}",))
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+@contextlib.contextmanager
+def connected(place: Place, database: str) -> Iterator[cursor]:
+    """A cursor on one of our databases, each statement its own transaction. Raises DependencyUnavailable."""
+    import psycopg2  # imported here: commands that start nothing do not need it
+
+    host, port = split_address(place.settings.postgres)
+    password = place.settings.secret("postgres_password")
+    try:
+        connection = psycopg2.connect(host=host, port=port, user=place.settings.postgres_user, password=password, dbname=database)
+        connection.autocommit = True  # CREATE DATABASE is refused inside a transaction
+        with contextlib.closing(connection), connection.cursor() as open_cursor:
+            yield open_cursor
+    except psycopg2.Error as error:
+        raise DependencyUnavailable(
+            "PostgreSQL refuses", doing=f"preparing the database {database}", why=str(error).strip(), hint="./rd360 logs postgres"
+        ) from error
 
 
 def system_user() -> pwd.struct_passwd | None:
@@ -134,4 +154,8 @@ def _as_its_user(place: Place) -> list[str]:
     reachable = all(
         subprocess.run([*plain, "test", "-x", str(path)], check=False, capture_output=True).returncode == 0 for path in needed
     )
-    return plain if reachable else [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--securebits", "+no_setuid_fixup"]
+    return (
+        plain
+        if reachable
+        else [*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--securebits", "+no_setuid_fixup"]
+    )

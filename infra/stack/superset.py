@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from infra.stack import oneshot
-from infra.stack.airflow import has_table, lock_hash
+from infra.stack.airflow import lock_hash
 from infra.stack.place import Place
+from infra.stack.postgres import has_table
 
 USER = "admin"
 CREATE_ADMIN = """\

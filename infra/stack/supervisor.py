@@ -81,7 +81,7 @@ def up(settings: Settings, only: Iterable[str] | None = None, progress: Progress
     known = services(settings)
     wanted = closure(known if only is None else only, known)
     local = [known[name] for name in wanted if not known[name].is_external(settings)]
-    with _one_at_a_time(place):
+    with _one_at_a_time(place, progress):
         if ensure_secrets(place.home):
             progress(f"Made secrets in {place.home / 'secrets.json'}")
         place = Place(_with_secrets(settings))
@@ -97,7 +97,16 @@ def up(settings: Settings, only: Iterable[str] | None = None, progress: Progress
         for name in wanted:
             if known[name].is_external(settings):
                 _check_external(place, known[name], progress)
-    return [report for report in status(place.settings) if report.name in wanted]
+    reports = [report for report in status(place.settings) if report.name in wanted]
+    for report in reports:
+        if not report.healthy:
+            raise DependencyUnavailable(
+                f"{report.name} runs and does not answer",
+                doing="checking after `up`",
+                why=report.why,
+                hint=f"./rd360 logs {report.name}",
+            )
+    return reports
 
 
 def status(settings: Settings) -> list[Report]:
@@ -114,7 +123,7 @@ def down(settings: Settings, progress: Progress = lambda _: None) -> int:
 
     Works without the supervisor too. Raises ConfigurationError when a process or a port of ours is still there afterwards.
     """
-    with _one_at_a_time(Place(settings)):
+    with _one_at_a_time(Place(settings), progress):
         place = Place(_as_started(settings))
         settings = place.settings
         supervisor = states.read_supervisor(place.run)
@@ -310,9 +319,13 @@ def _check_gone(place: Place, stopped: list[Service]) -> None:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(place: Place) -> Iterator[None]:
+def _one_at_a_time(place: Place, progress: Progress) -> Iterator[None]:
     """Lets one `up` or `down` of a home work at a time; the next one waits."""
     place.run.mkdir(parents=True, exist_ok=True)
     with (place.run / "control.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("Another `up` or `down` of this home is at work; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
