@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyspark.errors import StreamingQueryException
@@ -24,15 +24,14 @@ CONTINUOUS_TRIGGER = "10 seconds"
 _EARLIEST = -2  # Spark's code for "from the first offset there is"
 
 
-def next_offsets(session: SparkSession) -> dict[TopicPartition, int]:
-    """The offset after the last one in bronze, for each topic partition in it.
+def next_offsets(session: SparkSession, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    """The offset after the last one in bronze, for each partition of the topics that it has.
 
     What silver has read is in bronze, so only the files with later offsets are looked into.
     """
-    seen = progress.read(session, SILVER_PROGRESS)
-    rows = session.table(BRONZE_EVENTS.name).select("topic", "partition", "offset")
-    topics = {row["topic"] for row in session.table(f"{BRONZE_EVENTS.name}.partitions").select("partition.topic").collect()}
-    newer = rows.where(progress.not_seen(seen, topics | {topic for topic, _ in seen}))
+    topics = frozenset(topics)
+    seen = {place: end for place, end in progress.read(session, SILVER_PROGRESS).items() if place[0] in topics}
+    newer = session.table(BRONZE_EVENTS.name).where(progress.not_seen(seen, topics))
     found = newer.groupBy("topic", "partition").agg(sf.max("offset").alias("last")).collect()
     return {**seen, **{(row["topic"], row["partition"]): row["last"] + 1 for row in found}}
 

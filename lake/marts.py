@@ -1,4 +1,4 @@
-"""gold.daily as a PostgreSQL table for dashboards, and the log of job runs. Readers see the old table or the new one, never half."""
+"""gold.daily as a PostgreSQL table for dashboards, and the log of job runs. Readers see an old table or a new one, never half."""
 
 from __future__ import annotations
 

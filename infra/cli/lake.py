@@ -1,4 +1,4 @@
-"""`rd360 lake bronze | silver | gold | reference | marts | audit | maintain | run`: the archive's jobs, each in a Spark session."""
+"""`rd360 lake bronze | silver | gold | reference | marts | audit | maintain | run`: the archive's jobs, each in its session."""
 
 from __future__ import annotations
 

@@ -22,21 +22,22 @@ def run(session: SparkSession, settings: Settings, *, available_now: bool = True
     Raises JobIsRunning when another bronze job does not end within `lock_seconds`.
     """
     watch = Stopwatch("bronze")
-    partitions = brokers.offsets(settings, brokers.source_topics(settings))
+    topics = brokers.source_topics(settings)
+    kafka = brokers.offsets(settings, topics)
     schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, *schemas.PROGRESS))
     with sole_writer(settings, "lake bronze", lock_seconds):
-        before = bronze.next_offsets(session)
+        before = bronze.next_offsets(session, topics)
         checkpoint = bronze.checkpoint_folder(settings)
         discarded = bronze.discard_stale_checkpoint(checkpoint, before)
-        if partitions:
-            stream = bronze.messages(session, settings, bronze.starting_offsets(partitions, before))
+        if any(before.get(place, first) != end for place, (first, end) in kafka.items()) or (kafka and not available_now):
+            stream = bronze.messages(session, settings, bronze.starting_offsets(kafka, before))
             query = bronze.start_query(stream, checkpoint, available_now)
             if not available_now:
                 _stop_on_signals(lambda _number, _frame: query.stop())
             bronze.finish(query)
-        after = bronze.next_offsets(session)
-    written = sum(after.values()) - sum(before.get(place, partitions.get(place, (0, 0))[0]) for place in after)
-    return watch.report(written, written, checkpoint_discarded=discarded, topics=sorted({topic for topic, _ in partitions}))
+        after = bronze.next_offsets(session, topics)
+    written = sum(end - before.get(place, kafka.get(place, (0, 0))[0]) for place, end in after.items())
+    return watch.report(written, written, checkpoint_discarded=discarded, topics=sorted({topic for topic, _ in kafka}))
 
 
 def _stop_on_signals(stop: Stop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 
 from pyspark.sql import SparkSession
 
@@ -28,10 +29,8 @@ def run(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
 
 
 def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
-    try:
+    with suppress(JobIsRunning):
         yield bronze.run(session, settings, lock_seconds=1)
-    except JobIsRunning:
-        pass
     yield silver.run(session, settings)
     yield gold.run(session, settings)
     if importlib.util.find_spec(FEATURES):
