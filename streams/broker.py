@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
-from confluent_kafka import KafkaException
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from contracts.errors import DependencyUnavailable
@@ -41,3 +42,42 @@ def reason(error: KafkaException) -> str:
     """Kafka's own words for what went wrong."""
     inner = error.args[0] if error.args else error
     return str(inner.str()) if hasattr(inner, "str") else str(inner)
+
+
+def reader(settings: Settings) -> Consumer:
+    """A consumer that commits nothing and reports the end of each partition."""
+    return Consumer(
+        {
+            "bootstrap.servers": settings.kafka,
+            "group.id": f"{settings.topic_prefix}rd360-reader",  # required by the client; nothing is ever committed to it
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        },
+        logger=QUIET,
+    )
+
+
+def read_to_end(settings: Settings, topic: str, partition: int, offset: int = OFFSET_BEGINNING) -> Iterator[Message]:
+    """The messages of a partition from an offset to its end as it is met. Raises DependencyUnavailable."""
+    consumer = reader(settings)
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        while True:
+            message = consumer.poll(TIMEOUT_SECONDS)
+            if message is None:
+                raise DependencyUnavailable(f"Kafka at {settings.kafka} sent nothing", doing=f"reading {topic}[{partition}]")
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            else:
+                raise unavailable(settings, f"reading {topic}[{partition}]", KafkaException(error))
+    finally:
+        consumer.close()
+
+
+def has_messages(settings: Settings, topic: str, partition: int, offset: int) -> bool:
+    """Whether a reader would see a message at or after an offset."""
+    return next(read_to_end(settings, topic, partition, offset), None) is not None

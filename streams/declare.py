@@ -15,14 +15,19 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library
 
 from contracts.errors import ConfigurationError
 from contracts.events import MAX_EVENT_BYTES
+from contracts.features import VIEWS
 from contracts.settings import Settings
 from contracts.topics import FORECASTS, SOURCES
+from streams import names
 from streams.broker import TIMEOUT_SECONDS, connect, unavailable
 
 RETENTION_MS = 30 * 86_400_000
 # An event may be as large as the contract allows, and a dead letter carries more headers than its original.
 SOURCE_BYTES = MAX_EVENT_BYTES + 48_576  # 1 MiB, Kafka's default
 DEAD_LETTER_BYTES = 2 * SOURCE_BYTES
+
+
+_COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(32 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ def wanted(settings: Settings) -> list[Wanted]:
     topics = [Wanted(topic.name(prefix), partitions, source) for topic in (*SOURCES, FORECASTS)]
     topics += [Wanted(topic.dead_letters(prefix), 1, letters) for topic in SOURCES]
     topics += [Wanted(topic.late(prefix), partitions, letters) for topic in SOURCES]
+    topics += [
+        Wanted(names.changelog(settings, view), partitions, _COMPACTED) for view in VIEWS.values() if view.writer == "stream"
+    ]
+    topics += [Wanted(names.leader(settings), 1, {})]
     return topics
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from contracts.settings import load_settings
-from infra.cli.console import json_result, table
+from contracts.errors import NotFoundError
+from contracts.settings import CHECKOUT, Settings, load_settings
+from infra.cli.console import json_result, note, result, table
 
 app = typer.Typer(no_args_is_help=True)
+dlq = typer.Typer(no_args_is_help=True, help="Dead letters: events that broke their contract, with their original bytes.")
+app.add_typer(dlq, name="dlq")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
+TopicName = Annotated[str | None, typer.Option("--topic", help="Of this topic alone: sales, inventory, prices.")]
+Reason = Annotated[str | None, typer.Option(help="Of this reason alone, such as contract or misrouted.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 
 @app.command()
@@ -25,3 +33,135 @@ def topics(as_json: Json = False, dry_run: DryRun = False) -> None:
         json_result([dataclasses.asdict(topic) for topic in declared])
     else:
         table(("topic", "partitions", "action"), [(t.name, str(t.partitions), t.action) for t in declared])
+
+
+@app.command()
+def worker() -> None:
+    """Run the worker that keeps the streaming feature views, until SIGTERM or Ctrl-C. Exits 4 when a server fails it."""
+    import asyncio
+
+    from featurestore.online import open_online_store
+    from infra import logs
+    from streams.worker import Worker
+
+    logs.configure()
+    settings = load_settings()
+    online = open_online_store(settings)
+    try:
+        asyncio.run(Worker(settings, online).run())
+    finally:
+        online.close()
+
+
+@app.command()
+def drain(
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Wait until the worker has written all that was sent until now; print the lag of each topic. Exits 4 at the timeout."""
+    from streams.lag import PartitionLag
+    from streams.lag import drain as wait
+
+    said: list[int] = []
+
+    def report(lags: list[PartitionLag]) -> None:
+        behind = sum(lag.behind for lag in lags)
+        if behind and (not said or said[-1] != behind):
+            note(f"{behind} messages to go")
+            said.append(behind)
+
+    lags = wait(load_settings(), timeout, report)
+    if as_json:
+        json_result([dataclasses.asdict(lag) | {"behind": lag.behind} for lag in lags])
+    else:
+        rows = [(lag.topic, str(lag.partition), str(lag.committed), str(lag.end), str(lag.behind)) for lag in lags]
+        table(("topic", "partition", "committed", "end", "behind"), rows)
+
+
+@app.command()
+def schemas(
+    folder: Annotated[Path, typer.Option(help="Where to.")] = CHECKOUT / "docs" / "schemas",
+) -> None:
+    """Write the JSON Schema of each topic's events."""
+    from streams.schemas import STRUCTS, text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for topic in STRUCTS:
+        path = folder / f"{topic.kind}.json"
+        path.write_text(text(topic), encoding="utf-8")
+        result(str(path))
+
+
+@dlq.command("list")
+def dlq_list(topic: TopicName = None, reason: Reason = None, limit: Limit = 50, as_json: Json = False) -> None:
+    """List dead letters, the latest last, and how many of each reason there are."""
+    from collections import Counter, deque
+
+    settings = load_settings()
+    counts: Counter[tuple[str, str]] = Counter()
+    last: deque[Any] = deque(maxlen=limit)
+    for letter in _find(settings, topic, reason):
+        counts[letter.topic.kind, letter.reason] += 1
+        last.append(letter)
+    if as_json:
+        summary = [{"topic": kind, "reason": why, "count": count} for (kind, why), count in sorted(counts.items())]
+        json_result({"total": sum(counts.values()), "by_reason": summary, "letters": [_shown(letter) for letter in last]})
+        return
+    rows = [(x.topic.kind, str(x.offset), f"{x.source_partition}:{x.source_offset}", x.reason, x.detail[:90]) for x in last]
+    table(("topic", "offset", "source", "reason", "detail"), rows)
+    for (kind, why), count in sorted(counts.items()):
+        note(f"{count} of {kind}: {why}")
+    note("Next: ./rd360 stream dlq show TOPIC OFFSET, ./rd360 stream dlq replay --dry-run")
+
+
+@dlq.command("show")
+def dlq_show(topic: Annotated[str, typer.Argument(help="sales, inventory or prices.")], offset: int) -> None:
+    """Show one dead letter whole: its headers, its key and its bytes."""
+    letter = next(_find(load_settings(), topic, None, offset), None)
+    if letter is None:
+        raise NotFoundError(f"There is no dead letter {offset} of {topic}", hint="`./rd360 stream dlq list` shows them.")
+    headers = {name: value.decode(errors="replace") for name, value in letter.headers}
+    json_result(_shown(letter) | {"headers": headers})
+
+
+@dlq.command("replay")
+def dlq_replay(
+    topic: TopicName = None,
+    reason: Reason = None,
+    offset: Annotated[int | None, typer.Option(help="This letter alone.")] = None,
+    limit: Limit = 1_000_000,
+    dry_run: DryRun = False,
+) -> None:
+    """Send dead letters again, bytes as they were, under the contract's key, where the contract accepts them now."""
+    import itertools
+
+    from streams.dead_letters import replay
+
+    settings = load_settings()
+    json_result(replay(settings, itertools.islice(_find(settings, topic, reason, offset), limit), dry_run=dry_run))
+
+
+def _find(settings: Settings, topic: str | None, reason: str | None, offset: int | None = None) -> Any:
+    from streams.dead_letters import find
+    from streams.producers.lines_file import topic_named
+
+    return find(settings, topic_named(topic) if topic else None, reason, offset)
+
+
+def _shown(letter: Any) -> dict[str, Any]:
+    """A letter as JSON can hold it."""
+    value = (letter.value or b"").decode(errors="backslashreplace")
+    try:
+        shown: Any = json.loads(value)
+    except ValueError:
+        shown = value
+    return {
+        "topic": letter.topic.kind,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "source_partition": letter.source_partition,
+        "source_offset": letter.source_offset,
+        "key": None if letter.key is None else letter.key.decode(errors="backslashreplace"),
+        "value": shown,
+    }

@@ -1,0 +1,55 @@
+"""How each agent reads: in batches that grow with the backlog, acknowledged once all that follows from them is written.
+
+Faust's own `take` family waits for its time-out when a batch is not full; here the next batch gathers while one is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import faust
+
+from streams.flusher import Flusher, incoming
+
+BATCH_MESSAGES = 2_000
+LINGER_SECONDS = 0.02  # what a lone event waits for company
+Fail = Callable[[BaseException], None]
+
+
+def source(app: faust.App, flusher: Flusher) -> Any:
+    """The topic of a flusher, bytes as they are: Faust would decode JSON otherwise, and end the agent where there is none."""
+    return app.topic(flusher.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> None:
+    """Reads a stream for ever. What goes wrong ends the worker by `fail`: an event whose agent raised would be lost."""
+    stream = stream.noack()
+    queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=BATCH_MESSAGES)
+    writer = asyncio.create_task(_write(app, stream, queue, flusher, fail), name=f"write {flusher.source}")
+    try:
+        async for event in stream.events():
+            await queue.put(event)
+    except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
+        fail(error)
+    finally:
+        writer.cancel()
+
+
+async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
+    """While one batch is written, the next one gathers."""
+    while True:
+        events = [await queue.get()]
+        await asyncio.sleep(LINGER_SECONDS)
+        while len(events) < BATCH_MESSAGES and not queue.empty():
+            events.append(queue.get_nowait())
+        # events of an earlier assignment come again, to whoever has their partition now
+        current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+        try:
+            await flusher.batch([incoming(event) for event in current])
+        except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
+            fail(error)
+            return
+        for event in current:
+            await stream.ack(event)

@@ -1,0 +1,168 @@
+"""Writes what a view's partitions changed, in the order that makes a crash at any point harmless.
+
+1. Letters, acknowledged. 2. Rows to the online store. 3. States to the changelog and RocksDB. 4. Only then are the messages
+acknowledged. A crash before 3 reads them again and applies them again to the old states; one after 3 reads them again, and
+the fence in each state knows them, but their rows are written once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import faust
+
+from contracts.clock import Clock
+from contracts.settings import Settings
+from featurestore.online import OnlineStore
+from streams.metrics import Metrics
+from streams.processor import Incoming, Partition, Work
+from streams.table import StateTable
+from streams.views import Kernel
+
+IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether there is any
+
+
+class Flusher:
+    """One view on this worker: its partitions, and the lock under which they change and are written.
+
+    `writing` is shared by all views: a client of the online store serves one thread at a time.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        settings: Settings,
+        kernel: Kernel,
+        online: OnlineStore,
+        writing: asyncio.Lock,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._app, self._settings, self.kernel = app, settings, kernel
+        self._online, self._writing, self._metrics, self._clock = online, writing, metrics, clock
+        prefix = settings.topic_prefix
+        self.source = kernel.topic.name(prefix)
+        self._letters = {"dead": kernel.topic.dead_letters(prefix), "late": kernel.topic.late(prefix)}
+        self._states = StateTable(app, settings, kernel.view)
+        self._partitions: dict[int, Partition] = {}
+        self._busy_at: dict[int, float] = {}
+        self._next_offset: dict[int, int] = {}
+        self.lock = asyncio.Lock()
+
+    async def restore(self, assigned: Iterable[int]) -> None:
+        """Begins anew with the assigned partitions, from their stored states."""
+        async with self.lock:
+            self._partitions = {}
+            self._next_offset.clear()
+            for number in assigned:
+                partition = self._partition(number)
+                await asyncio.to_thread(partition.restore, list(self._states.items(number)))
+                self._partitions[number] = partition
+                self._busy_at[number] = time.monotonic()
+
+    async def batch(self, messages: Sequence[Incoming]) -> None:
+        """Takes a batch of messages and writes all that follows. When this returns they may be acknowledged."""
+        async with self.lock:
+            by_partition: dict[int, list[Incoming]] = {}
+            for message in messages:
+                by_partition.setdefault(message.partition, []).append(message)
+            works = [self._partitions[n].take(group, self._clock()) for n, group in by_partition.items()]
+            await self._write(works)
+            for number, group in by_partition.items():
+                self._busy_at[number] = time.monotonic()
+                self._next_offset[number] = group[-1].offset + 1
+
+    async def tick(self) -> None:
+        """Writes the rows that time alone has changed."""
+        for number in list(self._partitions):
+            more = True
+            while more:
+                caught_up = await self._caught_up(number)  # can wait for the consumer, so not under the lock
+                async with self.lock:
+                    partition = self._partitions.get(number)
+                    if partition is None:
+                        break
+                    work = partition.tick(self._clock(), caught_up)
+                    if work.rows:
+                        await self._write([work])
+                    more = work.more
+        self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
+
+    @property
+    def keys(self) -> int:
+        """How many keys have a state here."""
+        return sum(partition.keys for partition in self._partitions.values())
+
+    def lag_seconds(self) -> float | None:
+        """Clock minus the stream time of the partition that is furthest behind; None where nothing was read yet."""
+        marks = [p.watermark for p in self._partitions.values() if p.watermark is not None]
+        return max(0.0, (self._clock() - min(marks)) / 1000) if marks else None
+
+    async def _write(self, works: list[Work]) -> None:
+        started = time.monotonic()
+        await self._send_letters(works)
+        rows = [row for work in works for row in work.rows]
+        if rows:
+            async with self._writing:
+                await asyncio.to_thread(self._online.write, self.kernel.view.name, rows)
+        for work in works:
+            await self._states.put(work.partition, work.states)
+        self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
+
+    async def _send_letters(self, works: list[Work]) -> None:
+        sent = []
+        for work in works:
+            for letter in work.letters:
+                headers = list(letter.headers)
+                sent.append(
+                    await self._app.producer.send(self._letters[letter.kind], letter.key, letter.value, None, None, headers)
+                )
+        await asyncio.gather(*sent)
+
+    async def _caught_up(self, number: int) -> bool:
+        tp = faust.types.TP(self.source, number)
+        consumer: Any = self._app.consumer  # its annotations promise numbers that are None before the first answer
+        end = consumer.highwater(tp)
+        if end is None:
+            return False
+        if (self._next_offset.get(number) or 0) >= end:
+            return True
+        if time.monotonic() - self._busy_at.get(number, time.monotonic()) < IDLE_SECONDS:
+            return False
+        # Nothing to read, or nothing that a reader ever sees: the last offsets may be the marks of somebody's transactions.
+        self._busy_at[number] = time.monotonic()  # asking waits for the consumer's thread: not every second
+        position: int = await consumer.position(tp) or 0
+        if position >= end:
+            self._next_offset[number] = position
+        return bool(position >= end)
+
+    def _partition(self, number: int) -> Partition:
+        return Partition(
+            self.kernel,
+            number,
+            self._settings.topic_partitions,
+            _loader(self._states, number),
+            max_lead_ms=self._settings.max_event_lead_ms,
+            lateness_ms=self._settings.allowed_lateness_ms,
+        )
+
+
+def _loader(states: StateTable, number: int) -> Callable[[bytes], bytes | None]:
+    return lambda key: states.get(number, key)
+
+
+def incoming(event: Any) -> Incoming:
+    """A Faust event as the kernel's side sees it."""
+    message = event.message
+    return Incoming(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        kafka_time=round(message.timestamp * 1000),  # Faust keeps seconds
+        key=message.key,
+        value=message.value,
+        headers=tuple(message.headers or ()),
+    )

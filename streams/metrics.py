@@ -1,0 +1,62 @@
+"""The worker's metrics, in a registry of their own so that two workers in one process do not meet."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from contracts import telemetry
+from contracts.features import View
+from contracts.topics import Topic
+from streams.processor import Work
+
+
+class Metrics:
+    """What the worker counts. All labels are known kinds, never ids."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._events = self._counter("rd360_stream_events_total", "Valid events taken from a topic.", "topic")
+        self._dead = self._counter("rd360_stream_dead_letters_total", "Events that break the contract.", "topic", "reason")
+        self._late = self._counter("rd360_stream_late_total", "Events beyond the allowed lateness.", "topic")
+        self._duplicates = self._counter("rd360_stream_duplicates_total", "Events whose id was seen before.", "topic")
+        self._rows = self._counter("rd360_stream_rows_written_total", "Rows written to the online store.", "view")
+        self._lag = self._gauge("rd360_stream_watermark_lag_seconds", "Clock minus the oldest partition's stream time.", "topic")
+        self._keys = self._gauge("rd360_stream_keys", "Keys with a state on this worker.", "view")
+        self._flush = self._histogram("rd360_stream_flush_seconds", "From a batch to its last write.", "view")
+        buckets = (1, 10, 100, 1_000, 10_000, 100_000)
+        self._flush_rows = self._histogram("rd360_stream_flush_rows", "Rows in one flush.", "view", buckets=buckets)
+
+    def flushed(self, view: View, topic: Topic, works: list[Work], seconds: float) -> None:
+        """Counts what was written."""
+        rows = sum(len(work.rows) for work in works)
+        self._rows.labels(view.name).inc(rows)
+        self._flush.labels(view.name).observe(seconds)
+        self._flush_rows.labels(view.name).observe(rows)
+        for work in works:
+            self._events.labels(topic.kind).inc(work.counts["events"])
+            self._late.labels(topic.kind).inc(work.counts["late"])
+            self._duplicates.labels(topic.kind).inc(work.counts["duplicates"])
+            for name, count in work.counts.items():
+                if name.startswith("dead:"):
+                    self._dead.labels(topic.kind, name.removeprefix("dead:")).inc(count)
+
+    def standing(self, view: View, topic: Topic, keys: int, lag_seconds: float | None) -> None:
+        """Notes how a view stands."""
+        self._keys.labels(view.name).set(keys)
+        if lag_seconds is not None:
+            self._lag.labels(topic.kind).set(lag_seconds)
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: telemetry.Counter, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: telemetry.Gauge, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: telemetry.Histogram, text: str, *labels: str, buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
+    ) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)

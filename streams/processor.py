@@ -1,0 +1,196 @@
+"""One partition of one view: messages in, what to write out. Pure; `flusher.py` does the writing.
+
+The cache of states is ahead of the store until a `Work` is written. Whoever fails to write one must forget the whole partition
+(`restore`, or end the process): the messages were not acknowledged and come again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.errors import InvalidEvent
+from contracts.topics import Delivery, accept
+from streams.admission import NOTHING_YET, Admission
+from streams.letters import Letter, dead_letter, late_letter
+from streams.views import Kernel, Key, Row, key_in_store, row, store_key
+
+CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
+TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
+QUIET_MS = 30_000  # no old event for so long, and a backfill is over
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    kafka_time: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(slots=True)
+class Work:
+    """What one batch or one tick changed: new states by stored key, new rows, letters to send, and how many of what."""
+
+    partition: int
+    states: dict[bytes, bytes] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
+    more: bool = False  # a tick left keys for the next
+
+
+class Partition:
+    """The states of one partition of a view, its stream time, and when its rows next change by themselves.
+
+    Stream time is the watermark, the latest event time seen. It is the wall clock once the partition is live: read to Kafka's
+    end, its watermark recent, and no old event seen for a while. History that is replayed is never mixed with the clock.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        number: int,
+        partitions: int,
+        load: Callable[[bytes], bytes | None],
+        *,
+        max_lead_ms: int,
+        lateness_ms: int,
+    ) -> None:
+        self.kernel, self.number, self.partitions = kernel, number, partitions
+        self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
+        self._cache: dict[Key, Any] = {}
+        self._scheduled: dict[Key, int] = {}
+        self._heap: list[tuple[int, Key]] = []
+        self._old_event_at = -QUIET_MS
+        self.watermark: int | None = None
+        self.keys = 0
+
+    def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        """Begins anew from the stored states: watermark and schedule follow from them."""
+        self._cache.clear()
+        self._scheduled.clear()
+        self._heap.clear()
+        self.watermark, self.keys = None, 0
+        for raw_key, raw in stored:
+            key, state = key_in_store(raw_key), self.kernel.decode(raw)
+            self.keys += 1
+            self.watermark = max(self.watermark or 0, state.as_of)
+            self._schedule(key, state)
+
+    def take(self, messages: Iterable[Incoming], clock: int) -> Work:
+        """The changes of a batch of this partition's messages, in the order of their offsets."""
+        work = Work(self.number)
+        touched: dict[Key, Any] = {}
+        for message in messages:
+            try:
+                event = self._accept(message)
+            except InvalidEvent as refused:
+                work.counts[f"dead:{refused.reason}"] += 1
+                work.letters.append(dead_letter(message, refused))
+                continue
+            work.counts["events"] += 1
+            self._apply(message, event, touched, work)
+            self._observe(event.event_time, clock)
+        self._settle(touched, work)
+        return work
+
+    def tick(self, clock: int, caught_up: bool) -> Work:
+        """The rows that time alone has changed. Nothing while there is a backlog: the batches to come move time on themselves."""
+        work = Work(self.number)
+        now = self.now(clock, caught_up)
+        if now is None:
+            return work
+        touched: dict[Key, Any] = {}
+        while self._heap and self._heap[0][0] <= now and not work.more:
+            at, key = heapq.heappop(self._heap)
+            if self._scheduled.get(key) != at:
+                continue  # it was scheduled anew since
+            del self._scheduled[key]
+            state = self._state(key)
+            at_last = self.kernel.due(key, state)
+            if at_last is not None and at_last <= now:
+                self.kernel.advance(key, state, now)
+                touched[key] = state
+                work.more = len(touched) >= TICK_KEYS
+            elif at_last is not None:
+                self._schedule(key, state)
+        self._settle(touched, work)
+        return work
+
+    def now(self, clock: int, caught_up: bool) -> int | None:
+        """Stream time, ms; None where there is none yet or a backlog is ahead."""
+        if self.watermark is None or not caught_up:
+            return None
+        return clock if self.is_live(clock, caught_up) else self.watermark
+
+    def is_live(self, clock: int, caught_up: bool) -> bool:
+        """Whether the wall clock is this partition's time."""
+        recent = self.watermark is not None and clock - self.watermark <= self._lateness
+        return caught_up and recent and clock - self._old_event_at >= QUIET_MS
+
+    def _accept(self, message: Incoming) -> Any:
+        delivery = Delivery(message.key, message.partition, message.kafka_time, self.partitions)
+        return accept(self.kernel.topic, message.value, delivery, self._max_lead)
+
+    def _apply(self, message: Incoming, event: Any, touched: dict[Key, Any], work: Work) -> None:
+        outcomes = []
+        for key, part in self.kernel.split(event):
+            state = touched.get(key)
+            if state is None:
+                state = self._state(key)
+            new = state.offset == NOTHING_YET
+            outcome = self.kernel.apply(key, state, part, message.offset)
+            self.keys += new and outcome == "applied"
+            outcomes.append((outcome, key))
+            if outcome in ("applied", "replayed"):  # what was read before a crash may not have been written then
+                touched[key] = state
+        late = [key for outcome, key in outcomes if outcome == "late"]
+        if late:
+            work.counts["late"] += 1
+            work.letters.append(late_letter(message, json.dumps([list(key) for key in late]).encode()))
+        work.counts["replayed"] += all(outcome == "replayed" for outcome, _ in outcomes)
+        work.counts["duplicates"] += any(outcome == "duplicate" for outcome, _ in outcomes)
+
+    def _observe(self, event_time: int, clock: int) -> None:
+        self.watermark = event_time if self.watermark is None else max(self.watermark, event_time)
+        if clock - event_time > self._lateness:
+            self._old_event_at = clock
+
+    def _state(self, key: Key) -> Any:
+        state = self._cache.get(key)
+        if state is None:
+            raw = self._load(store_key(key))
+            state = self.kernel.empty() if raw is None else self.kernel.decode(raw)
+            self._cache[key] = state
+        return state
+
+    def _settle(self, touched: dict[Key, Any], work: Work) -> None:
+        for key, state in touched.items():
+            self.kernel.settle(key, state)
+            if key not in self._scheduled:
+                self._schedule(key, state)
+            elif (at := self.kernel.due(key, state)) is not None and at < self._scheduled[key]:
+                self._push(key, at)
+            work.states[store_key(key)] = self.kernel.encode(state)
+            work.rows.append(row(self.kernel, key, state))
+        if len(self._cache) > CACHE_KEYS:
+            self._cache.clear()
+
+    def _schedule(self, key: Key, state: Admission) -> None:
+        at = self.kernel.due(key, state)
+        if at is not None:
+            self._push(key, at)
+
+    def _push(self, key: Key, at: int) -> None:
+        self._scheduled[key] = at
+        heapq.heappush(self._heap, (at, key))

@@ -1,0 +1,200 @@
+"""The streaming views as data: which topic feeds each, what an event says of which keys, and how its state becomes a row.
+
+`processor.py` drives them all alike; nothing here knows Faust, Kafka or Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from contracts.aggregates import Sale
+from contracts.events import InventoryEvent, PriceEvent, Receipt
+from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, PRICE_PLAN, SALES_ROLLING, SOURCE_OFFSET, STOCK, View
+from contracts.settings import Settings
+from contracts.topics import INVENTORY, PRICES, SALES, Topic
+from contracts.windows import StoreCalendars
+from streams import prices, state, stock
+from streams.admission import Admission, Outcome
+
+Key = tuple[str, str]  # store_id, product_id
+Row = dict[str, Any]
+
+
+class Kernel(Protocol):
+    """One streaming view. States are its own kind of Admission; they are changed in place."""
+
+    view: View
+    topic: Topic
+
+    def split(self, event: Any) -> Iterable[tuple[Key, Any]]:
+        """What an event says of each key, once each."""
+        ...
+
+    def empty(self) -> Any:
+        """The state of a key that nothing was heard of."""
+        ...
+
+    def encode(self, state: Any) -> bytes:
+        """A state as it is stored."""
+        ...
+
+    def decode(self, raw: bytes) -> Any:
+        """The state in `raw`."""
+        ...
+
+    def apply(self, key: Key, state: Any, part: Any, offset: int) -> Outcome:
+        """Takes one part of an event into a key's state."""
+        ...
+
+    def settle(self, key: Key, state: Any) -> None:
+        """Drops what the state no longer needs; before it is stored or read."""
+        ...
+
+    def due(self, key: Key, state: Any) -> int | None:
+        """When its row next changes without an event, ms; None: never."""
+        ...
+
+    def advance(self, key: Key, state: Any, now: int) -> None:
+        """Moves its as-of time on to `now` ms."""
+        ...
+
+    def features(self, key: Key, state: Any) -> dict[str, Any]:
+        """Its features by name, as of `state.as_of`."""
+        ...
+
+
+class SalesKernel:
+    """`sales_rolling`, from receipts."""
+
+    view, topic = SALES_ROLLING, SALES
+
+    def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
+        self._calendars, self._lateness = calendars, lateness
+
+    def split(self, event: Receipt) -> Iterable[tuple[Key, Sale]]:
+        return [((event.store_id, product_id), sale) for product_id, sale in state.sales_of(event)]
+
+    def empty(self) -> state.SalesState:
+        return state.SalesState()
+
+    def encode(self, state_: state.SalesState) -> bytes:
+        return state.encode(state_)
+
+    def decode(self, raw: bytes) -> state.SalesState:
+        return state.decode(raw)
+
+    def apply(self, key: Key, state_: state.SalesState, part: Sale, offset: int) -> Outcome:
+        return state.apply(state_, part, offset, self._calendars.of(key[0]), self._lateness)
+
+    def settle(self, key: Key, state_: state.SalesState) -> None:
+        state.settle(state_, self._calendars.of(key[0]), self._lateness)
+
+    def due(self, key: Key, state_: state.SalesState) -> int | None:
+        return state.due(state_, self._calendars.of(key[0]))
+
+    def advance(self, key: Key, state_: state.SalesState, now: int) -> None:
+        state.advance(state_, now, self._calendars.of(key[0]), self._lateness)
+
+    def features(self, key: Key, state_: state.SalesState) -> dict[str, Any]:
+        return state.features(state_, self._calendars.of(key[0]))
+
+
+class _StandingKernel:
+    """What the views without windows have in common: their rows change by events alone."""
+
+    def due(self, key: Key, state_: Any) -> int | None:  # noqa: ARG002  # the Protocol's signature
+        return None
+
+    def advance(self, key: Key, state_: Any, now: int) -> None:
+        """Never called: nothing is ever due."""
+
+
+class StockKernel(_StandingKernel):
+    """`stock`, from counts and movements."""
+
+    view, topic = STOCK, INVENTORY
+
+    def __init__(self, lateness: int) -> None:
+        self._lateness = lateness
+
+    def split(self, event: InventoryEvent) -> Iterable[tuple[Key, InventoryEvent]]:
+        return [((event.store_id, event.product_id), event)]
+
+    def empty(self) -> stock.StockState:
+        return stock.StockState()
+
+    def encode(self, state_: stock.StockState) -> bytes:
+        return stock.encode(state_)
+
+    def decode(self, raw: bytes) -> stock.StockState:
+        return stock.decode(raw)
+
+    def apply(self, key: Key, state_: stock.StockState, part: InventoryEvent, offset: int) -> Outcome:  # noqa: ARG002
+        return stock.apply(state_, part, offset, self._lateness)
+
+    def settle(self, key: Key, state_: stock.StockState) -> None:  # noqa: ARG002
+        stock.settle(state_, self._lateness)
+
+    def features(self, key: Key, state_: stock.StockState) -> dict[str, Any]:  # noqa: ARG002
+        return stock.features(state_)
+
+
+class PriceKernel(_StandingKernel):
+    """`price_plan`, from announcements. A key's first part is `*` for the plans that hold in all stores."""
+
+    view, topic = PRICE_PLAN, PRICES
+
+    def __init__(self, lateness: int) -> None:
+        self._lateness = lateness
+
+    def split(self, event: PriceEvent) -> Iterable[tuple[Key, PriceEvent]]:
+        return [((event.store_id, event.product_id), event)]
+
+    def empty(self) -> prices.PriceState:
+        return prices.PriceState()
+
+    def encode(self, state_: prices.PriceState) -> bytes:
+        return prices.encode(state_)
+
+    def decode(self, raw: bytes) -> prices.PriceState:
+        return prices.decode(raw)
+
+    def apply(self, key: Key, state_: prices.PriceState, part: PriceEvent, offset: int) -> Outcome:  # noqa: ARG002
+        return prices.apply(state_, part, offset, self._lateness)
+
+    def settle(self, key: Key, state_: prices.PriceState) -> None:  # noqa: ARG002
+        prices.settle(state_, self._lateness)
+
+    def features(self, key: Key, state_: prices.PriceState) -> dict[str, Any]:  # noqa: ARG002
+        return prices.features(state_)
+
+
+def kernels(settings: Settings) -> tuple[Kernel, ...]:
+    """All streaming views, one a source topic."""
+    lateness = settings.allowed_lateness_ms
+    calendars = StoreCalendars(settings.time_zone, settings.store_time_zones)
+    return SalesKernel(calendars, lateness), StockKernel(lateness), PriceKernel(lateness)
+
+
+def row(kernel: Kernel, key: Key, state_: Admission) -> Row:
+    """The online row of a key as of its state."""
+    return {
+        "store_id": key[0],
+        "product_id": key[1],
+        AS_OF: state_.as_of,
+        SOURCE_OFFSET: state_.offset,
+        FINGERPRINT: CATALOGUE_FINGERPRINT,
+        **kernel.features(key, state_),
+    }
+
+
+def store_key(key: Key) -> bytes:
+    """A key as it is stored. Identifiers hold no control character, so the separator is safe."""
+    return "\x1f".join(key).encode()
+
+
+def key_in_store(raw: bytes) -> Key:
+    """The key in `raw`."""
+    store_id, product_id = raw.decode().split("\x1f")
+    return store_id, product_id
