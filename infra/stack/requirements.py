@@ -15,8 +15,7 @@ def ensure(place: Place, needs: Iterable[Need], progress: Callable[[str], None])
     wanted = set(needs)
     if "java" in wanted:
         java()
-    if "kafka jars" in wanted:
-        fetch.ensure_jars(place, ("kafka",), progress)
+    fetch.ensure_jars(place, [name for name in fetch.SETS if f"{name} jars" in wanted], progress)
     if "minio" in wanted:
         objectstore.ensure_minio(place, progress)
     for name in ("airflow", "superset"):

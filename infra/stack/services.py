@@ -19,7 +19,7 @@ from infra.stack.ports import Claim
 
 Command = Callable[[Place], list[str]]
 Step = Callable[[Place], None]
-Need = Literal["java", "kafka jars", "minio", "airflow environment", "superset environment"]
+Need = Literal["java", "kafka jars", "spark jars", "minio", "airflow environment", "superset environment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Service:
     needs: tuple[str, ...] = ()
     external: str | None = None
     requires: tuple[Need, ...] = ()  # what must be installed before it can start
+    clients_require: tuple[Need, ...] = ()  # what its users here need, also when it is somebody else's
     before: tuple[Step, ...] = ()  # each start, in order, idempotent
     after: tuple[Step, ...] = ()  # once it answers, idempotent
     environment: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {})
@@ -56,6 +57,10 @@ class Service:
     def claims(self, settings: Settings) -> list[Claim]:
         """The ports it listens on with these settings."""
         return [Claim(self.name, what, settings.port(default)) for what, default in self.ports.items()]
+
+    def installs(self, settings: Settings) -> set[Need]:
+        """What must be installed to use it with these settings."""
+        return set(self.clients_require) | (set() if self.is_external(settings) else set(self.requires))
 
     def is_external(self, settings: Settings) -> bool:
         """Whether the settings name somebody else's instance."""
@@ -134,6 +139,7 @@ SEAWEEDFS = Service(
     ready=probes.s3,
     url=lambda settings: settings.s3,
     external="s3_endpoint",
+    clients_require=("java", "spark jars"),
     before=(objectstore.seaweedfs_prepare,),
     after=(objectstore.create_buckets,),
     environment=objectstore.seaweedfs_environment,
@@ -149,6 +155,7 @@ MINIO = Service(
     ready=probes.s3,
     url=lambda settings: settings.s3,
     external="s3_endpoint",
+    clients_require=("java", "spark jars"),
     requires=("minio",),
     before=(objectstore.minio_prepare,),
     after=(objectstore.create_buckets,),

@@ -87,7 +87,7 @@ def up(settings: Settings, only: Iterable[str] | None = None, progress: Progress
         place = Place(_with_secrets(settings))
         _check_same_settings(place)
         check_free(claim for service in local if not _lives(place, service) for claim in service.claims(settings))
-        requirements.ensure(place, {need for service in local for need in service.requires}, progress)
+        requirements.ensure(place, {need for name in wanted for need in known[name].installs(settings)}, progress)
         desired = states.read_desired(place.run).plus([service.name for service in local])
         states.write_settings(place.run, settings_environment(settings))
         states.write_desired(place.run, desired)

@@ -84,3 +84,9 @@ def test_every_address_seaweedfs_is_given_is_loopback(settings: Settings) -> Non
     command = objectstore.seaweedfs_command(Place(settings))
     assert "-ip=127.0.0.1" in command
     assert "-ip.bind=127.0.0.1" in command
+
+
+def test_the_lakes_jars_come_with_its_store_also_when_that_is_somebody_elses(settings: Settings) -> None:
+    elsewhere = settings.model_copy(update={"s3_endpoint": "http://store:9000", "object_store": "minio"})
+    assert services(elsewhere)["s3"].installs(elsewhere) == {"java", "spark jars"}
+    assert SERVICES["kafka"].installs(settings) == {"java", "kafka jars"}
