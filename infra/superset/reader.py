@@ -36,7 +36,7 @@ def grant(settings: Settings) -> None:
         ) from error
     with contextlib.closing(connection), connection, connection.cursor() as cursor:
         try:
-            cursor.execute("SELECT pg_advisory_xact_lock(360)")  # two at once would both make the role
+            cursor.execute("SELECT pg_advisory_xact_lock(361)")  # as the writers of the marts do: IF NOT EXISTS is no lock
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,))
             verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
             for statement in _statements(verb, settings):
