@@ -16,6 +16,7 @@ from contracts.features import ENTITY_KEYS, METADATA, VIEWS, DType, View, featur
 
 SILVER_PROGRESS = "lake.silver.progress"  # one row per topic partition: the next bronze offset that silver has not seen
 GOLD_PROGRESS = "lake.gold.progress"  # one row per topic partition: the next offset of silver that gold.daily has not seen
+FEATURES_PROGRESS = "lake.gold.features_progress"  # the same of the offline features
 
 SPARK_TYPES: dict[DType, str] = {
     "int64": "bigint",
@@ -187,7 +188,7 @@ SILVER_OF_KIND = {
     "forecasts": SILVER_FORECASTS,
 }
 SILVER = (*SILVER_OF_KIND.values(), SILVER_DUPLICATES, SILVER_QUARANTINE)
-PROGRESS = (Table(SILVER_PROGRESS, _PROGRESS), Table(GOLD_PROGRESS, _PROGRESS))
+PROGRESS = tuple(Table(name, _PROGRESS) for name in (SILVER_PROGRESS, GOLD_PROGRESS, FEATURES_PROGRESS))
 
 
 def feature_table(view: View) -> Table:

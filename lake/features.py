@@ -1,0 +1,203 @@
+"""The streaming views recomputed by Spark from silver, as of any instant: what the stream must equal, to the last digit.
+
+It shares the catalogue with the stream and none of its code: windows here are differences of running totals, there merges of
+tiles. Sums are integers, ratios one double division of the same integers, so both sides give the same bits.
+
+A question is a row with the view's keys and `as_of_ms`. Events at or before `head_ms` count; windows begin as of `as_of_ms`. For
+training rows the two are the same instant. Parity, which fences events by offset, sets `head_ms` to the end of time.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as sf
+
+from contracts.aggregates import SALES_VALUES
+from contracts.features import PRICE_PLAN, SALES_ROLLING, STOCK, Feature, features_of
+from contracts.request_features import OPEN_ENDED
+from contracts.settings import Settings
+from contracts.windows import DAY_MS, WINDOWS
+from contracts.windows import Window as RollingWindow
+from lake import local_days
+from lake.stock import SERIES
+
+QUESTION = [*SERIES, "as_of_ms", "head_ms"]
+END_OF_TIME_MS = 2**62  # later than any event
+
+
+def contributions(sales: DataFrame) -> DataFrame:
+    """One row per receipt × product: the catalogue's SALES_VALUES, and the price of its dearest sold line (null without one)."""
+    quantity, value = sf.col("quantity"), sf.col("quantity") * sf.col("unit_price")
+    sells = quantity > 0
+    values = {
+        "units": sf.sum(sf.when(sells, quantity).otherwise(0)),
+        "returned_units": sf.sum(sf.when(sells, 0).otherwise(-quantity)),
+        "sales_cents": sf.sum(sf.when(sells, value).otherwise(0)),
+        "refund_cents": sf.sum(sf.when(sells, 0).otherwise(-value)),
+        "receipts": sf.max(sf.when(sells, 1).otherwise(0)).cast("bigint"),
+        "promotion_units": sf.sum(sf.when(sells & sf.col("promotion_id").isNotNull(), quantity).otherwise(0)),
+    }
+    return (
+        sales.groupBy(*SERIES, "event_id", "event_time_ms")
+        .agg(*(values[name].alias(name) for name in SALES_VALUES), sf.max(sf.when(sells, sf.col("unit_price"))).alias("price"))
+        .select(*SERIES, "event_time_ms", "event_id", *SALES_VALUES, "price")
+    )
+
+
+def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+    """One row per question: the features of `sales_rolling`. Questions are store_id, product_id, as_of_ms, head_ms."""
+    features = features_of(SALES_ROLLING.name)
+    windows = [WINDOWS[name] for name in sorted({f.window for f in features if f.window is not None})]
+    events = contributions(sales).select(
+        *SERIES,
+        sf.col("event_time_ms").alias("at_ms"),
+        sf.lit(None).cast("string").alias("probe"),
+        sf.lit(None).cast("bigint").alias("as_of_ms"),
+        sf.lit(None).cast("bigint").alias("head_ms"),
+        *SALES_VALUES,
+        sf.when(sf.col("units") > 0, sf.struct("event_time_ms", "event_id", "price")).alias("last"),
+    )
+    totals = _running_totals(events.unionByName(_probes(questions, windows, settings), allowMissingColumns=True))
+    answers = totals.groupBy(*QUESTION).agg(
+        *(
+            _total(probe, name).alias(f"{probe}_{name}")
+            for probe in ["head", *(w.name for w in windows)]
+            for name in SALES_VALUES
+        ),
+        sf.max(sf.when(sf.col("probe") == "head", sf.col("last"))).alias("last"),
+    )
+    return answers.select(*QUESTION, *(_finished(feature).alias(feature.name) for feature in features))
+
+
+def stock(questions: DataFrame, inventory: DataFrame) -> DataFrame:
+    """One row per question: the latest count and the movements since, as of the question; null before the first count."""
+    in_order = Window.partitionBy(*SERIES).orderBy("event_time_ms", "event_id")
+    since_count = Window.partitionBy(*SERIES, "count_number").orderBy("event_time_ms", "event_id")
+    counted = sf.col("kind") == "count"
+    states = (
+        inventory.withColumn("count_number", sf.sum(counted.cast("int")).over(in_order))
+        .withColumn("on_hand", sf.sum("quantity").over(since_count.rowsBetween(Window.unboundedPreceding, 0)))
+        .withColumn("counted_ms", sf.max(sf.when(counted, sf.col("event_time_ms"))).over(since_count))
+        .where(sf.col("count_number") > 0)
+        .select(
+            *SERIES,
+            sf.col("event_time_ms").alias("at_ms"),
+            sf.lit(None).cast("bigint").alias("as_of_ms"),
+            sf.lit(None).cast("bigint").alias("head_ms"),
+            sf.struct("event_time_ms", "event_id", "on_hand", "counted_ms").alias("state"),
+        )
+    )
+    asked = questions.select(*SERIES, sf.col("head_ms").alias("at_ms"), "as_of_ms", "head_ms")
+    up_to = Window.partitionBy(*SERIES).orderBy("at_ms", sf.col("as_of_ms").isNotNull())
+    latest = sf.max("state").over(up_to.rowsBetween(Window.unboundedPreceding, 0))
+    return (
+        states.unionByName(asked, allowMissingColumns=True)
+        .withColumn("latest", latest)
+        .where(sf.col("as_of_ms").isNotNull())
+        .select(*QUESTION, *(sf.col(f"latest.{f.name}").alias(f.name) for f in features_of(STOCK.name)))
+    )
+
+
+def price_plan(questions: DataFrame, prices: DataFrame) -> DataFrame:
+    """One row per question with at least one announced price: the plans not over, in ascending precedence.
+
+    `store_id` may be `*`. A plan is over once its last day lies before the day before the (UTC) as-of day; an open-ended one also
+    once a stronger open-ended one has started by then.
+    """
+    plans = prices.select(
+        *SERIES,
+        "event_time_ms",
+        sf.struct(
+            sf.col("valid_to").isNotNull().alias("bounded"),
+            sf.unix_date("valid_from").alias("valid_from"),
+            sf.col("event_time_ms").alias("announced_ms"),
+            "event_id",
+            sf.coalesce(sf.unix_date("valid_to"), sf.lit(OPEN_ENDED)).alias("valid_to"),
+            "price",
+            "list_price",
+            sf.col("promotion_id").isNotNull().cast("int").alias("promoted"),
+        ).alias("plan"),
+    )
+    yesterday = sf.floor(sf.col("as_of_ms") / sf.lit(DAY_MS)) - 1
+    alive = sf.col("plan.valid_to") >= yesterday
+    has_started = alive & ~sf.col("plan.bounded") & (sf.col("plan.valid_from") <= yesterday)
+    strongest = sf.max(sf.when(has_started, sf.col("plan"))).over(Window.partitionBy(*QUESTION))
+    kept = alive & (sf.col("plan.bounded") | strongest.isNull() | (sf.col("plan") >= strongest))
+    columns = {
+        "plan_from": "valid_from",
+        "plan_to": "valid_to",
+        "plan_price": "price",
+        "plan_list_price": "list_price",
+        "plan_promoted": "promoted",
+    }
+    return (
+        questions.join(plans, on=SERIES, how="inner")
+        .where(sf.col("event_time_ms") <= sf.col("head_ms"))
+        .withColumn("kept", kept)
+        .groupBy(*QUESTION)
+        .agg(sf.sort_array(sf.collect_list(sf.when(sf.col("kept"), sf.col("plan")))).alias("plans"))
+        .select(
+            *QUESTION,
+            *(_of_each_plan(columns[f.name]).alias(f.name) for f in features_of(PRICE_PLAN.name)),
+        )
+    )
+
+
+def _of_each_plan(name: str) -> Column:
+    """One field of every plan, in order."""
+
+    def field(plan: Column) -> Column:
+        return plan.getField(name).cast("bigint")
+
+    return sf.transform("plans", field)
+
+
+def window_start_ms(window: RollingWindow, as_of_ms: Column, zone: Column) -> Column:
+    """The first instant that a window covers as of an instant, ms: `contracts.windows` in Spark's own arithmetic."""
+    hop_ms = window.hop.value
+    if hop_ms is not None:
+        return (sf.floor(as_of_ms / sf.lit(hop_ms)) - sf.lit(window.hops)) * sf.lit(hop_ms)
+    today = local_days.local_day(sf.timestamp_millis(as_of_ms), zone)
+    return local_days.day_start_ms(sf.date_sub(today, window.hops), zone)
+
+
+def _probes(questions: DataFrame, windows: list[RollingWindow], settings: Settings) -> DataFrame:
+    """One row per question and edge: the head, which includes its instant, and each window's start, which excludes it."""
+    zone = local_days.zone_of(sf.col("store_id"), settings)
+    edges = [sf.struct(sf.lit("head").alias("probe"), sf.col("head_ms").alias("at_ms"))]
+    edges += [
+        sf.struct(sf.lit(w.name).alias("probe"), (window_start_ms(w, sf.col("as_of_ms"), zone) - 1).alias("at_ms"))
+        for w in windows
+    ]
+    return questions.withColumn("edge", sf.explode(sf.array(*edges))).select(*QUESTION, "edge.probe", "edge.at_ms")
+
+
+def _running_totals(rows: DataFrame) -> DataFrame:
+    """The probes, each with the totals of all events of its series up to its instant."""
+    up_to = (
+        Window.partitionBy(*SERIES)
+        .orderBy("at_ms", sf.col("probe").isNotNull())
+        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+    totals = [sf.coalesce(sf.sum(name).over(up_to), sf.lit(0)).alias(name) for name in SALES_VALUES]
+    return rows.select(*QUESTION, "probe", *totals, sf.max("last").over(up_to).alias("last")).where(sf.col("probe").isNotNull())
+
+
+def _total(probe: str, name: str) -> Column:
+    return sf.max(sf.when(sf.col("probe") == probe, sf.col(name)))
+
+
+def _within(name: str, window: str) -> Column:
+    return sf.col(f"head_{name}") - sf.col(f"{window}_{name}")
+
+
+def _finished(feature: Feature) -> Column:
+    """The feature's column, from the totals at the head and at its window's start."""
+    if feature.aggregate == "last":
+        return sf.col({"unit_price": "last.price", "event_time": "last.event_time_ms"}[feature.value])
+    if feature.window is None:
+        raise ValueError(f"{feature.name}: a {feature.aggregate} needs a window")
+    totals = [_within(name, feature.window) for name in feature.value.split("/")]
+    return reduce(lambda above, below: sf.when(below != 0, above / below), totals)

@@ -1,0 +1,37 @@
+"""The instants at which training rows are taken: some local hours of every day on which a product is on sale."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
+
+from contracts.settings import Settings
+from contracts.topics import ALL_STORES
+from lake import local_days
+from lake.features import QUESTION
+from lake.stock import SERIES
+
+
+def snapshots(daily: DataFrame, settings: Settings, latest_ms: int) -> DataFrame:
+    """One question per store × product × local day of gold.daily × snapshot hour, up to the latest event.
+
+    Where a clock change skips the hour, the instant is the one at which the clocks were put forward.
+    """
+    zone = local_days.zone_of(sf.col("store_id"), settings)
+    hours = sf.array(*(sf.lit(hour) for hour in settings.snapshot_hours))
+    wall = sf.timestamp_seconds(sf.unix_seconds(sf.col("local_day").cast("timestamp")) + sf.col("hour") * 3600)
+    return (
+        daily.select(*SERIES, "local_day")
+        .withColumn("hour", sf.explode(hours))
+        .withColumn("as_of_ms", sf.unix_millis(sf.to_utc_timestamp(wall, zone)))
+        .where(sf.col("as_of_ms") <= latest_ms)
+        .select(*SERIES, "as_of_ms", sf.col("as_of_ms").alias("head_ms"))
+        .distinct()
+        .select(*QUESTION)
+    )
+
+
+def with_all_stores(questions: DataFrame) -> DataFrame:
+    """The questions, and for each product one for all stores at every instant at which any store asks."""
+    for_all = questions.select(sf.lit(ALL_STORES).alias("store_id"), "product_id", "as_of_ms", "head_ms").distinct()
+    return questions.unionByName(for_all).select(*QUESTION)
