@@ -19,14 +19,14 @@ from typer.core import TyperCommand, TyperGroup
 from contracts.errors import RetailDemandError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("infra.cli.demo:app", "Set up, start everything, run the whole line on simulated receipts and check it."),
+    "demo": ("infra.cli.demo:app", "Run the whole line on simulated receipts, and check it."),
     "test": ("infra.cli.test:app", "Run every check; `test unit` runs the fast ones."),
     "up": ("infra.cli.stack:up_app", "Start the local stack, or what is missing of it."),
     "down": ("infra.cli.stack:down_app", "Stop the local stack, and check that nothing is left."),
     "status": ("infra.cli.stack:status_app", "Show each service: state, port, address, memory."),
     "logs": ("infra.cli.stack:logs_app", "Show the log of a service."),
     "doctor": ("infra.cli.stack:doctor_app", "Check the machine, the installation and the services."),
-    "produce": ("infra.cli.produce:app", "Send receipts, stock and prices: simulate, replay a data set, or a file."),
+    "produce": ("infra.cli.produce:app", "Send receipts, stock and prices: simulated, replayed, from a file."),
     "stream": ("infra.cli.stream:app", "The stream worker, its topics and its dead letters."),
     "lake": ("infra.cli.lake:app", "Bronze, silver and gold tables: run, audit, maintain."),
     "features": ("infra.cli.features:app", "The feature store: apply, materialize, show, parity, rebuild."),
