@@ -41,6 +41,11 @@ def run(place: Place, service: str, command: Sequence[str], environment: Mapping
         raise ConfigurationError(
             f"`{' '.join([Path(command[0]).name, *command[1:]])}` ended with {done.returncode}",
             doing=f"preparing {service}",
-            why="its output is in the log",
+            why=_last_line(path),
             hint=f"./rd360 logs {service}",
         )
+
+
+def _last_line(path: Path) -> str:
+    said = [line for line in path.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines() if line.strip()]
+    return said[-1].strip()
