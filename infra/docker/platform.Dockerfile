@@ -39,7 +39,11 @@ COPY lake lake
 COPY training training
 COPY serving serving
 COPY infra infra
-RUN /opt/rd360/venvs/platform/bin/python -m compileall -q /app \
+COPY dags dags
+COPY requirements requirements
+# a checkout made under a strict umask must still be readable to the user
+RUN chmod -R a+rX /app \
+    && /opt/rd360/venvs/platform/bin/python -m compileall -q /app \
     && ln -s /app/rd360 /usr/local/bin/rd360
 ENV PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
 # not /app: programs that are not ours must not find our packages beside them
@@ -48,5 +52,3 @@ USER rd360
 
 FROM platform AS airflow
 COPY --from=airflow-environment /opt/rd360/venvs/airflow /opt/rd360/venvs/airflow
-COPY requirements/airflow.txt /app/requirements/
-COPY dags /app/dags

@@ -7,7 +7,9 @@ COPY rd360 ./
 COPY requirements/uv.txt requirements/superset.txt requirements/
 RUN --mount=type=cache,target=/opt/rd360/cache ./rd360 --install superset
 COPY infra/superset infra/superset
-RUN useradd --uid 10001 --create-home rd360 \
+# a checkout made under a strict umask must still be readable to the user
+RUN chmod -R a+rX /app \
+    && useradd --uid 10001 --create-home rd360 \
     && mkdir -p /opt/rd360/data/superset \
     && chown -R rd360:rd360 /opt/rd360/data
 ENV PYTHONUNBUFFERED=1
