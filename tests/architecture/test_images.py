@@ -14,7 +14,8 @@ from infra.stack import objectstore
 from infra.stack.fetch import read_lock
 from tests.compose_file import DOCKER, dockerfile, instructions, load_compose, load_services
 
-PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 
 
 def test_every_image_is_pinned_and_ours_are_built() -> None:
@@ -82,6 +83,12 @@ def test_what_a_dockerfile_copies_is_there_and_not_ignored(path: Path) -> None:
     assert [source for source in copied if _is_ignored(source, rules)] == []
     assert _is_ignored(".rd360", rules)
     assert _is_ignored("infra/compose/.env", rules), "secrets must not enter an image"
+
+
+def test_the_platform_image_has_every_package() -> None:
+    copied = {rest.split()[0] for keyword, rest in instructions(DOCKER / "platform.Dockerfile") if keyword == "COPY"}
+
+    assert {*PYPROJECT["tool"]["importlinter"]["root_packages"], "dags"} <= copied
 
 
 def test_images_end_as_the_user_and_with_the_folders_that_compose_names() -> None:
