@@ -71,7 +71,7 @@ class Partition:
         self._cache: dict[Key, Any] = {}
         self._scheduled: dict[Key, int] = {}
         self._heap: list[tuple[int, Key]] = []
-        self._old_event_at = -QUIET_MS
+        self._old_event_at = self._back_at = -QUIET_MS
         self.watermark: int | None = None
         self.keys = 0
 
@@ -128,8 +128,11 @@ class Partition:
         return work
 
     def now(self, clock: int, caught_up: bool) -> int | None:
-        """Stream time, ms; None where there is none yet or a backlog is ahead."""
-        if self.watermark is None or not caught_up:
+        """Stream time, ms; None where there is none yet, a backlog is ahead, or two times are told at once.
+
+        The last is a second history replayed into a partition that is further: its keys would be taken out of their own time.
+        """
+        if self.watermark is None or not caught_up or clock - self._back_at < QUIET_MS:
             return None
         return clock if self.is_live(clock, caught_up) else self.watermark
 
@@ -162,6 +165,8 @@ class Partition:
         work.counts["duplicates"] += any(outcome == "duplicate" for outcome, _ in outcomes)
 
     def _observe(self, event_time: int, clock: int) -> None:
+        if self.watermark is not None and event_time < self.watermark - self._lateness:
+            self._back_at = clock
         self.watermark = event_time if self.watermark is None else max(self.watermark, event_time)
         if clock - event_time > self._lateness:
             self._old_event_at = clock

@@ -14,7 +14,7 @@ import faust
 from streams.flusher import Flusher, incoming
 
 BATCH_MESSAGES = 2_000
-LINGER_SECONDS = 0.02  # what a lone event waits for company
+LINGER_SECONDS = 0.05  # what a lone event waits for company
 Fail = Callable[[BaseException], None]
 
 

@@ -6,6 +6,7 @@ Shares nothing with the kernel but the time-zone database. Slow on purpose.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -84,6 +85,7 @@ def _sales(receipts: Iterable[Mapping[str, Any]], store_id: str, product_id: str
         }
 
 
+@functools.lru_cache(maxsize=10_000)
 def _days_before(as_of: int, days: int, zone: str) -> int:
     """The first instant of the local day that lies so many days before that of the as-of time, ms."""
     tz = zoneinfo.ZoneInfo(zone)

@@ -1,0 +1,248 @@
+"""The laws of the kernels: any order, repetition, batching and crash gives what the oracle says of all events at once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.request_features import planned_price
+from contracts.topics import INVENTORY, PRICES, SALES
+from contracts.windows import EPOCH, StoreCalendars
+from streams.letters import OFFSET
+from streams.processor import Incoming, Partition, Work
+from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel
+from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, price, receipt, stock
+from tests.oracles.rolling import sales_rolling
+from tests.oracles.standing import on_hand, price_on
+
+ANY_LATENESS = 400 * DAY
+ZONES = ("Europe/London", "Africa/Cairo", "America/Sao_Paulo", "Asia/Kathmandu", "UTC")
+STORES = ("s-1", "s-2", "s-3", "s-4", "s-5")
+CALENDARS = StoreCalendars("UTC", dict(zip(STORES, ZONES, strict=True)))
+
+
+@dataclass
+class Machine:
+    """A worker on one partition that can be killed between any two writes: what it wrote stays, what it knew is gone."""
+
+    kernel: Kernel
+    number: int
+    lateness: int
+    stored: dict[bytes, bytes] = field(default_factory=dict)
+    online: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    late: set[int] = field(default_factory=set)
+    committed: int = 0
+    partition: Partition = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.partition = Partition(
+            self.kernel, self.number, PARTITIONS, self.stored.get, max_lead_ms=DAY * 4000, lateness_ms=self.lateness
+        )
+        self.partition.restore(list(self.stored.items()))
+
+    def batch(self, messages: list[Incoming], crash: str) -> None:
+        work = self.partition.take(messages, NOON)
+        self.late.update(int(dict(letter.headers)[OFFSET]) for letter in work.letters)
+        if self.write(work, crash):
+            self.committed = messages[-1].offset + 1
+        else:
+            self.restart()
+
+    def tick(self, clock: int, crash: str) -> None:
+        if not self.write(self.partition.tick(clock, caught_up=True), crash):
+            self.restart()
+
+    def write(self, work: Work, crash: str) -> bool:
+        if crash == "before writing":
+            return False
+        self.online.update({(row["store_id"], row["product_id"]): row for row in work.rows})
+        if crash == "rows written":
+            return False
+        self.stored.update(work.states)
+        return crash != "not acknowledged"
+
+
+CRASHES = st.sampled_from(["none", "none", "none", "before writing", "rows written", "not acknowledged"])
+times = st.one_of(
+    st.integers(NOON - 40 * DAY, NOON),
+    st.integers(NOON - 2 * HOUR, NOON),
+    st.integers(-40 * 24, 0).map(lambda hours: NOON + hours * HOUR),  # on the edge of tiles
+    st.integers(-60, 0).map(lambda minutes: NOON + 5 * minutes * MINUTE - 1),
+)
+lines = st.builds(
+    line,
+    product_id=st.sampled_from(["p-1", "p-2"]),
+    quantity=st.integers(-3, 5).filter(bool),
+    unit_price=st.integers(0, 900),
+    promotion_id=st.sampled_from([None, None, "promo"]),
+)
+receipts = st.builds(
+    lambda event_id, event_time, some, store_id: receipt(f"r-{event_id}", event_time, *some, store_id=store_id),
+    st.integers(0, 30),  # few ids: repetitions are common
+    times,
+    st.lists(lines, min_size=1, max_size=4),
+    st.sampled_from(STORES),
+)
+
+
+def unique(events: list[Any]) -> list[Any]:
+    """The events with those that reuse an id made copies of its first: an id stands for one event."""
+    first: dict[str, Any] = {}
+    return [first.setdefault(event.event_id, event) for event in events]
+
+
+def sales_machines(events: list[Any], lateness: int) -> tuple[dict[int, Machine], dict[int, list[Incoming]]]:
+    messages = [incoming(event, offset) for offset, event in enumerate(events)]
+    logs: dict[int, list[Incoming]] = {}
+    for message in messages:
+        logs.setdefault(message.partition, []).append(message)
+    kernel = SalesKernel(CALENDARS, lateness)
+    return {number: Machine(kernel, number, lateness) for number in logs}, logs
+
+
+def run(machine: Machine, log: list[Incoming], data: st.DataObject) -> None:
+    """Reads a log to its end in batches of any size, crashing as it comes, time moving on in between."""
+    while left := [message for message in log if message.offset >= machine.committed]:
+        size = data.draw(st.integers(1, len(left)), label="batch")
+        machine.batch(left[:size], data.draw(CRASHES, label="crash"))
+        if data.draw(st.booleans(), label="tick"):
+            machine.tick(data.draw(st.integers(NOON - DAY, NOON), label="clock"), data.draw(CRASHES, label="crash in tick"))
+
+
+def check_rows(machine: Machine, log: list[Incoming]) -> None:
+    sent = [json.loads(message.value or b"") for message in log if message.offset not in machine.late]
+    for (store_id, product_id), row in machine.online.items():
+        expected = sales_rolling(sent, store_id, product_id, row["as_of_ms"], CALENDARS.zone(store_id))
+        assert {name: row[name] for name in expected} == expected
+        assert set(row) - set(expected) == {"store_id", "product_id", "as_of_ms", "source_offset", "fingerprint"}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(receipts, min_size=1, max_size=25), st.data())
+def test_sales_rows_equal_the_oracle_whatever_the_order_the_batches_and_the_crashes(
+    events: list[Any], data: st.DataObject
+) -> None:
+    machines, logs = sales_machines(unique(events), ANY_LATENESS)
+    for number, machine in machines.items():
+        run(machine, logs[number], data)
+        assert not machine.late
+        wanted = {(m["store_id"], x["product_id"]) for m in map(_json, logs[number]) for x in m["lines"]}
+        assert set(machine.online) == wanted
+        check_rows(machine, logs[number])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(receipts, min_size=1, max_size=15), st.integers(0, 40 * DAY), st.data())
+def test_rows_that_time_alone_changes_equal_the_oracle(events: list[Any], later: int, data: st.DataObject) -> None:
+    machines, logs = sales_machines(unique(events), ANY_LATENESS)
+    for number, machine in machines.items():
+        run(machine, logs[number], data)
+        machine.tick(NOON + later + 60_000, "none")  # nothing old was seen for a while, so this is the clock's time
+        check_rows(machine, logs[number])
+        for row in machine.online.values():  # and a row that should have changed has: nothing left any window since
+            now = sales_rolling(
+                map(_json, logs[number]),
+                row["store_id"],
+                row["product_id"],
+                NOON + later + 60_000,
+                CALENDARS.zone(row["store_id"]),
+            )
+            assert {name: row[name] for name in now} == now
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(receipts, min_size=1, max_size=20), st.data())
+def test_what_is_too_late_is_left_out_and_set_aside_and_nothing_else_is(events: list[Any], data: st.DataObject) -> None:
+    one_product = [receipt(e.event_id, e.event_time, line("p-1"), store_id=e.store_id) for e in unique(events)]
+    machines, logs = sales_machines(one_product, DAY)
+    for number, machine in machines.items():
+        run(machine, logs[number], data)
+        for message in logs[number]:
+            event = _json(message)
+            if message.offset in machine.late:
+                newest = max(row["as_of_ms"] for key, row in machine.online.items() if key[0] == event["store_id"])
+                assert event["event_time"] < newest - DAY
+        check_rows(machine, logs[number])
+
+
+movements = st.builds(
+    lambda n, at, kind, quantity: stock(f"i-{n}", at, kind, quantity),
+    st.integers(0, 40),
+    times,
+    st.sampled_from(["count", "receipt", "adjustment", "transfer"]),
+    st.integers(-20, 20),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(movements, min_size=1, max_size=25), st.data())
+def test_stock_equals_the_oracle_whatever_the_order_the_batches_and_the_crashes(events: list[Any], data: st.DataObject) -> None:
+    log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(unique(events))]
+    machine = Machine(StockKernel(ANY_LATENESS), log[0].partition, ANY_LATENESS)
+    run(machine, log, data)
+    expected = on_hand(unique(events))
+    assert {name: machine.online["s-1", "p-1"][name] for name in expected} == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10 * DAY), movements), min_size=1, max_size=40), st.data())
+def test_folding_old_movements_changes_nothing(steps: list[tuple[int, Any]], data: st.DataObject) -> None:
+    """In the order of time, with an allowed lateness that folds: still the latest count and all movements after it."""
+    at, events = NOON - 400 * DAY, []
+    for number, (step, event) in enumerate(steps):
+        at += step
+        events.append(stock(f"i-{number:03d}", at, event.kind, event.quantity))
+    log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(events)]
+    machine = Machine(StockKernel(DAY), log[0].partition, DAY)
+    run(machine, log, data)
+    expected = on_hand(events)
+    assert {name: machine.online["s-1", "p-1"][name] for name in expected} == expected
+
+
+plans = st.builds(
+    lambda n, at, first, length, amount, promoted: price(
+        f"a-{n}",
+        at,
+        amount,
+        valid_from=dt.date(2025, 5, 20) + dt.timedelta(days=first),
+        valid_to=None if length is None else dt.date(2025, 5, 20) + dt.timedelta(days=first + length),
+        promotion_id="promo" if promoted else None,
+    ),
+    st.integers(0, 30),
+    times,
+    st.integers(-30, 60),
+    st.one_of(st.none(), st.integers(0, 20)),
+    st.integers(1, 900),
+    st.booleans(),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(plans, min_size=1, max_size=15), st.data())
+def test_every_day_to_come_has_the_price_that_the_oracle_says(events: list[Any], data: st.DataObject) -> None:
+    events = unique(events)
+    log = [incoming(event, offset, PRICES) for offset, event in enumerate(events)]
+    machine = Machine(PriceKernel(ANY_LATENESS), log[0].partition, ANY_LATENESS)
+    run(machine, log, data)
+    row = machine.online["*", "p-1"]
+    assert row["as_of_ms"] == max(event.event_time for event in events)
+    for day in range(row["as_of_ms"] // DAY, row["as_of_ms"] // DAY + 60):
+        planned = planned_price(day, None, row)
+        expected = price_on(events, day, EPOCH)
+        assert (None if planned is None else (planned.price, planned.list_price, planned.promoted)) == expected
+
+
+def _json(message: Incoming) -> Any:
+    return json.loads(message.value or b"")
+
+
+def test_the_machine_itself_reads_every_topic() -> None:
+    assert {kernel.topic for kernel in (SalesKernel(CALENDARS, 0), StockKernel(0), PriceKernel(0))} == {SALES, INVENTORY, PRICES}

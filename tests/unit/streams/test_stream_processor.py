@@ -1,0 +1,170 @@
+"""A partition: what is refused, what is late, which clock counts, and what a restart brings back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, features_of
+from contracts.windows import StoreCalendars
+from streams import letters
+from streams.processor import QUIET_MS, TICK_KEYS, Partition
+from streams.views import SalesKernel, key_in_store, store_key
+from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, receipt
+
+
+class Store(dict[bytes, bytes]):
+    """Stored states."""
+
+
+def partition(stored: Store | None = None) -> Partition:
+    kernel = SalesKernel(StoreCalendars("Europe/London"), DAY)
+    store = Store() if stored is None else stored
+    number = incoming(receipt()).partition
+    made = Partition(kernel, number, PARTITIONS, store.get, max_lead_ms=HOUR, lateness_ms=DAY)
+    made.restore(list(store.items()))
+    return made
+
+
+def test_a_row_has_its_key_its_metadata_and_every_feature_of_the_view() -> None:
+    (row,) = partition().take([incoming(receipt(), 41)], NOON).rows
+    names = {feature.name for feature in features_of(SALES_ROLLING.name)}
+    assert set(row) == {"store_id", "product_id", "as_of_ms", "source_offset", "fingerprint"} | names
+    assert (row["store_id"], row["product_id"]) == ("s-1", "p-1")
+    assert (row["as_of_ms"], row["source_offset"], row["fingerprint"]) == (NOON, 41, CATALOGUE_FINGERPRINT)
+
+
+def test_a_batch_writes_each_touched_key_once() -> None:
+    work = partition().take([incoming(receipt(f"r-{n}", NOON + n, line("p-1"), line("p-2")), n) for n in range(50)], NOON)
+    assert len(work.rows) == len(work.states) == 2
+    assert work.counts["events"] == 50
+    assert {row["units_1h"] for row in work.rows} == {50}
+
+
+def test_a_broken_message_becomes_a_dead_letter_with_its_bytes_its_key_and_connects_headers() -> None:
+    broken = incoming(receipt(), 9, value=b'{"event_id": 7}', headers=(("trace", b"abc"),))
+    work = partition().take([incoming(receipt("r-0"), 8), broken, incoming(receipt("r-2"), 10)], NOON)
+    (letter,) = work.letters
+    assert (letter.kind, letter.key, letter.value) == ("dead", b"s-1", b'{"event_id": 7}')
+    headers = dict(letter.headers)
+    assert headers["trace"] == b"abc", "the original's own headers stay"
+    assert headers[letters.TOPIC] == b"sales"
+    assert (headers[letters.PARTITION], headers[letters.OFFSET]) == (str(broken.partition).encode(), b"9")
+    assert headers[letters.CLASS] == b"contracts.errors.InvalidEvent"
+    assert b"event_id" in headers[letters.MESSAGE]
+    assert (headers[letters.STAGE], headers[letters.REASON]) == (b"VALUE_CONVERTER", b"contract")
+    assert work.counts["events"] == 2, "its neighbours count"
+    assert work.rows[0]["units_1h"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"value": None}, "empty"),
+        ({"value": b""}, "empty"),
+        ({"key": None}, "misrouted"),
+        ({"key": b"s-2"}, "misrouted"),
+        ({"kafka_time": NOON - 2 * HOUR}, "event_time_ahead"),
+    ],
+)
+def test_each_breach_has_its_reason(change: dict[str, Any], reason: str) -> None:
+    work = partition().take([incoming(receipt(), 1, **change)], NOON)
+    assert work.counts[f"dead:{reason}"] == 1
+    assert dict(work.letters[0].headers)[letters.REASON] == reason.encode()
+    assert not work.rows
+
+
+def test_a_late_event_goes_to_the_late_topic_and_says_which_keys_did_not_take_it() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON, line("p-1")), 1)], NOON)
+    work = made.take([incoming(receipt("r-2", NOON - DAY - 1, line("p-1"), line("p-2")), 2)], NOON)
+    (letter,) = work.letters
+    assert letter.kind == "late"
+    assert dict(letter.headers)[letters.LATE_KEYS] == b'[["s-1", "p-1"]]'
+    assert [row["product_id"] for row in work.rows] == ["p-2"], "a key that has heard nothing later takes it"
+    assert work.counts["late"] == 1
+
+
+def test_a_repeated_receipt_is_counted_and_writes_nothing() -> None:
+    made = partition()
+    made.take([incoming(receipt(), 1)], NOON)
+    work = made.take([incoming(receipt(), 2)], NOON)
+    assert (work.counts["duplicates"], work.rows, work.states) == (1, [], {})
+
+
+def test_what_is_read_again_after_a_crash_is_written_again() -> None:
+    """States may have been written and rows not, or the online store may have lost them."""
+    stored = Store()
+    before = partition(stored).take([incoming(receipt(), 1)], NOON)
+    stored.update(before.states)
+    after = partition(stored).take([incoming(receipt(), 1)], NOON)
+    assert after.counts["replayed"] == 1
+    assert after.rows == before.rows
+    assert after.states == before.states
+
+
+def test_history_is_never_mixed_with_the_clock() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON - 30 * DAY, line("p-1")), 1)], clock=NOON)
+    made.take([incoming(receipt("r-2", NOON - 20 * DAY, line("p-2")), 2)], clock=NOON)
+    work = made.tick(NOON + 10 * QUIET_MS, caught_up=True)
+    assert {row["as_of_ms"] for row in work.rows} == {NOON - 20 * DAY}, "the latest event time seen, not the clock"
+
+
+def test_a_live_partition_follows_the_clock_with_no_event() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON), 1)], clock=NOON)
+    assert not made.tick(NOON + 30 * MINUTE, caught_up=True).rows
+    (row,) = made.tick(NOON + 70 * MINUTE, caught_up=True).rows
+    assert (row["as_of_ms"], row["units_1h"], row["units_24h"]) == (NOON + 70 * MINUTE, 0, 1)
+
+
+def test_a_backlog_is_read_before_time_moves() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON), 1)], clock=NOON)
+    assert not made.tick(NOON + 70 * MINUTE, caught_up=False).rows
+
+
+def test_a_backfill_that_ends_now_turns_live_once_it_is_quiet() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON - 30 * DAY), 1), incoming(receipt("r-2", NOON - MINUTE), 2)], clock=NOON)
+    assert not made.is_live(NOON + QUIET_MS - 1, caught_up=True)
+    assert made.is_live(NOON + QUIET_MS, caught_up=True)
+
+
+def test_a_replay_of_old_history_keeps_a_live_partition_from_rushing_its_keys_to_now() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON, line("p-live")), 1)], clock=NOON)
+    made.take([incoming(receipt("r-2", NOON - 4000 * DAY, line("p-old")), 2)], clock=NOON)
+    assert not made.tick(NOON + 1000, caught_up=True).rows
+    work = made.take([incoming(receipt("r-3", NOON - 3990 * DAY, line("p-old")), 3)], clock=NOON + 2000)
+    assert work.counts["late"] == 0
+    assert {r["product_id"] for r in made.tick(NOON + 2000 + QUIET_MS, caught_up=True).rows} == {"p-old"}, "once it is quiet"
+
+
+def test_a_restart_knows_stream_time_and_what_is_due() -> None:
+    stored = Store()
+    stored.update(partition(stored).take([incoming(receipt("r-1", NOON), 1)], NOON).states)
+    again = partition(stored)
+    assert (again.watermark, again.keys) == (NOON, 1)
+    assert [row["units_1h"] for row in again.tick(NOON + 70 * MINUTE, caught_up=True).rows] == [0]
+
+
+def test_a_tick_takes_many_keys_in_bounded_steps() -> None:
+    made = partition()
+    made.take([incoming(receipt(f"r-{n}", NOON, line(f"p-{n}")), n) for n in range(TICK_KEYS + 5)], NOON)
+    first, second = made.tick(NOON + 2 * HOUR, caught_up=True), made.tick(NOON + 2 * HOUR, caught_up=True)
+    assert (len(first.rows), first.more) == (TICK_KEYS, True)
+    assert (len(second.rows), second.more) == (5, False)
+
+
+def test_stored_keys_come_back_whatever_the_ids() -> None:
+    for key in (("s-1", "p-1"), ("Øst ☂", "a/b:c|d"), ("*", "p")):
+        assert key_in_store(store_key(key)) == key
+
+
+def test_messages_of_another_topic_name_keep_it_in_their_letters() -> None:
+    broken = dataclasses.replace(incoming(receipt(), 1), topic="x.sales", value=b"{")
+    assert dict(partition().take([broken], NOON).letters[0].headers)[letters.TOPIC] == b"x.sales"

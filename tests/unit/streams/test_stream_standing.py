@@ -1,0 +1,99 @@
+"""The stock and the price kernels by example; their laws are in tests/property."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from contracts.request_features import OPEN_ENDED, planned_price
+from contracts.windows import EPOCH
+from streams import prices, stock
+from tests.builders import DAY, NOON, price
+from tests.builders import stock as movement
+
+
+def on_hand(*events: stock.InventoryEvent, lateness: int = DAY) -> int | None:
+    state = stock.StockState()
+    for offset, event in enumerate(events):
+        stock.apply(state, event, offset, lateness)
+        stock.settle(state, lateness)
+    result: int | None = stock.features(state)["on_hand"]
+    return result
+
+
+def test_movements_alone_make_no_stock() -> None:
+    assert on_hand(movement("i-1", NOON, "receipt", 12)) is None
+
+
+def test_a_count_stands_and_later_movements_are_added() -> None:
+    count, delivery, loss = (
+        movement("i-2", NOON, "count", 5),
+        movement("i-3", NOON + 1, "receipt", 12),
+        movement("i-4", NOON + 2, "adjustment", -1),
+    )
+    assert on_hand(count, delivery, loss) == 16
+    assert on_hand(loss, delivery, count) == 16, "whatever came first"
+
+
+def test_a_count_has_seen_what_came_before_it() -> None:
+    assert on_hand(movement("i-1", NOON - 1, "receipt", 12), movement("i-2", NOON, "count", 5)) == 5
+    assert on_hand(movement("i-2", NOON, "count", 5), movement("i-1", NOON - 1, "receipt", 12)) == 5
+
+
+def test_at_one_instant_the_event_id_decides() -> None:
+    assert on_hand(movement("b", NOON, "count", 5), movement("a", NOON, "receipt", 1)) == 5
+    assert on_hand(movement("b", NOON, "count", 5), movement("c", NOON, "receipt", 1)) == 6
+
+
+def test_a_movement_exactly_as_old_as_is_allowed_can_still_be_preceded_by_a_count() -> None:
+    base = movement("i-0", NOON - 2 * DAY, "count", 100)
+    moved, newest = movement("i-5", NOON - DAY, "receipt", 7), movement("i-9", NOON, "adjustment", 1)
+    assert on_hand(base, moved, newest, movement("i-6", NOON - DAY, "count", 50)) == 51
+    assert on_hand(base, moved, newest, movement("i-4", NOON - DAY, "count", 50)) == 58
+
+
+def test_old_movements_are_folded() -> None:
+    state = stock.StockState()
+    for day in range(50):
+        stock.apply(state, movement(f"i-{day}", NOON + day * DAY, "receipt", 1), day, DAY)
+        stock.settle(state, DAY)
+    assert len(state.moves) == 2
+
+
+def planned(*events: prices.PriceEvent) -> prices.PriceState:
+    state = prices.PriceState()
+    for offset, event in enumerate(events):
+        prices.apply(state, event, offset, DAY)
+        prices.settle(state, DAY)
+    return state
+
+
+def test_a_promotion_beats_the_base_price_on_its_days_only() -> None:
+    base = price("a-1", NOON, 250)
+    promotion = price("a-2", NOON, 199, valid_from=dt.date(2025, 6, 20), valid_to=dt.date(2025, 6, 22), promotion_id="summer")
+    row = prices.features(planned(promotion, base))
+    by_day = {day: planned_price((dt.date(2025, 6, day) - EPOCH).days, None, row) for day in (19, 20, 22, 23)}
+    assert {day: plan and (plan.price, plan.promoted) for day, plan in by_day.items()} == {
+        19: (250, False),
+        20: (199, True),
+        22: (199, True),
+        23: (250, False),
+    }
+
+
+def test_plans_that_are_over_are_dropped_and_superseded_ones_too() -> None:
+    old = price("a-1", NOON - 40 * DAY, 250, valid_from=dt.date(2025, 5, 1))
+    over = price("a-2", NOON - 30 * DAY, 199, valid_from=dt.date(2025, 5, 10), valid_to=dt.date(2025, 5, 12))
+    now = price("a-3", NOON, 260, valid_from=dt.date(2025, 6, 10))
+    state = planned(old, over, now)
+    assert prices.features(state)["plan_price"] == [260]
+    assert prices.features(state)["plan_to"] == [OPEN_ENDED]
+    assert len(state.plans) == 1
+
+
+def test_states_survive_storage() -> None:
+    state = planned(price("a-1", NOON, 250, promotion_id="x"), price("a-2", NOON + 1, 240))
+    assert prices.decode(prices.encode(state)) == state
+    held = stock.StockState()
+    stock.apply(held, movement("i-1", NOON, "count", 5), 0, DAY)
+    stock.apply(held, movement("i-2", NOON + 1, "transfer", -2), 1, DAY)
+    assert stock.decode(stock.encode(held)) == held
