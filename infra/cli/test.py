@@ -90,7 +90,7 @@ def _all_tests(chosen: Sequence[str]) -> int:
         supervisor.up(settings, None, note)
         return _pytest(["tests", *chosen], settings_environment(settings) | {"RD360_HOME": str(settings.home)})
     finally:
-        supervisor.down(settings, note)
+        supervisor.down(settings)  # without a word: pytest's summary is the last thing to read
 
 
 def _tests_settings(settings: Settings) -> Settings:
