@@ -12,11 +12,10 @@ from feast import FeatureStore
 from feast.infra.offline_stores.contrib.spark_offline_store.spark import SparkRetrievalJob
 from pyspark.sql import SparkSession
 
-from contracts.errors import ConfigurationError
-from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, ENTITY_KEYS, features_of
+from contracts.features import AS_OF, ENTITY_KEYS, features_of
 from contracts.settings import Settings
 from featurestore.iceberg import IcebergTables, plain_types
-from featurestore.registry import open_feature_store
+from featurestore.registry import require_catalogue
 from featurestore.spark_session import feast_in, lake_session
 
 KEYS = [*ENTITY_KEYS.values(), AS_OF]
@@ -39,7 +38,7 @@ class FeastOfflineStore:
         clash = set(questions.column_names) & set(names.values())
         if clash:
             raise ValueError(f"a column to pass through is named like a feature: {', '.join(sorted(clash))}")
-        store = self._registered(views)
+        store = require_catalogue(self._settings, views)
         asked, row_of_question = distinct_questions(questions)
         parts = [self._join(store, part, names) for part in told_apart(asked)]
         answers = pa.concat_tables(parts).sort_by(_ROW)
@@ -67,19 +66,6 @@ class FeastOfflineStore:
         if self._session is not None and self._started:
             self._session.stop()
         self._session = None
-
-    def _registered(self, views: Sequence[str]) -> FeatureStore:
-        """Feast with these views as the catalogue has them."""
-        store = open_feature_store(self._settings)
-        registered = {view.name: view.tags.get("fingerprint") for view in store.list_feature_views()}
-        stale = [name for name in views if registered.get(name) != CATALOGUE_FINGERPRINT]
-        if stale:
-            raise ConfigurationError(
-                f"The feature registry does not have the catalogue's {', '.join(stale)}",
-                doing="joining features",
-                hint="`./rd360 features apply` brings it up to date.",
-            )
-        return store
 
     def _join(self, store: FeatureStore, asked: pd.DataFrame, names: dict[str, str]) -> pa.Table:
         if self._session is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feast import FeatureStore, FeatureView
 from sqlalchemy.exc import OperationalError
 
-from contracts.errors import DependencyUnavailable
+from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
 from featurestore.definitions import ENTITIES, FEATURE_VIEWS
@@ -37,6 +38,20 @@ def open_feature_store(settings: Settings) -> FeatureStore:
             doing="opening the feature registry",
             why=str(error.orig).strip().splitlines()[-1],
         ) from error
+    return store
+
+
+def require_catalogue(settings: Settings, views: Sequence[str]) -> FeatureStore:
+    """Feast, whose registry has these views as the catalogue has them. Raises ConfigurationError where it has not."""
+    store = open_feature_store(settings)
+    registered = {view.name: view.tags.get("fingerprint") for view in store.list_feature_views()}
+    stale = [name for name in views if registered.get(name) != CATALOGUE_FINGERPRINT]
+    if stale:
+        raise ConfigurationError(
+            f"The feature registry does not have the catalogue's {', '.join(stale)}",
+            doing="opening the feature registry",
+            hint="`./rd360 features apply` brings it up to date.",
+        )
     return store
 
 

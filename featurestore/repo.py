@@ -49,6 +49,8 @@ def repo_config(settings: Settings, online_timeout_ms: int = WRITE_TIMEOUT_MS) -
             "skip_dedup": True,
         },
         offline_store=SparkOfflineStoreConfig(spark_conf=spark_conf(settings)),
+        # Without `pull_latest_features` Feast writes every row of the span in any order, and the last one written stays.
+        materialization={"pull_latest_features": True, "online_write_batch_size": 1000},
         entity_key_serialization_version=3,
         repo_path=REPO,
     )
