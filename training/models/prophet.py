@@ -6,15 +6,15 @@ The series that sell most get a model, up to a limit; the others are answered by
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from prophet import Prophet
 
 from training.models.base import asked_of
 from training.quantiles import adjust, conformal_offsets, horizon_group
@@ -22,6 +22,9 @@ from training.rows import HORIZON, Daily, Floats, Forecast, History, Rows
 from training.scorer import TABLE, Manifest, write_manifest
 from training.series_table import SeriesTable
 from training.split import calibration_split, date_of, iso_day
+
+logging.getLogger("prophet.plot").disabled = True  # at its import it complains that plotly, which nothing here needs, is missing
+from prophet import Prophet  # noqa: E402  # after the line above
 
 MIN_DAYS = 28  # four of each weekday
 YEAR_DAYS = 730  # two years before a yearly season can be told from a trend
@@ -127,13 +130,16 @@ def fit_line(series: tuple[str, str], daily: Daily, at: slice, origin_day: int, 
     reference = float(frame[PRICE].iloc[-1]) if PRICE in regressors else 0.0
     days = pd.to_datetime([date_of(origin_day + ahead) for ahead in range(DAYS_AHEAD)])
     plain = pd.DataFrame({"ds": days, PRICE: reference, PROMOTED: 0.0})
-    base = model.predict(plain)["yhat"].to_numpy(dtype=np.float64)
+    moved = [plain.tail(1).assign(**{name: plain[name].iloc[0] + 1.0}) for name in (PRICE, PROMOTED)]
+    answers = model.predict(pd.concat([plain, *moved], ignore_index=True))["yhat"].to_numpy(dtype=np.float64)
+    # Prophet answers in the order of days: the last day comes thrice, plain, one cent dearer and on promotion
+    slopes = answers[DAYS_AHEAD:] - answers[DAYS_AHEAD - 1]
     return Line(
         *series,
-        base=base,
+        base=answers[:DAYS_AHEAD],
         price_reference=reference,
-        price_slope=_slope(model, plain, PRICE, base) if PRICE in regressors else 0.0,
-        promotion_slope=_slope(model, plain, PROMOTED, base) if PROMOTED in regressors else 0.0,
+        price_slope=float(slopes[0]),
+        promotion_slope=float(slopes[1]),
         sigma=float(np.mean(model.params["sigma_obs"])) * float(model.y_scale or 1.0),
     )
 
@@ -166,21 +172,15 @@ def _history_frame(daily: Daily, at: slice) -> tuple[pd.DataFrame, list[str]]:
     return frame[["ds", "y", *regressors]], regressors
 
 
-def _slope(model: Prophet, plain: pd.DataFrame, regressor: str, base: Floats) -> float:
-    moved = plain.head(1).assign(**{regressor: plain[regressor].iloc[0] + 1.0})
-    return float(model.predict(moved)["yhat"].iloc[0] - base[0])
-
-
-class _quiet:  # noqa: N801  # reads as the statement it is: with _quiet()
-    """Silences the two loggers that report every single fit."""
-
-    names: Iterable[str] = ("cmdstanpy", "prophet")
-
-    def __enter__(self) -> None:
-        self._before = [(name, logging.getLogger(name).level) for name in self.names]
-        for name in self.names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-
-    def __exit__(self, *exception: object) -> None:
-        for name, level in self._before:
-            logging.getLogger(name).setLevel(level)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the loggers that report every single fit; a failed fit raises all the same."""
+    loggers = [logging.getLogger(name) for name in ("cmdstanpy", "prophet")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True  # their level would be set back by the libraries themselves
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
