@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from contracts.errors import FingerprintMismatch, RetailDemandError
+from contracts.errors import DependencyUnavailable, FingerprintMismatch, RetailDemandError
 from contracts.vector import VECTOR_FINGERPRINT
 from training.scorer import Asked
 
@@ -58,8 +58,9 @@ class ModelSource(Protocol):
         """The version that the champion alias points at; None before the first promotion. Cheap."""
         ...
 
-    def load(self) -> Champion | None:
-        """The champion, ready to score. Raises FingerprintMismatch for one that was trained on other inputs."""
+    def load(self, version: str) -> Champion:
+        """A version, ready to score. Raises FingerprintMismatch for one that was trained on other inputs, ConfigurationError for
+        one that cannot be read."""
         ...
 
 
@@ -69,44 +70,49 @@ class ModelSlot:
     def __init__(self, source: ModelSource, fingerprint: str = VECTOR_FINGERPRINT) -> None:
         self._source = source
         self._fingerprint = fingerprint
-        self._refused_version: str | None = None
+        self._refused: dict[str, str] = {}  # why, by version: what does not fit now will not fit in five seconds
         self.current: Champion | None = None
         self.trouble: str | None = "no champion has been looked for yet"
 
     def refresh(self) -> bool:
-        """Whether the model was exchanged. Blocks. Keeps the current one when the registry is down or the new one
-        does not fit; `trouble` says so."""
+        """Whether the model was exchanged. Blocks. Keeps the current one when the registry is down or the new one does not fit;
+        `trouble` says so."""
         try:
-            return self._exchange()
-        except RetailDemandError as error:
-            self.trouble = f"{error}. {error.hint}"
+            version = self._source.version()
+        except DependencyUnavailable as error:
+            self.trouble = _text(error)
             return False
-
-    def _exchange(self) -> bool:
-        version = self._source.version()
         if version is None:
             self.current, self.trouble = None, "there is no champion yet: run `./rd360 train`"
             return False
         if self.current is not None and self.current.version == version:
             self.trouble = None
             return False
-        if version == self._refused_version:  # loading it again every few seconds would not change its fingerprint
+        return self._exchange(version)
+
+    def _exchange(self, version: str) -> bool:
+        if version in self._refused:
+            self.trouble = self._refused[version]
             return False
         try:
-            champion = self._checked(self._source.load())
-        except FingerprintMismatch:
-            self._refused_version = version
-            raise
-        if champion is None:
+            champion = self._source.load(version)
+            self._check(champion)
+        except RetailDemandError as error:
+            self.trouble = _text(error)
+            if not error.retryable:
+                self._refused[version] = self.trouble
             return False
         self.current, self.trouble = champion, None
         return True
 
-    def _checked(self, champion: Champion | None) -> Champion | None:
-        if champion is not None and champion.fingerprint != self._fingerprint:
+    def _check(self, champion: Champion) -> None:
+        if champion.fingerprint != self._fingerprint:
             raise FingerprintMismatch(
                 f"{champion.name} version {champion.version} is refused",
                 doing="exchanging the model",
                 why=f"it was trained on the inputs {champion.fingerprint}, the online features make {self._fingerprint}",
             )
-        return champion
+
+
+def _text(error: RetailDemandError) -> str:
+    return f"{error}. {error.hint}"

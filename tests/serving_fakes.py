@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.errors import DependencyUnavailable
+from contracts.errors import DependencyUnavailable, RetailDemandError
 from contracts.events import ForecastServed
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, SOURCE_OFFSET
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
@@ -59,6 +59,7 @@ class FakeModels:
     champion: Champion | None = None
     down: bool = False
     loads: int = 0
+    broken: RetailDemandError | None = None
 
     def version(self) -> str | None:
         """The champion's version."""
@@ -66,9 +67,13 @@ class FakeModels:
             raise DependencyUnavailable("MLflow does not answer", doing="looking for the champion")
         return self.champion.version if self.champion else None
 
-    def load(self) -> Champion | None:
+    def load(self, version: str) -> Champion:
         """The champion."""
         self.loads += 1
+        if self.broken:
+            raise self.broken
+        assert self.champion is not None
+        assert self.champion.version == version
         return self.champion
 
 

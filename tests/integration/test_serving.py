@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import requests
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
 from fastapi.testclient import TestClient
+from mlflow import MlflowClient
 
 from contracts.errors import DependencyUnavailable
 from contracts.events import ForecastDay, ForecastServed
-from contracts.settings import Settings
+from contracts.settings import CHECKOUT, Settings
 from contracts.topics import FORECASTS, Delivery, accept
 from featurestore.online import OnlineStore, open_online_store
+from infra.stack.place import settings_environment
+from serving.champion import RegisteredChampion
 from serving.main import create_app
 from serving.prediction_log import KafkaForecastLog
-from tests.serving_fakes import NOW, PRODUCT, STORE, FakeLog, FakeModels, champion, levels, row, selling
+from tests.serving_fakes import LEVELS, NOW, PRODUCT, STORE, FakeLog, FakeModels, champion, levels, row, selling
+from training.registry import ModelRegistry
+from training.scorer import Manifest, write_manifest
 
 pytestmark = pytest.mark.stack
 TOKEN = "of-the-test"
@@ -112,6 +125,33 @@ def test_an_answer_comes_from_valkey_and_goes_to_kafka_as_the_contract_wants(
     assert recorded == [(PRODUCT, "5", None), ("p-002", "5", None), ("never-sold", "1", "no_features"), (PRODUCT, "5", None)]
 
 
+def test_a_model_is_taken_from_the_registry_and_exchanged_when_the_alias_moves(
+    own: Settings, online: OnlineStore, tmp_path: Path
+) -> None:
+    registry = ModelRegistry(own, name=f"serving-{uuid.uuid4().hex[:6]}")
+    good, foreign = tmp_path / "good", tmp_path / "foreign"
+    for folder in (good, foreign):
+        folder.mkdir()
+    offsets = [[0.0] * len(LEVELS)] * 3
+    manifest = Manifest(kind="seasonal_naive", candidate="seasonal_naive", trained_through="2026-06-17", offsets=offsets)
+    write_manifest(good, manifest)
+    write_manifest(foreign, msgspec.structs.replace(manifest, fingerprint="of-other-inputs"))
+    run = MlflowClient(own.mlflow).create_run("0").info.run_id
+    app = create_app(own, online, RegisteredChampion(registry), FakeLog(), lambda: NOW, model_seconds=0.1)
+    with TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        until(lambda: "no champion" in str(client.get("/readyz").json()["checks"]))
+        first = registry.register(run, good, {})
+        registry.promote(first)
+        until(lambda: client.get("/readyz").json()["model_version"] == first)
+        registry.promote(registry.register(run, foreign, {}))
+        until(lambda: "of-other-inputs" in str(client.get("/readyz").json()["checks"]))
+        answer = client.post("/v1/forecasts", json={"store_id": STORE, "product_ids": [PRODUCT]}).json()["forecasts"][0]
+        assert (answer["model_version"], answer["fallback"]) == (first, None)
+        third = registry.register(run, good, {})
+        registry.promote(third)
+        until(lambda: client.get("/readyz").json()["model_version"] == third)
+
+
 def test_the_largest_request_is_answered_within_the_bound_of_a_read(own: Settings, online: OnlineStore) -> None:
     products = [f"many-{n:03}" for n in range(200)]
     online.write("sales_rolling", [selling(product) for product in products])
@@ -164,3 +204,62 @@ def test_the_log_delivers_what_it_took_before_the_topic_was_there(own: Settings)
         assert len(read(own, name, 1)) == 1
     finally:
         admin.delete_topics([name])[name].result()
+
+
+def serve(own: Settings, port: int) -> subprocess.Popen[bytes]:
+    """`rd360 serve` as a process of its own, under this test's topics."""
+    variables = settings_environment(own) | {"RD360_API_TOKEN": TOKEN, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "infra.cli", "serve", "--port", str(port)]
+    return subprocess.Popen(command, env=os.environ | variables, cwd=CHECKOUT, stderr=subprocess.PIPE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_process_answers_logs_one_line_a_request_and_ends_with_nothing_lost(own: Settings, online: OnlineStore) -> None:
+    own = own.model_copy(update={"topic_prefix": f"{own.topic_prefix}process-"})
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    process = serve(own, port)
+    try:
+        until(lambda: process.poll() is not None or alive(address), 90)
+        body = {"store_id": STORE, "product_ids": [PRODUCT]}
+        answer = requests.post(f"{address}/v1/forecasts", json=body, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+        metrics = requests.get(f"{address}/metrics", timeout=10).text
+        process.terminate()
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        AdminClient({"bootstrap.servers": own.kafka}).delete_topics(topics_of(own))
+    assert (answer.status_code, process.returncode) == (200, 0)
+    assert 'rd360_http_requests_total{route="/v1/forecasts",status="200"} 1.0' in metrics
+    lines = [json.loads(line) for line in stderr.decode().splitlines()]
+    [line] = [line for line in lines if line["event"] == "request"]
+    assert (line["route"], line["status"], line["products"]) == ("/v1/forecasts", 200, 1)
+    assert not [line for line in lines if line["event"] == "forecast_log_lost"]
+    assert TOKEN not in stderr.decode()
+
+
+def test_a_port_that_is_taken_names_its_holder(own: Settings) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        process = serve(own, int(holder.getsockname()[1]))
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert f"process {os.getpid()}" in stderr.decode()
+
+
+def alive(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/livez", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+def topics_of(settings: Settings) -> list[str]:
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    return [name for name in admin.list_topics(timeout=10).topics if name.startswith(settings.topic_prefix)]

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from fastapi.testclient import TestClient
 
-from contracts.errors import DependencyUnavailable
+from contracts.errors import ConfigurationError, DependencyUnavailable, FingerprintMismatch, RetailDemandError
 from contracts.events import decode_forecast, encode
 from contracts.settings import Settings
 from serving.forecast import Fallback
@@ -274,6 +274,18 @@ def test_a_model_of_another_catalogue_is_refused_and_the_old_one_goes_on(world: 
     assert world.models.loads == 2  # it is not loaded over and over
     world.models.champion = champion("3")
     until(lambda: world.forecast()["model_version"] == "3" and world.trouble("model") is None)
+
+
+@pytest.mark.parametrize("error", [FingerprintMismatch("other inputs"), ConfigurationError("no such file in it")])
+def test_a_model_that_cannot_be_loaded_is_said_and_not_tried_over_and_over(world: World, error: RetailDemandError) -> None:
+    world.models.champion, world.models.broken = champion("2"), error
+    until(lambda: error.what in (world.trouble("model") or ""))
+    world.models.down = True
+    until(lambda: "MLflow" in (world.trouble("model") or ""))
+    world.models.down = False
+    until(lambda: error.what in (world.trouble("model") or ""))
+    assert world.models.loads == 2
+    assert world.forecast()["model_version"] == "1"
 
 
 def test_a_registry_that_is_down_does_not_stop_the_answers(world: World) -> None:
