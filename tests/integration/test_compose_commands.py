@@ -138,7 +138,6 @@ def engine(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
         supervisor.down(own)
 
 
-@pytest.mark.timeout(420)
 def test_every_container_of_ours_is_healthy_and_stays_so(engine: Engine) -> None:
     assert {name: engine.health(name) for name in OURS} == dict.fromkeys(OURS, "")
     assert {name: engine.processes[name].poll() for name in OURS} == dict.fromkeys(OURS)
