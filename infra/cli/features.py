@@ -1,0 +1,203 @@
+"""`rd360 features apply | materialize | parity | show | feast`: the feature store, and the proof that it tells the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from contracts.clock import system_clock
+from contracts.errors import NotFoundError, UsageError
+from contracts.features import FEATURES, PRICE_PLAN, VIEWS, Feature
+from contracts.settings import Settings, load_settings
+from infra.cli.console import json_result, note, result, table
+
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
+Views = Annotated[list[str] | None, typer.Option("--view", help="This view alone; can be given more than once.")]
+BATCH_TIMEOUT_MS = 10_000  # a job reads thousands of rows at a time; the limit of a forecast's read is not meant for it
+
+
+@app.command()
+def apply(as_json: Json = False, dry_run: DryRun = False) -> None:
+    """Bring Feast's registry to what the catalogue says. A second run changes nothing."""
+    from featurestore.registry import apply as apply_catalogue
+
+    changes = asdict(apply_catalogue(load_settings(), dry_run=dry_run))
+    if as_json:
+        json_result({**changes, "dry_run": dry_run})
+    else:
+        table(
+            ("view", "action"), [(name, what) for what in ("added", "changed", "removed", "unchanged") for name in changes[what]]
+        )
+    note("Next: ./rd360 features materialize, ./rd360 features show")
+
+
+@app.command()
+def materialize(views: Views = None, as_json: Json = False, dry_run: DryRun = False) -> None:
+    """Write the latest rows of the batch views online."""
+    from featurestore.materialize import BATCH_VIEWS, materialize, online_rows
+    from featurestore.online import open_online_store
+
+    settings = load_settings()
+    chosen = _views(views, BATCH_VIEWS)
+    started = system_clock()
+    if not dry_run:
+        materialize(settings, chosen, started)
+    online = open_online_store(settings)
+    try:
+        rows = {view: online_rows(online, view) for view in chosen}
+    finally:
+        online.close()
+    seconds = (system_clock() - started) / 1000
+    if as_json:
+        json_result({"rows": rows, "seconds": seconds, "dry_run": dry_run})
+    else:
+        table(("view", "online rows"), [(view, str(count)) for view, count in rows.items()])
+    note("Next: ./rd360 features parity")
+
+
+@app.command()
+def parity(
+    views: Views = None,
+    sample: Annotated[float, typer.Option(min=0.0001, max=1.0, help="The share of keys to compare, chosen by their hash.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Compare the online features with what the lake recomputes as of the same instants. Exits 5 where anything differs."""
+    from featurestore.online import open_online_store
+    from lake.jobs import parity as job
+    from lake.session import open_session
+
+    settings = load_settings()
+    chosen = _views(views, tuple(VIEWS))
+    online = open_online_store(settings.model_copy(update={"online_read_timeout_ms": BATCH_TIMEOUT_MS}))
+    try:
+        session = open_session(settings, "rd360 features parity")
+        try:
+            report = job.run(session, settings, online, chosen, sample)
+        finally:
+            session.stop()
+    finally:
+        online.close()
+    if as_json:
+        json_result(report.as_dict())
+    else:
+        columns = ("view", "compared", "missing", "extra", "mismatches", "features that differ")
+        table(columns, [_parity_row(view.as_dict()) for view in report.views])
+        for view in report.views:
+            for example in view.examples[:3]:
+                what = f"{example.feature} is {example.online}, the lake says {example.lake}" if example.feature else example.kind
+                note(f"{view.view} {'/'.join(example.key)}: {what}")
+    job.gate(report, views or ())
+    note(f"Equal: {report.compared} rows in {report.seconds:.0f} s")
+
+
+@app.command()
+def show(
+    name: Annotated[str | None, typer.Argument(help="A feature or a view of the catalogue.")] = None,
+    store: Annotated[str | None, typer.Option(help="Show the online values of this store.")] = None,
+    product: Annotated[str | None, typer.Option(help="Show the online values of this product.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole catalogue as docs/features.md.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the catalogue, one feature of it, or the online values of a store and product."""
+    if markdown:
+        from featurestore.catalogue import markdown as whole
+
+        result(whole().rstrip("\n"))
+    elif store or product:
+        _show_online(load_settings(), store, product, name, as_json)
+    else:
+        chosen = _features(name)
+        if as_json:
+            json_result([asdict(feature) for feature in chosen])
+        elif len(chosen) == 1:
+            table(("field", "value"), [(key, str(value)) for key, value in asdict(chosen[0]).items()])
+        else:
+            table(("feature", "view", "type", "unit", "why"), [(f.name, f.view, f.dtype, f.unit, f.why) for f in chosen])
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+def feast(context: typer.Context) -> None:
+    """Run Feast's own command on this repository, such as `feature-views list` or `ui`."""
+    import os
+
+    from feast.cli.cli import cli
+
+    from featurestore.repo import REPO, feast_environment
+    from featurestore.spark_session import lake_session
+
+    settings = load_settings()
+    os.environ.update(feast_environment(settings))  # what feature_store.yaml names
+    if context.args and context.args[0].startswith("materialize"):
+        lake_session(settings)  # Feast takes the running session: its own would lack the lake's secrets
+    cli(["--chdir", str(REPO), *context.args])
+
+
+def _views(given: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    unknown = [name for name in given or () if name not in known]
+    if unknown:
+        raise UsageError(
+            f"There is no view {', '.join(unknown)} here", doing="choosing the views", hint=f"There are {', '.join(known)}."
+        )
+    return tuple(given or known)
+
+
+def _features(name: str | None) -> list[Feature]:
+    chosen = [feature for feature in FEATURES if name in (None, feature.name, feature.view)]
+    if not chosen:
+        raise NotFoundError(
+            f"The catalogue has no feature or view {name}",
+            doing="reading the catalogue",
+            hint="`./rd360 features show` lists them.",
+        )
+    return chosen
+
+
+def _show_online(settings: Settings, store: str | None, product: str | None, name: str | None, as_json: bool) -> None:
+    from featurestore.online import open_online_store
+
+    names = {feature.view for feature in _features(name)} if name else set(VIEWS)
+    online = open_online_store(settings)
+    try:
+        rows: dict[tuple[str, tuple[str, ...]], dict[str, Any] | None] = {}
+        for view, keys in _keys(store, product).items():
+            if view in names:
+                rows |= {(view, key): row for key, row in zip(keys, online.read(view, keys), strict=True)}
+    finally:
+        online.close()
+    if not any(rows.values()):
+        raise NotFoundError(f"Nothing is online of store {store}, product {product}", doing="reading the online store")
+    if as_json:
+        json_result([{"view": view, "key": key, "row": row} for (view, key), row in rows.items()])
+    else:
+        table(("view", "key", "column", "value"), [line for (view, key), row in rows.items() for line in _lines(view, key, row)])
+
+
+def _keys(store: str | None, product: str | None) -> dict[str, list[tuple[str, ...]]]:
+    """The keys to read of each view whose entities are given; price plans also for all stores."""
+    given = {"store": store, "product": product}
+    keys: dict[str, list[tuple[str, ...]]] = {}
+    for view in VIEWS.values():
+        values = [given[entity] for entity in view.entities]
+        if all(values):
+            keys[view.name] = [tuple(str(value) for value in values)]
+    if PRICE_PLAN.name in keys:
+        keys[PRICE_PLAN.name].append(("*", str(product)))
+    return keys
+
+
+def _lines(view: str, key: tuple[str, ...], row: dict[str, Any] | None) -> list[tuple[str, str, str, str]]:
+    name = "/".join(key)
+    if row is None:
+        return [(view, name, "-", "no row")]
+    return [(view, name, column, str(value)) for column, value in row.items()]
+
+
+def _parity_row(view: dict[str, Any]) -> tuple[str, ...]:
+    differ = [f"{name} ({count})" for name, count in view["mismatches"].items() if count]
+    counts = (view["compared"], view["missing"], view["extra"], sum(view["mismatches"].values()))
+    return (view["view"], *(str(count) for count in counts), ", ".join(differ) or "none")

@@ -1,0 +1,127 @@
+"""What the lake says that the online rows of a view must hold: for each row, as of its own instant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
+
+from contracts.features import (
+    AS_OF,
+    CATALOGUE_FINGERPRINT,
+    ENTITY_KEYS,
+    FINGERPRINT,
+    PRICE_PLAN,
+    SALES_ROLLING,
+    SOURCE_OFFSET,
+    STOCK,
+    VIEWS,
+    View,
+)
+from contracts.settings import Settings
+from contracts.topics import INVENTORY, PRICES, SALES, Topic, partition_of
+from lake import features, schemas
+from lake.features import END_OF_TIME_MS
+from lake.parity import Key, Row, compared_columns
+from lake.stock import SERIES
+from lake.stream_position import LateKey
+
+TOPIC_OF = {SALES_ROLLING.name: SALES, STOCK.name: INVENTORY, PRICE_PLAN.name: PRICES}
+Committed = Mapping[tuple[str, int], int]
+
+
+def fences(view: str, online: Mapping[Key, Row], committed: Committed, settings: Settings) -> pa.Table:
+    """One row per online key: its as-of time, and `fence`, the offset up to which every event of the key must be in its row.
+
+    That is what the worker had committed before the row was read, or more where the row itself says so.
+    """
+    topic = TOPIC_OF[view]
+    rows = []
+    for key, row in online.items():
+        routed_by = key[SERIES.index(topic.key_field)]
+        behind = committed.get((topic.kind, partition_of(routed_by, settings.topic_partitions)), 0) - 1
+        rows.append((*key, row[AS_OF], max(row[SOURCE_OFFSET], behind)))
+    names = (*SERIES, AS_OF, "fence")
+    kinds = (pa.string(), pa.string(), pa.int64(), pa.int64())
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pa.table({name: pa.array(column, kind) for name, kind, column in zip(names, kinds, columns, strict=True)})
+
+
+def streaming(session: SparkSession, settings: Settings, view: str, asked: pa.Table, late: Collection[LateKey]) -> dict[Key, Row]:
+    """The row of each asked key, from all of its events up to its fence that were not too late for it. None of its own where it
+    has no such event.
+
+    Windows have a lower bound only: an event in the row is never later than its as-of time, and one that was lost must show.
+    """
+    frame = session.createDataFrame(asked)
+    events = _not_late(_accepted(session, settings, TOPIC_OF[view]), session, late)
+    seen = (
+        events.join(sf.broadcast(frame.select(*SERIES, "fence")), on=SERIES, how="inner").where("`offset` <= fence").drop("fence")
+    )
+    seen = seen.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        known = frame.join(seen.select(*SERIES).distinct(), on=SERIES, how="left_semi")
+        questions = known.select(*SERIES, AS_OF, sf.lit(END_OF_TIME_MS).alias("head_ms"))
+        rows = _features(view, questions, seen, settings).withColumn(FINGERPRINT, sf.lit(CATALOGUE_FINGERPRINT))
+        return _by_key(VIEWS[view], rows)
+    finally:
+        seen.unpersist()
+
+
+def required_by_stream(
+    session: SparkSession, settings: Settings, view: str, committed: Committed, late: Collection[LateKey]
+) -> set[Key]:
+    """The keys with an event that the worker has committed: they must be online."""
+    topic = TOPIC_OF[view]
+    events = _not_late(_accepted(session, settings, topic), session, late)
+    firsts = events.groupBy(*SERIES, "partition").agg(sf.min("offset").alias("first")).toArrow().to_pylist()
+    return {
+        (row["store_id"], row["product_id"]) for row in firsts if row["first"] < committed.get((topic.kind, row["partition"]), 0)
+    }
+
+
+def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> dict[Key, Row]:
+    """The offline row of each online key, of the same as-of time, where there is one."""
+    names = [ENTITY_KEYS[entity] for entity in view.entities]
+    asked = {name: pa.array([key[at] for key in online], pa.string()) for at, name in enumerate(names)}
+    instants = pa.array([row[AS_OF] for row in online.values()], pa.int64())
+    frame = session.createDataFrame(pa.table({**asked, AS_OF: instants}))
+    return _by_key(view, session.table(view.table).join(sf.broadcast(frame), on=[*names, AS_OF], how="inner"))
+
+
+def required_by_table(session: SparkSession, view: View, online: Mapping[Key, Row]) -> set[Key]:
+    """The keys that had an offline row when the view was last materialized; all keys where it never was."""
+    names = [ENTITY_KEYS[entity] for entity in view.entities]
+    table = session.table(view.table)
+    if online:
+        table = table.where(sf.col(AS_OF) <= max(row[AS_OF] for row in online.values()))
+    return {tuple(row[name] for name in names) for row in table.select(*names).distinct().toArrow().to_pylist()}
+
+
+def _features(view: str, questions: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:
+    if view == SALES_ROLLING.name:
+        return features.sales_rolling(questions, events, settings)
+    return features.stock(questions, events) if view == STOCK.name else features.price_plan(questions, events)
+
+
+def _accepted(session: SparkSession, settings: Settings, topic: Topic) -> DataFrame:
+    name = topic.name(settings.topic_prefix)
+    return session.table(schemas.SILVER_OF_KIND[topic.kind].name).where(sf.col("topic") == name)
+
+
+def _not_late(events: DataFrame, session: SparkSession, late: Collection[LateKey]) -> DataFrame:
+    if not late:
+        return events
+    names = ("partition", "offset", *SERIES)
+    frame = session.createDataFrame(sorted(late), "partition int, offset bigint, store_id string, product_id string")
+    return events.join(sf.broadcast(frame), on=list(names), how="left_anti")
+
+
+def _by_key(view: View, rows: DataFrame) -> dict[Key, Row]:
+    names = [ENTITY_KEYS[entity] for entity in view.entities]
+    wanted: Iterable[dict[str, Any]] = rows.select(*names, *compared_columns(view.name)).toArrow().to_pylist()
+    return {tuple(row[name] for name in names): row for row in wanted}

@@ -1,0 +1,107 @@
+"""What Kafka knows of the stream worker: how far it has committed, and which late events it has set aside for which keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from contracts.errors import DependencyUnavailable
+from contracts.settings import Settings
+from contracts.topics import SOURCES, Topic
+
+ANSWER_SECONDS = 10.0
+# The headers of a late event as the worker sends it to `<topic>.late`.
+LATE_PARTITION = "__connect.errors.partition"
+LATE_OFFSET = "__connect.errors.offset"
+LATE_KEYS = "rd360.late.keys"
+LateKey = tuple[int, int, str, str]  # source partition, source offset, store_id, product_id
+
+
+def worker_group(settings: Settings) -> str:
+    """The consumer group of the stream worker."""
+    return f"{settings.topic_prefix}rd360-streams"
+
+
+def committed(settings: Settings) -> dict[tuple[str, int], int]:
+    """The next offset that the worker has committed, by kind of topic and partition; 0 where it has committed nothing.
+
+    Raises DependencyUnavailable.
+    """
+    consumer = _consumer(settings, worker_group(settings))  # never subscribes, so it does not disturb the group
+    try:
+        places = {
+            (topic.kind, number): TopicPartition(topic.name(settings.topic_prefix), number)
+            for topic in SOURCES
+            for number in _partitions(consumer, topic.name(settings.topic_prefix))
+        }
+        answers = consumer.committed(list(places.values()), timeout=ANSWER_SECONDS) if places else []
+    except KafkaException as error:
+        raise _unavailable(settings, "asking how far the stream worker is", error) from error
+    finally:
+        consumer.close()
+    return {place: max(answer.offset, 0) for place, answer in zip(places, answers, strict=True)}  # negative: nothing committed
+
+
+def late_events(settings: Settings, topic: Topic) -> set[LateKey]:
+    """The events that came too late for some key, with that key. Raises DependencyUnavailable."""
+    name = topic.late(settings.topic_prefix)
+    consumer = _consumer(settings, f"{settings.topic_prefix}rd360-parity")  # assigned by hand; nothing is ever committed
+    try:
+        return {
+            late
+            for number in _partitions(consumer, name)
+            for message in _read_to_end(settings, consumer, name, number)
+            for late in _late_keys(message)
+        }
+    except KafkaException as error:
+        raise _unavailable(settings, f"reading {name}", error) from error
+    finally:
+        consumer.close()
+
+
+def _consumer(settings: Settings, group: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": settings.kafka,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "log_level": 0,  # what goes wrong is raised, not printed by a background thread
+        }
+    )
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    known = consumer.list_topics(timeout=ANSWER_SECONDS).topics
+    return sorted(known[topic].partitions) if topic in known else []
+
+
+def _read_to_end(settings: Settings, consumer: Consumer, topic: str, partition: int) -> Iterator[Message]:
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+    while True:
+        message = consumer.poll(ANSWER_SECONDS)
+        if message is None:
+            raise DependencyUnavailable(f"Kafka at {settings.kafka} sent nothing", doing=f"reading {topic}[{partition}]")
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:
+            return
+        else:
+            raise KafkaException(error)
+
+
+def _late_keys(message: Message) -> Iterator[LateKey]:
+    headers = cast("dict[str, bytes]", dict(message.headers() or ()))  # ours come after those of the original
+    place = int(headers[LATE_PARTITION]), int(headers[LATE_OFFSET])
+    for store_id, product_id in json.loads(headers[LATE_KEYS]):
+        yield (*place, store_id, product_id)
+
+
+def _unavailable(settings: Settings, doing: str, error: KafkaException) -> DependencyUnavailable:
+    inner = error.args[0] if error.args else error
+    why = str(inner.str()) if hasattr(inner, "str") else str(inner)
+    return DependencyUnavailable(f"Kafka at {settings.kafka} does not answer", doing=doing, why=why)
