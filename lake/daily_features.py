@@ -43,7 +43,11 @@ def _mean(days: int) -> Column:
 
 
 def _columns() -> dict[str, Column]:
-    of_weekday = [_before(sf.avg(sf.when(sf.col("weekday") == weekday, sf.col("demand"))), 28) for weekday in WEEKDAYS]
+    # NaN, not null, for a weekday that is not known: the online store's lists hold no nulls
+    of_weekday = [
+        sf.coalesce(_before(sf.avg(sf.when(sf.col("weekday") == weekday, sf.col("demand"))), 28), sf.lit(float("nan")))
+        for weekday in WEEKDAYS
+    ]
     return {
         "demand_lag_1d": _lag(1),
         "demand_lag_7d": _lag(7),

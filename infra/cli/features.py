@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 Views = Annotated[list[str] | None, typer.Option("--view", help="This view alone; can be given more than once.")]
+LAKE_COMMANDS = {"apply", "plan", "materialize", "materialize-incremental", "get-historical-features"}  # of Feast, on Spark
 BATCH_TIMEOUT_MS = 10_000  # a job reads thousands of rows at a time; the limit of a forecast's read is not meant for it
 
 
@@ -132,8 +133,8 @@ def feast(context: typer.Context) -> None:
 
     settings = load_settings()
     os.environ.update(feast_environment(settings))  # what feature_store.yaml names
-    if context.args and context.args[0].startswith("materialize"):
-        lake_session(settings)  # Feast takes the running session: its own would lack the lake's secrets
+    if set(context.args) & LAKE_COMMANDS:
+        lake_session(settings)  # Feast takes the running session: its own would lack the lake's catalog and secrets
     cli(["--chdir", str(REPO), *context.args])
 
 
