@@ -49,21 +49,26 @@ def checkpoint_folder(settings: Settings) -> Path:
     return settings.home / "data" / "checkpoints" / "bronze"
 
 
-def planned_ends(checkpoint: Path) -> list[dict[TopicPartition, int]]:
-    """The next offsets after the last committed batch and after the last planned one, as the checkpoint has them."""
-    batches = _numbered(checkpoint / "offsets")
+def checkpoint_end(checkpoint: Path) -> dict[TopicPartition, int] | None:
+    """The next offsets after the last batch of a checkpoint; None where its last planned batch was never committed."""
+    planned = _numbered(checkpoint / "offsets")
     committed = _numbered(checkpoint / "commits")
-    wanted = sorted({number for number in (max(batches, default=None), max(committed, default=None)) if number is not None})
-    return [_batch_end(batches[number]) for number in wanted if number in batches]
+    if not planned or max(planned) not in committed:
+        return None
+    return _batch_end(planned[max(planned)])
 
 
 def discard_stale_checkpoint(checkpoint: Path, following: Mapping[TopicPartition, int]) -> bool:
-    """Removes a checkpoint that is not bronze's own: bronze decides where reading goes on. Says whether it did.
+    """Removes a checkpoint that does not end where bronze ends: bronze decides where reading goes on. Says whether it did.
 
-    A checkpoint of another lake, or an old copy, would skip offsets or write them twice. The right one ends where bronze ends,
-    after its last committed batch or, where the job was killed before the commit was noted, after its last planned one.
+    A checkpoint of another lake, or an old copy, would skip offsets or write them twice. One that a kill left in the middle of a
+    batch would plan it again, which Spark 4.1 cannot do with `availableNow` (a NullPointerException in its Kafka metrics).
+    A commit to bronze is atomic, so its own last offsets are right in every case.
     """
-    if not checkpoint.exists() or any(_same_place(end, following) for end in planned_ends(checkpoint)):
+    if not checkpoint.exists():
+        return False
+    end = checkpoint_end(checkpoint)
+    if end is not None and _same_place(end, following):
         return False
     shutil.rmtree(checkpoint)
     return True

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
 
 
-def append(rows: DataFrame, table: str, expected: int) -> None:
-    """Appends rows in one commit. Raises DataGateError when the commit holds another number of rows than expected."""
+def append(rows: DataFrame, table: str) -> None:
+    """Appends rows in one commit."""
     rows.writeTo(table).append()
-    written = int(last_commit(rows.sparkSession, table).get("added-records", 0))
-    if written != expected:
-        raise DataGateError(
-            f"{table} took {written} rows where {expected} were counted",
-            doing="appending to the lake",
-            why="the same input gave different rows twice, or another writer came between",
-        )
+
+
+def check_commits(session: SparkSession, expected: Mapping[str, int]) -> None:
+    """Raises DataGateError where a table's last commit holds another number of rows than expected."""
+    last = sf.element_at(sf.max_by("summary", "committed_at"), "added-records").cast("bigint").alias("rows")
+    parts = [session.table(f"{table}.snapshots").agg(last).select(sf.lit(table).alias("name"), "rows") for table in expected]
+    if not parts:
+        return
+    written = {row["name"]: row["rows"] for row in reduce(DataFrame.union, parts).collect()}
+    for table, rows in expected.items():
+        if written[table] != rows:
+            raise DataGateError(
+                f"{table} took {written[table]} rows where {rows} were counted",
+                doing="appending to the lake",
+                why="the same input gave different rows twice, or another writer came between",
+            )
 
 
 def last_commit(session: SparkSession, table: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -21,7 +21,9 @@ ZONES = {LONDON: ZoneInfo("Europe/London"), NEW_YORK: ZoneInfo("America/New_York
 PRODUCTS = ("p-apple", "p-bread", "p-candle")
 FIRST_DAY, DAYS = dt.date(2024, 3, 1), 40
 HOUR_MS = 3_600_000
+ANY_PARTITION = -1  # librdkafka's word for: as the partitioner says
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
+_KINDS: tuple[Literal["count", "receipt", "adjustment"], ...] = ("count", "count", "receipt", "adjustment")
 Event = Receipt | InventoryEvent | PriceEvent | ForecastServed
 
 
@@ -75,13 +77,12 @@ class World:
         names = {topic.kind: topic.name(settings.topic_prefix) for topic in TOPICS}
         failed: list[Any] = []
         for message in messages:
-            place = {} if message.partition is None else {"partition": message.partition}
             producer.produce(
                 names[message.kind],
                 key=message.key,
                 value=message.value,
                 on_delivery=lambda error, _: failed.append(error) if error else None,
-                **place,
+                partition=ANY_PARTITION if message.partition is None else message.partition,
             )
             producer.poll(0)
         assert producer.flush(30) == 0
@@ -114,7 +115,7 @@ def history(seed: int = 7, first: dt.date = FIRST_DAY, days: int = DAYS, tag: st
                 sold = rng.sample(PRODUCTS, rng.randrange(1, 4))
                 lines = tuple(_line(rng, product) for product in (*sold, *sold[:1]))
                 name = f"r{tag}-{store}-{number}-{at}"
-                channel = "pos" if at % 3 else "online"
+                channel: Literal["pos", "online"] = "pos" if at % 3 else "online"
                 events.append(Receipt(name, midnight + int(hour * HOUR_MS), store, channel, lines))
             for product in PRODUCTS[:2]:
                 if rng.random() < 0.7:
@@ -170,7 +171,7 @@ def _line(rng: random.Random, product: str) -> ReceiptLine:
 
 
 def _stock(rng: random.Random, name: str, midnight: int, store: str, product: str) -> InventoryEvent:
-    kind = rng.choice(("count", "count", "receipt", "adjustment"))
+    kind = rng.choice(_KINDS)
     quantity = rng.choice((0, 0, 5)) if kind == "count" else rng.choice((-3, 4))
     return InventoryEvent(name, midnight + rng.randrange(20 * HOUR_MS), store, product, kind, quantity)
 

@@ -23,10 +23,10 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
     schemas.create_if_missing(session)
     with sole_writer(settings, "lake gold"), spark_errors("making gold from silver"):
         seen = progress.read(session, schemas.SILVER_PROGRESS)
-        new_rows, changed_from = first_changed_day(session, settings)
-        latest_ms = _latest_sale(session)
-        if full and latest_ms is not None:
-            changed_from = _first_day(session)
+        known_from, latest_ms = _span(session)
+        new_rows, changed_from = first_changed_day(session, settings, known_from)
+        if full:
+            changed_from = known_from
         if changed_from is None or latest_ms is None:
             return watch.report(new_rows, 0, first_day=None)
         first_day = changed_from.replace(day=1)  # the table's partitions are months, and each is replaced whole
@@ -42,10 +42,11 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
     return watch.report(new_rows, written, first_day=first_day.isoformat(), master_rows_changed=added)
 
 
-def first_changed_day(session: SparkSession, settings: Settings) -> tuple[int, dt.date | None]:
+def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.date | None) -> tuple[int, dt.date | None]:
     """How many silver rows gold has not seen, and the first local day that they can change; no day where there are none.
 
-    A day that was still running when gold was made changes too, and so does every later one: stock is carried forward.
+    A day that was still running when gold was made changes too, and so does every later one: stock is carried forward. Before
+    `known_from` there are no days.
     """
     seen = progress.read(session, schemas.GOLD_PROGRESS)
     topics = {kind: topic for topic, kind in brokers.source_topics(settings).items()}
@@ -60,17 +61,12 @@ def first_changed_day(session: SparkSession, settings: Settings) -> tuple[int, d
         return 0, None
     running = session.table(schemas.GOLD_DAILY.name).where(~sf.col("complete")).agg(sf.min("local_day")).collect()[0][0]
     first = min(day for day in (new["day"], running) if day is not None)
-    return new["rows"], max(first, _first_day(session) or first)
+    return new["rows"], max(first, known_from or first)
 
 
-def _first_day(session: SparkSession) -> dt.date | None:
-    """The first local day of any sale or stock event."""
-    days = session.table(schemas.SILVER_SALES.name).select("local_day")
-    days = days.union(session.table(schemas.SILVER_INVENTORY.name).select("local_day"))
-    first: dt.date | None = days.agg(sf.min("local_day")).collect()[0][0]
-    return first
-
-
-def _latest_sale(session: SparkSession) -> int | None:
-    latest: int | None = session.table(schemas.SILVER_SALES.name).agg(sf.max("event_time_ms")).collect()[0][0]
-    return latest
+def _span(session: SparkSession) -> tuple[dt.date | None, int | None]:
+    """The first local day of any sale or stock event, and the instant of the latest sale."""
+    sales = session.table(schemas.SILVER_SALES.name).select("local_day", "event_time_ms")
+    stock = session.table(schemas.SILVER_INVENTORY.name).select("local_day", sf.lit(None).cast("bigint").alias("event_time_ms"))
+    row = sales.union(stock).agg(sf.min("local_day").alias("first"), sf.max("event_time_ms").alias("latest")).collect()[0]
+    return row["first"], row["latest"]

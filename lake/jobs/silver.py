@@ -5,8 +5,9 @@ The progress table is committed last. What a killed run wrote lies beyond it, is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -17,7 +18,7 @@ from contracts.settings import Settings
 from lake import brokers, progress, schemas, silver, tables
 from lake.database import sole_writer
 from lake.decode import REFUSED
-from lake.progress import TopicPartition
+from lake.progress import Offsets, TopicPartition
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 
@@ -49,8 +50,8 @@ def run(session: SparkSession, settings: Settings) -> JobReport:
     with sole_writer(settings, "lake silver"), spark_errors("making silver from bronze"):
         removed = discard_unfinished(session, topics)
         counts, reasons, passes = Counts(), dict[str, int](), 0
-        while ends := next_pass(session, topics):
-            passed, refused = one_pass(session, settings, ends)
+        for seen, ends in ranges(session, topics):
+            passed, refused = one_pass(session, settings, seen, ends)
             counts, passes = counts.plus(passed), passes + 1
             for reason, number in refused.items():
                 reasons[reason] = reasons.get(reason, 0) + number
@@ -72,36 +73,42 @@ def discard_unfinished(session: SparkSession, topics: Iterable[str]) -> int:
     beyond = progress.not_seen(progress.read(session, schemas.SILVER_PROGRESS), topics)
     names = [table.name for table in schemas.SILVER]
     parts = [session.table(name).where(beyond).select(sf.lit(name).alias("name")) for name in names]
-    left = parts[0]
-    for part in parts[1:]:
-        left = left.union(part)
-    found = {row["name"]: row["count"] for row in left.groupBy("name").count().collect()}
+    found = {row["name"]: row["count"] for row in reduce(DataFrame.union, parts).groupBy("name").count().collect()}
     for name in found:
         session.sql(f"DELETE FROM {name} WHERE {beyond}")
     return sum(found.values())
 
 
-def next_pass(session: SparkSession, topics: Iterable[str]) -> dict[TopicPartition, int]:
-    """Where the next pass ends in each topic partition with something new; empty when silver has seen all of bronze."""
+def ranges(session: SparkSession, topics: Iterable[str]) -> Iterator[tuple[Offsets, dict[TopicPartition, int]]]:
+    """What each pass starts from and where it ends, for each topic partition with something new, until silver has all of bronze
+    as it stood at the start.
+    """
     seen = progress.read(session, schemas.SILVER_PROGRESS)
     new = session.table(schemas.BRONZE_EVENTS.name).where(progress.not_seen(seen, topics))
-    ranges = new.groupBy("topic", "partition").agg(sf.min("offset").alias("first"), sf.max("offset").alias("last")).collect()
-    return {(row["topic"], row["partition"]): min(row["last"] + 1, row["first"] + MESSAGES_PER_PASS) for row in ranges}
+    found = new.groupBy("topic", "partition").agg(sf.min("offset").alias("first"), sf.max("offset").alias("last")).collect()
+    start = {(row["topic"], row["partition"]): row["first"] for row in found}
+    last = {(row["topic"], row["partition"]): row["last"] for row in found}
+    while start:
+        ends = {place: min(last[place] + 1, offset + MESSAGES_PER_PASS) for place, offset in start.items()}
+        yield seen, ends
+        seen = {**seen, **ends}
+        start = {place: end for place, end in ends.items() if end <= last[place]}
 
 
-def one_pass(session: SparkSession, settings: Settings, ends: dict[TopicPartition, int]) -> tuple[Counts, dict[str, int]]:
+def one_pass(
+    session: SparkSession, settings: Settings, seen: Offsets, ends: dict[TopicPartition, int]
+) -> tuple[Counts, dict[str, int]]:
     """Writes one range of bronze to silver and returns its counts, and the refused messages by reason."""
-    seen = progress.read(session, schemas.SILVER_PROGRESS)
     topics = {topic for topic, _ in ends}
     bronze = session.table(schemas.BRONZE_EVENTS.name).where(progress.not_seen(seen, topics)).where(progress.before(ends))
     rows = silver.decoded(bronze, silver.rule_of(settings)).persist(StorageLevel.MEMORY_AND_DISK)
     known = [silver.known_events(session.table(table.name), rows) for table in schemas.SILVER_OF_KIND.values()]
-    fates = silver.marked(rows, _union(known)).persist(StorageLevel.MEMORY_AND_DISK)
+    fates = silver.marked(rows, reduce(DataFrame.unionByName, known)).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         tally = _tally(fates)
         counts = _counts(tally)
         _check(counts, bronze.count())
-        _write(fates, tally, settings)
+        tables.check_commits(session, _write(fates, tally, settings))
         progress.write(session, schemas.SILVER_PROGRESS, {**seen, **ends})
     finally:
         fates.unpersist()
@@ -109,17 +116,18 @@ def one_pass(session: SparkSession, settings: Settings, ends: dict[TopicPartitio
     return counts, {f"{row['topic']}:{row['reason']}": row["rows"] for row in tally if row["fate"] == REFUSED}
 
 
-def _write(fates: DataFrame, tally: list[Row], settings: Settings) -> None:
-    refused = sum(row["rows"] for row in tally if row["fate"] == REFUSED)
-    if refused:
-        tables.append(silver.quarantine(fates), schemas.SILVER_QUARANTINE.name, refused)
-    repeated = sum(row["messages"] for row in tally if row["fate"] == silver.DUPLICATE)
-    if repeated:
-        tables.append(silver.duplicates(fates), schemas.SILVER_DUPLICATES.name, repeated)
+def _write(fates: DataFrame, tally: list[Row], settings: Settings) -> dict[str, int]:
+    """Appends to each table that gets rows, and returns how many each must have got."""
+    outputs = {
+        schemas.SILVER_QUARANTINE.name: (silver.quarantine(fates), _total(tally, "rows", REFUSED)),
+        schemas.SILVER_DUPLICATES.name: (silver.duplicates(fates), _total(tally, "messages", silver.DUPLICATE)),
+    }
     for kind, table in schemas.SILVER_OF_KIND.items():
-        accepted = sum(row["rows"] for row in tally if row["fate"] == silver.ACCEPTED and row["type"] == kind)
-        if accepted:
-            tables.append(silver.silver_rows(fates, kind, settings), table.name, accepted)
+        outputs[table.name] = (silver.silver_rows(fates, kind, settings), _total(tally, "rows", silver.ACCEPTED, kind))
+    wanted = {name: expected for name, (_, expected) in outputs.items() if expected}
+    for name in wanted:
+        tables.append(outputs[name][0], name)
+    return wanted
 
 
 def _tally(fates: DataFrame) -> list[Row]:
@@ -127,17 +135,18 @@ def _tally(fates: DataFrame) -> list[Row]:
     return fates.groupBy("topic", "type", "fate", "reason").agg(messages, sf.count("*").alias("rows")).collect()
 
 
-def _counts(tally: list[Row]) -> Counts:
-    def total(column: str, fate: str | None = None) -> int:
-        return sum(row[column] for row in tally if fate in (None, row["fate"]))
+def _total(tally: list[Row], column: str, fate: str | None = None, kind: str | None = None) -> int:
+    return sum(row[column] for row in tally if fate in (None, row["fate"]) and kind in (None, row["type"]))
 
+
+def _counts(tally: list[Row]) -> Counts:
     return Counts(
-        messages=total("messages"),
-        lines=total("rows"),
-        silver_lines=total("rows", silver.ACCEPTED),
-        duplicates=total("messages", silver.DUPLICATE),
-        duplicate_lines=total("rows", silver.DUPLICATE),
-        quarantined=total("rows", REFUSED),
+        messages=_total(tally, "messages"),
+        lines=_total(tally, "rows"),
+        silver_lines=_total(tally, "rows", silver.ACCEPTED),
+        duplicates=_total(tally, "messages", silver.DUPLICATE),
+        duplicate_lines=_total(tally, "rows", silver.DUPLICATE),
+        quarantined=_total(tally, "rows", REFUSED),
     )
 
 
@@ -149,10 +158,3 @@ def _check(counts: Counts, in_bronze: int) -> None:
             why="bronze holds an offset twice, or the decoder lost a message",
             hint="`./rd360 lake audit` names repeated offsets.",
         )
-
-
-def _union(frames: list[DataFrame]) -> DataFrame:
-    first, *others = frames
-    for other in others:
-        first = first.unionByName(other)
-    return first

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,8 @@ from tests import lake_world
 from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES, World
 from tests.oracles import lake_gold
 
-pytestmark = pytest.mark.stack
+# Alone it takes three minutes; the first test carries the two runs of the whole line, on a machine that may be busy.
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 
 @dataclass(slots=True)
@@ -169,18 +170,9 @@ def test_silver_has_every_field_of_every_line(filled: Lake) -> None:
     fields = ("event_id", "line_number", "event_time_ms", "store_id", "channel", "local_day", "schema_version")
     of_a_line = ("product_id", "quantity", "unit_price", "list_price", "promotion_id")
     expected = [
-        (
-            receipt.event_id,
-            number,
-            receipt.event_time,
-            receipt.store_id,
-            receipt.channel,
-            _local_day(receipt),
-            receipt.schema_version,
-        )
-        + tuple(getattr(line, name) for name in of_a_line)
-        for receipt in filled.world.events(Receipt)
-        for number, line in enumerate(receipt.lines)
+        (r.event_id, number, r.event_time, r.store_id, r.channel, _local_day(r), r.schema_version, *_values(line, of_a_line))
+        for r in filled.world.events(Receipt)
+        for number, line in enumerate(r.lines)
     ]
     found = [tuple(row[name] for name in (*fields, *of_a_line)) for row in filled.rows(names.SILVER_SALES)]
 
@@ -267,7 +259,7 @@ def test_a_batch_that_reached_bronze_before_the_kill_is_not_written_twice(filled
     filled.world.send(filled.settings, lake_world.history(seed=21, first=dt.date(2024, 4, 3), days=1, tag="-after"))
     report = bronze.run(filled.session, filled.settings)
 
-    assert not report.detail["checkpoint_discarded"]
+    assert report.detail["checkpoint_discarded"]
     assert audit.run(filled.session, filled.settings).faults == []
 
 
@@ -400,6 +392,10 @@ def test_local_days_are_those_of_the_shared_calendar(lake: Lake, zone: str, arou
     assert [(row["day"], row["start"]) for row in found] == [
         (calendar.day(row["ms"]), calendar.day_start(calendar.day(row["ms"]))) for row in found
     ]
+
+
+def _values(line: object, fields: Sequence[str]) -> list[Any]:
+    return [getattr(line, name) for name in fields]
 
 
 def _local_day(receipt: Receipt) -> dt.date:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lake.bronze import discard_stale_checkpoint, planned_ends, starting_offsets
+from lake.bronze import checkpoint_end, discard_stale_checkpoint, starting_offsets
 
 SALES = {("sales", 0): 10, ("sales", 1): 5}
 
@@ -33,24 +33,25 @@ def test_reading_starts_where_bronze_ends_and_new_partitions_from_their_first_me
     }
 
 
-def test_the_last_committed_and_the_last_planned_batch_are_read(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "c", [{"sales": {"0": 3, "1": 5}}, {"sales": {"0": 10, "1": 5}}], committed=1)
+def test_a_checkpoint_ends_where_its_last_batch_ended(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "c", [{"sales": {"0": 3, "1": 5}}, {"sales": {"0": 10, "1": 5}}], committed=2)
 
-    assert planned_ends(path) == [{("sales", 0): 3, ("sales", 1): 5}, {("sales", 0): 10, ("sales", 1): 5}]
+    assert checkpoint_end(path) == SALES
 
 
-@pytest.mark.parametrize("committed", [1, 2])
-def test_a_checkpoint_that_ends_where_bronze_ends_is_kept(tmp_path: Path, committed: int) -> None:
-    path = checkpoint(tmp_path / "c", [{"sales": {"0": 3, "1": 0}}, {"sales": {"0": 10, "1": 5}}], committed)
+def test_a_checkpoint_that_ends_where_bronze_ends_is_kept(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "c", [{"sales": {"0": 3, "1": 0}}, {"sales": {"0": 10, "1": 5}}], committed=2)
 
     assert not discard_stale_checkpoint(path, SALES)
     assert path.exists()
 
 
-def test_a_killed_batch_that_never_reached_bronze_is_planned_again(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "c", [{"sales": {"0": 10, "1": 5}}, {"sales": {"0": 99, "1": 99}}], committed=1)
+@pytest.mark.parametrize("planned", [{"0": 10, "1": 5}, {"0": 99, "1": 99}])
+def test_a_checkpoint_that_a_kill_left_inside_a_batch_is_removed(tmp_path: Path, planned: dict[str, int]) -> None:
+    path = checkpoint(tmp_path / "c", [{"sales": {"0": 10, "1": 5}}, {"sales": planned}], committed=1)
 
-    assert not discard_stale_checkpoint(path, SALES)
+    assert checkpoint_end(path) is None
+    assert discard_stale_checkpoint(path, SALES)
 
 
 @pytest.mark.parametrize("ends", [{"0": 3, "1": 5}, {"0": 20, "1": 5}])
