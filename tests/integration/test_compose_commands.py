@@ -128,9 +128,9 @@ def engine(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
             (folder / shared).symlink_to(settings.home.resolve() / shared)
     shutil.copy2(settings.home / "secrets.json", fresh)
     own = load_settings(home=fresh, port_offset=free_offset(settings))
-    supervisor.up(own, ["postgres"])
     engine = Engine(_services(settings, own, home), home)
     try:
+        supervisor.up(own, ["postgres"])
         engine.up()
         yield engine
     finally:
