@@ -178,6 +178,8 @@ class ModelRegistry:
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
             os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # bars for files of a few kB
+            os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where commands print their result
+            os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it reports every wait
             os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # a machine without git is no reason to complain
             from mlflow import MlflowClient  # seconds to import, and a scorer does not need it
 
@@ -188,11 +190,14 @@ class ModelRegistry:
     def _talking(self, doing: str) -> Iterator[None]:
         self._client()
         from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException  # what its artifact transfers raise unwrapped
 
         try:
             yield
         except MlflowException as error:
             raise self._mapped(error, doing) from error
+        except RequestException as error:
+            raise DependencyUnavailable(f"MLflow at {self.url} broke off", doing=doing, why=str(error)) from error
 
     def _mapped(self, error: Any, doing: str) -> RetailDemandError:
         why = str(error).splitlines()[0]

@@ -16,20 +16,21 @@ import numpy as np
 from contracts.errors import ConfigurationError, FingerprintMismatch
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
 from training.baseline import naive_mean
-from training.quantiles import adjust, horizon_group
+from training.quantiles import adjust, horizon_group, spread
 from training.rows import LEVELS, Floats, Forecast, Matrix, column
 from training.series_table import Asked, SeriesTable
 
 __all__ = ["Asked", "Manifest", "Prediction", "Scorer", "load_scorer", "write_manifest"]
 
 Kind = Literal["xgboost", "seasonal_naive", "series_table"]
-MANIFEST, MEAN, QUANTILES, TABLE = "manifest.json", "mean.ubj", "quantiles.ubj", "series.npz"
+MANIFEST, MEAN, SPREAD, TABLE = "manifest.json", "mean.ubj", "spread.ubj", "series.npz"
 _Base = Callable[[Matrix, Sequence[Asked] | None], tuple[Floats, Floats]]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a model folder holds. `offsets` are the conformal corrections, [horizon group][level]; `trained_through` is the last
-    store-local day (YYYY-MM-DD) whose demand the model has seen."""
+    store-local day (YYYY-MM-DD) whose demand the model has seen; `spread_inputs` are the columns that a model of the spread
+    around the mean reads."""
 
     kind: Kind
     candidate: str
@@ -38,6 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[float, ...] = LEVELS
     inputs: tuple[str, ...] = MODEL_INPUTS
     fingerprint: str = VECTOR_FINGERPRINT
+    spread_inputs: tuple[str, ...] = ()
     format: int = 1
 
 
@@ -95,7 +97,7 @@ def load_scorer(folder: Path) -> Scorer:
             doing="loading a model",
             why="the feature catalogue or the order of the inputs has changed since it was trained",
         )
-    return Scorer(manifest, _BASES[manifest.kind](folder))
+    return Scorer(manifest, _BASES[manifest.kind](folder, manifest))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -103,7 +105,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
 
 
-def _naive(folder: Path) -> _Base:  # noqa: ARG001  # it has no file beside the manifest
+def _naive(folder: Path, manifest: Manifest) -> _Base:  # noqa: ARG001  # it is all in the vector
     def base(x: Matrix, asked: Sequence[Asked] | None) -> tuple[Floats, Floats]:  # noqa: ARG001  # reads the row alone
         mean = naive_mean(x)
         return mean, np.repeat(mean[:, None], len(LEVELS), axis=1)
@@ -111,17 +113,20 @@ def _naive(folder: Path) -> _Base:  # noqa: ARG001  # it has no file beside the 
     return base
 
 
-def _xgboost(folder: Path) -> _Base:
-    mean_model, quantile_model = _booster(folder / MEAN), _booster(folder / QUANTILES)
+def _xgboost(folder: Path, manifest: Manifest) -> _Base:
+    mean_model, spread_model = _booster(folder / MEAN), _booster(folder / SPREAD)
+    columns = [MODEL_INPUTS.index(name) for name in manifest.spread_inputs]
 
     def base(x: Matrix, asked: Sequence[Asked] | None) -> tuple[Floats, Floats]:  # noqa: ARG001  # reads the row alone
-        mean = mean_model.inplace_predict(x).astype(np.float64)
-        return mean, quantile_model.inplace_predict(x).astype(np.float64)
+        # The shapes are said because XGBoost answers no rows with a flat array; columns are copied because it wants them adjacent
+        mean = mean_model.inplace_predict(x).astype(np.float64).reshape(len(x))
+        errors = spread_model.inplace_predict(np.ascontiguousarray(x[:, columns])).astype(np.float64).reshape(len(x), len(LEVELS))
+        return mean, mean[:, None] + spread(mean)[:, None] * errors
 
     return base
 
 
-def _series_table(folder: Path) -> _Base:
+def _series_table(folder: Path, manifest: Manifest) -> _Base:  # noqa: ARG001  # it reads the table
     table = SeriesTable.load(folder / TABLE)
 
     def base(x: Matrix, asked: Sequence[Asked] | None) -> tuple[Floats, Floats]:
@@ -145,4 +150,8 @@ def _booster(path: Path) -> Any:
     return booster
 
 
-_BASES: dict[Kind, Callable[[Path], _Base]] = {"xgboost": _xgboost, "seasonal_naive": _naive, "series_table": _series_table}
+_BASES: dict[Kind, Callable[[Path, Manifest], _Base]] = {
+    "xgboost": _xgboost,
+    "seasonal_naive": _naive,
+    "series_table": _series_table,
+}

@@ -1,7 +1,12 @@
-"""Gradient-boosted trees over all series at once: one model of the mean, one of all quantiles, conformalised.
+"""Gradient-boosted trees over all series at once: one model of the mean, one of the spread around it, conformalised.
 
-The mean is Tweedie, which suits counts with many zeros (Tweedie 1984; `reg:tweedie`). The quantile model minimises the pinball
-loss at every level (`reg:quantileerror`); its quantiles cross, so they are corrected and sorted (`training.quantiles`).
+The mean is Tweedie, which suits counts with many zeros (`reg:tweedie`). The spread model learns the quantiles of the standardised
+error z = (y - mean) / sqrt(1 + mean) by the pinball loss at every level (`reg:quantileerror`), on means of models that had not
+seen the series. A quantile is mean + sqrt(1 + mean) × z, corrected and sorted by `training.quantiles`.
+
+More sales never lower a forecast, neither its mean nor a quantile. Without this, trees learn from rare bursts that "a high
+hour is followed by less", and an order would shrink while customers queue. The mean is bound to rise with every input that a
+sale raises; the spread model does not see those inputs; and where a quantile is above 0, it rises with the mean whatever its z.
 """
 
 from __future__ import annotations
@@ -14,16 +19,18 @@ from typing import Any
 import numpy as np
 import xgboost
 
+from contracts.features import SALES_ROLLING, features_of
 from contracts.vector import MODEL_INPUTS
-from training.quantiles import adjust, conformal_offsets, horizon_group
-from training.rows import LEVELS, Floats, Forecast, History, Rows
-from training.scorer import MEAN, QUANTILES, Manifest, write_manifest
+from training.quantiles import adjust, conformal_offsets, horizon_group, spread
+from training.rows import LEVELS, Floats, Forecast, History, Matrix, Rows
+from training.scorer import MEAN, SPREAD, Manifest, write_manifest
 from training.split import calibration_split, iso_day
 
-# More sales never lower the mean: without this, trees learn from rare bursts that "a high hour is followed by less" and a
-# forecast would fall while customers queue. Every input that a sale can raise is bound, or the others could undo it.
-_RISING = ("units_", "receipts_", "sales_")
+_RISING = ("units_", "receipts_", "sales_")  # every input that a sale can raise: one left out could undo the others
 _FALLING = ("hours_since_last_sale",)
+_OF_SALES = {feature.name for feature in features_of(SALES_ROLLING.name)} | {"hours_since_last_sale", "price_ratio_28d"}
+SPREAD_INPUTS = tuple(name for name in MODEL_INPUTS if name not in _OF_SALES)
+FOLDS = 2
 MAX_BIN = 64  # inputs are counts and prices: finer cuts cost time and win nothing
 # OpenMP's threads spin while they wait: on a machine that others use too, two of them are a hundred times slower than one. The
 # two fits of a candidate are independent, so they run side by side with one thread each, and the result depends on neither.
@@ -35,12 +42,12 @@ class Boosters:
     """The two models of one fit."""
 
     mean: Any
-    quantiles: Any
+    spread: Any
 
     def predict(self, rows: Rows) -> tuple[Floats, Floats]:
-        """Raw mean and raw quantiles, which may cross."""
-        matrix = xgboost.DMatrix(rows.x, nthread=BOOSTER_THREADS)
-        return self.mean.predict(matrix).astype(np.float64), self.quantiles.predict(matrix).astype(np.float64)
+        """Mean and raw quantiles, which may cross, in units."""
+        mean = predicted(self.mean, rows.x)
+        return mean, mean[:, None] + spread(mean)[:, None] * predicted(self.spread, inputs_of_spread(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class FittedXGBoost:
     def export(self, folder: Path) -> None:
         """Both models in XGBoost's own format, and the manifest."""
         self.boosters.mean.save_model(folder / MEAN)
-        self.boosters.quantiles.save_model(folder / QUANTILES)
+        self.boosters.spread.save_model(folder / SPREAD)
         write_manifest(
             folder,
             Manifest(
@@ -69,6 +76,7 @@ class FittedXGBoost:
                 candidate=self.name,
                 trained_through=iso_day(self.origin_day - 1),
                 offsets=self.offsets.tolist(),
+                spread_inputs=SPREAD_INPUTS,
             ),
         )
 
@@ -84,9 +92,9 @@ class XGBoostQuantiles:
     mean_rounds: int = 150
     mean_depth: int = 4
     mean_eta: float = 0.08
-    quantile_rounds: int = 60
-    quantile_depth: int = 5
-    quantile_eta: float = 0.12
+    spread_rounds: int = 30
+    spread_depth: int = 3
+    spread_eta: float = 0.2
     min_child_weight: float = 10.0
     tweedie_power: float = 1.3
     seed: int = 7
@@ -107,35 +115,68 @@ class XGBoostQuantiles:
         return FittedXGBoost(final, offsets, history.origin_day, len(calibration), self.name)
 
     def _boosters(self, rows: Rows) -> Boosters:
-        matrix = xgboost.QuantileDMatrix(rows.x, rows.target, max_bin=MAX_BIN, nthread=BOOSTER_THREADS)
+        mean = self._unseen_mean(rows)
+        return Boosters(self._mean(rows), self._spread(rows, (rows.target - mean) / spread(mean)))
+
+    def _unseen_mean(self, rows: Rows) -> Floats:
+        """The mean of each row by a model of the other half of the series: errors on fitted rows would be too small."""
+        _, series = np.unique(np.stack([rows.store, rows.product]), axis=1, return_inverse=True)
+        if series.max() + 1 < FOLDS:  # nothing to take turns with; the conformal offsets alone widen the quantiles
+            return predicted(self._mean(rows), rows.x)
+        mean = np.empty(len(rows))
+        for fold in range(FOLDS):
+            inside = series % FOLDS == fold
+            mean[inside] = predicted(self._mean(rows.where(~inside)), rows.x[inside])
+        return mean
+
+    def _mean(self, rows: Rows) -> Any:
+        return self._train(
+            rows.x,
+            rows.target,
+            self.mean_rounds,
+            objective="reg:tweedie",
+            tweedie_variance_power=self.tweedie_power,
+            max_depth=self.mean_depth,
+            eta=self.mean_eta,
+            monotone_constraints=tuple(monotone(name) for name in MODEL_INPUTS),
+            # The default start is the mean of the targets, whose logarithm does not exist where nothing was ever sold.
+            base_score=max(float(rows.target.mean()), 1e-3),
+        )
+
+    def _spread(self, rows: Rows, errors: Floats) -> Any:
+        return self._train(
+            inputs_of_spread(rows),
+            errors,
+            self.spread_rounds,
+            objective="reg:quantileerror",
+            quantile_alpha=list(LEVELS),
+            max_depth=self.spread_depth,
+            eta=self.spread_eta,
+        )
+
+    def _train(self, x: Matrix, target: Floats, rounds: int, **params: Any) -> Any:
         common = {
             "tree_method": "hist",
             "max_bin": MAX_BIN,
             "min_child_weight": self.min_child_weight,
             "subsample": 0.8,
             "colsample_bytree": 0.8,
-            "monotone_constraints": tuple(monotone(name) for name in MODEL_INPUTS),
             "nthread": BOOSTER_THREADS,
             "seed": self.seed,
         }
-        mean = {
-            "objective": "reg:tweedie",
-            "tweedie_variance_power": self.tweedie_power,
-            "max_depth": self.mean_depth,
-            "eta": self.mean_eta,
-            # The default start is the mean of the targets, whose logarithm does not exist where nothing was ever sold.
-            "base_score": max(float(rows.target.mean()), 1e-3),
-        }
-        levels = {
-            "objective": "reg:quantileerror",
-            "quantile_alpha": list(LEVELS),
-            "max_depth": self.quantile_depth,
-            "eta": self.quantile_eta,
-        }
-        return Boosters(
-            xgboost.train({**common, **mean}, matrix, self.mean_rounds),
-            xgboost.train({**common, **levels}, matrix, self.quantile_rounds),
-        )
+        matrix = xgboost.QuantileDMatrix(x, target, max_bin=MAX_BIN, nthread=BOOSTER_THREADS)
+        return xgboost.train({**common, **params}, matrix, rounds)
+
+
+def predicted(booster: Any, x: Matrix) -> Floats:
+    """What a booster says of a matrix: one value per row, or one per row and level."""
+    values: Floats = booster.predict(xgboost.DMatrix(x, nthread=BOOSTER_THREADS)).astype(np.float64)
+    return values
+
+
+def inputs_of_spread(rows: Rows) -> Matrix:
+    """The columns that the spread model reads."""
+    return rows.x[:, [MODEL_INPUTS.index(name) for name in SPREAD_INPUTS]]
 
 
 def monotone(name: str) -> int:
