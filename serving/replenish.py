@@ -78,10 +78,11 @@ def explain(order: Order, terms: Terms, on_hand: int, on_order: int) -> str:
     )
     cap = {"shelf_life": " capped by what sells before it spoils", "minimum_order": "", None: ""}[order.capped_by]
     least = f", raised to the minimum of {terms.minimum_packs}" if order.capped_by == "minimum_order" else ""
+    packs = "1 pack" if order.packs == 1 else f"{order.packs} packs"
     have = f"{on_hand} on hand, {on_order} on order"
     if order.packs == 0:
         return f"{need}{cap}; {have}: enough."
-    return f"{need}{cap}; {have}: short by {short:.1f}, {order.packs} packs of {terms.pack_size}{least}."
+    return f"{need}{cap}; {have}: short by {short:.1f}, {packs} of {terms.pack_size}{least}."
 
 
 _BLOCKED: dict[Blocked, str] = {
