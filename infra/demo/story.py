@@ -11,7 +11,7 @@ from typing import Any
 from contracts.clock import system_clock
 from contracts.errors import DataGateError
 from contracts.features import CATALOGUE_FINGERPRINT
-from contracts.settings import Settings
+from contracts.settings import Settings, load_settings
 from contracts.vector import VECTOR_FINGERPRINT
 from infra.api_client import Api
 from infra.demo import measure, reaction
@@ -31,6 +31,7 @@ def run(settings: Settings, commands: Commands) -> dict[str, Any]:
     figures: dict[str, Any] = {"started_ms": started, "object_store": settings.object_store, "machine": _machine()}
     with commands.stage("up", "Starting the stack"):
         supervisor.up(settings, progress=commands.say)
+    settings = load_settings()  # the first start has made the secrets
     first = not _has_history(settings)
     with commands.stage(
         "produce", "Receipts, stock and prices: " + (f"{HISTORY_DAYS} days" if first else "a minute of live sales")
