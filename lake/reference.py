@@ -30,7 +30,7 @@ def load(session: SparkSession, settings: Settings, folder: Path) -> dict[str, i
         raise UsageError(
             f"{folder} has neither {' nor '.join(FILES.values())}",
             doing="loading the master data",
-            hint="docs/events.md describes the two files.",
+            hint="docs/lake.md describes the two files.",
         )
     given = {name: session.read.parquet(str(path)) for name, path in there.items()}
     return {view.name: _replace(session, settings, view, given.get(view.name), folder) for view in _VIEWS}
