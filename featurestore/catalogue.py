@@ -7,6 +7,7 @@ from typing import Any
 from contracts.features import (
     CATALOGUE_FINGERPRINT,
     ENTITY_KEYS,
+    FEATURES,
     VIEWS,
     Feature,
     View,
@@ -80,3 +81,9 @@ def _view(view: View) -> str:
 def _row(feature: Feature) -> str:
     default = "" if feature.default is None else f"`{feature.default!r}`"
     return f"| `{feature.name}` | {feature.dtype} | {feature.unit} | {feature.window or ''} | {default} | {feature.why} |"
+
+
+def overview() -> str:
+    """The catalogue as one Markdown table, one line per feature, as the README has it."""
+    rows = [f"| `{feature.name}` | {feature.view} | {feature.unit} | {feature.why} |" for feature in FEATURES]
+    return "\n".join(["| feature | view | unit | why |", "|---|---|---|---|", *rows])

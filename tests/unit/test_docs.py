@@ -25,3 +25,9 @@ def test_links_between_documents_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_the_readme_has_the_catalogue_as_it_is() -> None:
+    from featurestore.catalogue import overview
+
+    assert overview() in (ROOT / "README.md").read_text(encoding="utf-8")
