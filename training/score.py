@@ -80,9 +80,11 @@ def keep(offline: OfflineStore, forecasts: pa.Table) -> None:
     """Adds the forecasts to the lake. Scoring the same version as of the same instant again replaces what it wrote before."""
     for as_of in pc.unique(forecasts["as_of_ms"]).to_pylist():
         part = forecasts.filter(pc.equal(forecasts["as_of_ms"], as_of))
-        stores = " or ".join(f"store_id = {_quoted(store)}" for store in sorted(set(part["store_id"].to_pylist())))
+        stores = ", ".join(_quoted(store) for store in sorted(set(part["store_id"].to_pylist())))
         version = part["model_version"][0].as_py()
-        offline.overwrite(GOLD_FORECASTS, part, f"as_of_ms = {as_of} and model_version = {_quoted(version)} and ({stores})")
+        offline.overwrite(
+            GOLD_FORECASTS, part, f"as_of_ms = {as_of} and model_version = {_quoted(version)} and store_id in ({stores})"
+        )
 
 
 def as_table(rows: Rows, forecast: Forecast, model: LoadedModel) -> pa.Table:

@@ -24,6 +24,8 @@ __all__ = ["Asked", "Manifest", "Prediction", "Scorer", "load_scorer", "write_ma
 
 Kind = Literal["xgboost", "seasonal_naive", "series_table"]
 MANIFEST, MEAN, SPREAD, TABLE = "manifest.json", "mean.ubj", "spread.ubj", "series.npz"
+FORMAT = 2  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
+_FILES: dict[Kind, tuple[str, ...]] = {"xgboost": (MEAN, SPREAD), "seasonal_naive": (), "series_table": (TABLE,)}
 _Base = Callable[[Matrix, Sequence[Asked] | None], tuple[Floats, Floats]]
 
 
@@ -40,7 +42,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = MODEL_INPUTS
     fingerprint: str = VECTOR_FINGERPRINT
     spread_inputs: tuple[str, ...] = ()
-    format: int = 1
+    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,14 @@ def load_scorer(folder: Path) -> Scorer:
             f"The model reads vector {manifest.fingerprint}, this platform builds {VECTOR_FINGERPRINT}",
             doing="loading a model",
             why="the feature catalogue or the order of the inputs has changed since it was trained",
+        )
+    missing = [name for name in _FILES[manifest.kind] if not (folder / name).is_file()]
+    if manifest.format != FORMAT or missing:
+        raise ConfigurationError(
+            f"The model is of format {manifest.format}, this code reads format {FORMAT}",
+            doing="loading a model",
+            why=f"it has no {', '.join(missing)}" if missing else "it was trained by another version of this code",
+            hint="Train again: `./rd360 train`.",
         )
     return Scorer(manifest, _BASES[manifest.kind](folder, manifest))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from contracts.clock import Clock
-from contracts.errors import DataGateError, FingerprintMismatch, NotFoundError
+from contracts.errors import ConfigurationError, DataGateError, NotFoundError
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
 from training.backtest import Backtest, Progress, Result, backtest, scores_on
@@ -65,7 +65,7 @@ def train(
     """
     started = clock()
     test = backtest(frame, candidates, progress)
-    best = test.best()
+    best = test.challenger()
     progress(f"{best.candidate.name} on everything")
     last_day = int(frame.daily.day.max())
     fitted = best.candidate.fit(history_at(frame.sampled, frame.daily, last_day + 1))
@@ -105,10 +105,10 @@ def check_served_form(fitted: Fitted, folder: Path, rows: Rows) -> None:
 
 
 def usable_champion(registry: ModelRegistry) -> LoadedModel | None:
-    """The champion; None where there is none, or where it reads other inputs than this code makes and so cannot be served."""
+    """The champion; None where there is none, or where it is of other inputs or another format and so cannot be served."""
     try:
         return registry.load()
-    except (NotFoundError, FingerprintMismatch):
+    except (NotFoundError, ConfigurationError):
         return None
 
 

@@ -18,7 +18,7 @@ from training.models.naive import FittedNaive, SeasonalNaive
 from training.models.prophet import DAYS_AHEAD, MIN_DAYS, ProphetPerSeries
 from training.models.xgboost import SPREAD_INPUTS, XGBoostQuantiles, monotone
 from training.rows import Daily, History, Rows
-from training.scorer import MANIFEST, load_scorer
+from training.scorer import FORMAT, MANIFEST, SPREAD, load_scorer
 from training.split import history_at, iso_day
 from training.train import check_served_form
 
@@ -110,6 +110,24 @@ def test_a_model_with_its_inputs_in_another_order_is_refused(tmp_path: Path) -> 
 def test_a_folder_that_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a model"):
         load_scorer(tmp_path)
+
+
+def test_a_model_of_another_format_or_without_its_files_is_refused(history: History, tmp_path: Path) -> None:
+    SMALL_TREES.fit(history).export(tmp_path)
+    text = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(text.replace(f'"format": {FORMAT}', '"format": 1'))
+    with pytest.raises(ConfigurationError, match="of format 1"):
+        load_scorer(tmp_path)
+    (tmp_path / MANIFEST).write_text(text)
+    (tmp_path / SPREAD).unlink()
+    with pytest.raises(ConfigurationError, match="it has no spread"):
+        load_scorer(tmp_path)
+
+
+def test_a_baseline_that_nothing_beats_is_not_the_challenger(frame: Frame) -> None:
+    test = backtest(frame, [SeasonalNaive(), ProphetPerSeries(max_series=1)])
+    assert test.challenger().candidate.name == "prophet"
+    assert backtest(frame, [SeasonalNaive()]).challenger().candidate.name == "seasonal_naive"
 
 
 def test_a_served_form_that_differs_is_not_registered(history: History, questions: Rows, tmp_path: Path) -> None:
@@ -221,7 +239,8 @@ def test_short_and_dead_series_get_no_prophet_model() -> None:
 
 def test_trees_beat_seasonal_naive_where_there_is_something_to_learn(frame: Frame) -> None:
     test = backtest(frame, [SeasonalNaive(), SMALL_TREES])
-    assert test.best().candidate.name == "xgboost"
+    assert test.challenger().candidate.name == "xgboost"
+    assert test.results["xgboost"].overall.pinball < test.naive.overall.pinball
     assert test.results["xgboost"].overall.wape < test.naive.overall.wape
     assert {origin: scores.rows for origin, scores in test.naive.by_origin.items()} == {
         origin: scores.rows for origin, scores in test.results["xgboost"].by_origin.items()
