@@ -40,7 +40,7 @@ def train(
     done = run(frame, candidates(options), registry, system_clock, note)
     report = done.as_json()
     write_accuracy(settings, done.run_id, done.started_ms, report["accuracy"])
-    detail = {"version": done.version, "candidate": done.candidate, "promoted": done.decision.promoted}
+    detail: dict[str, Any] = {"version": done.version, "candidate": done.candidate, "promoted": done.decision.promoted}
     record_job(settings, watch.report(len(frame.sampled), len(frame.judged), **detail))
     if as_json:
         json_result(report)
