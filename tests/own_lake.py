@@ -1,0 +1,46 @@
+"""A lake of a test's own on the shared stack: a catalog database that is dropped at the end, and a session on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from pyspark.sql import SparkSession
+
+from contracts.settings import Settings
+from contracts.spark_conf import spark_secrets, warehouse
+from contracts.tables import CATALOG, POSTGRES_DATABASE
+from lake.session import open_session
+
+
+@contextmanager
+def own_lake(settings: Settings, tag: str) -> Iterator[SparkSession]:
+    """A Spark session whose catalog `lake` is empty and nobody else's; the active session while the block runs."""
+    running = SparkSession.getActiveSession()
+    base = running or open_session(settings, f"tests {tag}")
+    session = base.newSession()
+    name = f"lake_{tag}"
+    with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            catalog = f"spark.sql.catalog.{CATALOG}"
+            place = {
+                f"{catalog}.uri": f"jdbc:postgresql://{settings.postgres}/{name}",
+                f"{catalog}.warehouse": f"{warehouse(settings)}-{tag}",
+            }
+            for key, value in (spark_secrets(settings) | place).items():
+                session.conf.set(key, value)
+            make_active(session)
+            yield session
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            if running is None:
+                base.stop()
+            else:
+                make_active(base)
+
+
+def make_active(session: SparkSession) -> None:
+    """Makes a session the one that Feast finds."""
+    session.createDataFrame([(1,)], "one int")
