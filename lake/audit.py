@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -11,9 +12,12 @@ from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
 from lake import brokers, progress, schemas
+from lake.decode import REFUSED
 from lake.progress import TopicPartition
+from lake.silver import ACCEPTED, DUPLICATE
 
 SHOWN_GAPS = 10
+_PLACE = ["topic", "partition", "offset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,30 +160,37 @@ def _gaps(bronze: DataFrame) -> dict[TopicPartition, list[tuple[int, int]]]:
 
 
 def _silver(session: SparkSession, bronze: DataFrame, topics: Mapping[str, str]) -> SilverAudit:
-    seen = progress.read(session, schemas.SILVER_PROGRESS)
-    read = bronze.where(progress.before(seen))
-    place = ["topic", "partition", "offset"]
-    of_ours = sf.col("topic").isin(list(topics))
-    refused = session.table(schemas.SILVER_QUARANTINE.name).where(of_ours).select(*place)
-    repeated = session.table(schemas.SILVER_DUPLICATES.name).where(of_ours)
-    typed = [session.table(table.name).where(of_ours).select(*place) for table in schemas.SILVER_OF_KIND.values()]
-    silver_lines = sum(rows.count() for rows in typed)
-    silver_messages = sum(rows.distinct().count() for rows in typed)
-    quarantined = refused.count()
-    duplicates = repeated.agg(sf.count("*"), sf.coalesce(sf.sum("lines"), sf.lit(0))).collect()[0]
-    given = (
-        read.join(refused.withColumn("refused", sf.lit(True)), on=place, how="left")
-        .agg(sf.count("*"), sf.coalesce(sf.sum(_lines(topics)), sf.lit(0)))
-        .collect()[0]
-    )
+    read = bronze.where(progress.before(progress.read(session, schemas.SILVER_PROGRESS)))
+    out = {row["fate"]: row for row in outcomes(session, topics).collect()}
+    refused = session.table(schemas.SILVER_QUARANTINE.name).select(*_PLACE, sf.lit(True).alias("refused")).distinct()
+    lines = sf.coalesce(sf.sum(_lines(topics)), sf.lit(0))
+    given = read.join(refused, on=_PLACE, how="left").agg(sf.count("*").alias("messages"), lines.alias("lines")).collect()[0]
+
+    def count(fate: str, unit: str) -> int:
+        return int(out[fate][unit]) if fate in out else 0
+
     return SilverAudit(
-        messages_in=given[0],
-        messages_out=silver_messages + duplicates[0] + quarantined,
-        lines_in=given[1],
-        silver_lines=silver_lines,
-        duplicate_lines=duplicates[1],
-        quarantined=quarantined,
+        messages_in=given["messages"],
+        messages_out=sum(count(fate, "messages") for fate in out),
+        lines_in=given["lines"],
+        silver_lines=count(ACCEPTED, "lines"),
+        duplicate_lines=count(DUPLICATE, "lines"),
+        quarantined=count(REFUSED, "lines"),
     )
+
+
+def outcomes(session: SparkSession, topics: Iterable[str]) -> DataFrame:
+    """One row per fate: how many messages and how many lines silver has of it."""
+    line, counted = sf.lit(1), sf.col("lines")
+    sources = [(table.name, ACCEPTED, line) for table in schemas.SILVER_OF_KIND.values()]
+    sources += [(schemas.SILVER_DUPLICATES.name, DUPLICATE, counted), (schemas.SILVER_QUARANTINE.name, REFUSED, line)]
+    of_ours = sf.col("topic").isin(list(topics))
+    rows = [
+        session.table(name).where(of_ours).select(*_PLACE, sf.lit(fate).alias("fate"), lines.alias("lines"))
+        for name, fate, lines in sources
+    ]
+    messages = sf.count_distinct(*(sf.col(name) for name in _PLACE)).alias("messages")
+    return reduce(DataFrame.union, rows).groupBy("fate").agg(messages, sf.sum("lines").alias("lines"))
 
 
 def _lines(topics: Mapping[str, str]) -> Any:

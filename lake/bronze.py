@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from threading import Event
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +22,7 @@ from lake.session import spark_errors
 
 MAX_OFFSETS_PER_BATCH = 1_000_000
 CONTINUOUS_TRIGGER = "10 seconds"
+STOP_CHECK_SECONDS = 1
 _EARLIEST = -2  # Spark's code for "from the first offset there is"
 
 
@@ -105,11 +107,16 @@ def start_query(stream: DataFrame, checkpoint: Path, available_now: bool) -> Str
     return writer.toTable(BRONZE_EVENTS.name, format="iceberg")
 
 
-def finish(query: StreamingQuery) -> None:
-    """Waits for the query's end. Raises DataGateError where Kafka no longer has what bronze has not read yet."""
+def finish(query: StreamingQuery, stop: Event) -> None:
+    """Waits for the query's end, and ends it once `stop` is set.
+
+    Raises DataGateError where Kafka no longer has what bronze has not read yet.
+    """
     try:
         with spark_errors("writing Kafka's messages to bronze"):
-            query.awaitTermination()
+            while not query.awaitTermination(STOP_CHECK_SECONDS):
+                if stop.is_set():
+                    query.stop()  # not from a signal handler: this thread's connection to the JVM is busy waiting then
     except StreamingQueryException as error:
         if "DATA_LOSS" not in str(error) and "failOnDataLoss" not in str(error):
             raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from types import FrameType
+from threading import Event
 
 from pyspark.sql import SparkSession
 
@@ -12,8 +11,6 @@ from contracts.settings import Settings
 from lake import brokers, bronze, schemas
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
-
-Stop = Callable[[int, FrameType | None], None]
 
 
 def run(session: SparkSession, settings: Settings, *, available_now: bool = True, lock_seconds: int = 60) -> JobReport:
@@ -32,14 +29,15 @@ def run(session: SparkSession, settings: Settings, *, available_now: bool = True
         if any(before.get(place, first) != end for place, (first, end) in kafka.items()) or (kafka and not available_now):
             stream = bronze.messages(session, settings, bronze.starting_offsets(kafka, before))
             query = bronze.start_query(stream, checkpoint, available_now)
-            if not available_now:
-                _stop_on_signals(lambda _number, _frame: query.stop())
-            bronze.finish(query)
+            bronze.finish(query, Event() if available_now else _set_by_signals())
         after = bronze.next_offsets(session, topics)
     written = sum(end - before.get(place, kafka.get(place, (0, 0))[0]) for place, end in after.items())
     return watch.report(written, written, checkpoint_discarded=discarded, topics=sorted({topic for topic, _ in kafka}))
 
 
-def _stop_on_signals(stop: Stop) -> None:
+def _set_by_signals() -> Event:
+    """An event that SIGINT or SIGTERM sets."""
+    stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
