@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library lists no names for export
     AdminClient,
     AlterConfigOpType,
@@ -115,7 +115,12 @@ def _create(admin: AdminClient, topics: list[Wanted]) -> None:
     new = [NewTopic(topic.name, topic.partitions, replication_factor=-1, config=topic.config) for topic in topics]
     if new:
         for future in admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS).values():
-            future.result()
+            try:
+                future.result()
+            except KafkaException as error:
+                # somebody made it at the same moment, or a broker did not know yet that it is there
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
 
 
 def _update(admin: AdminClient, topics: list[Wanted]) -> None:

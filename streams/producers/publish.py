@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from contracts.errors import DependencyUnavailable
+from contracts.errors import DependencyUnavailable, UsageError
 from contracts.events import Event, encode
 from contracts.settings import Settings
 from contracts.topics import Topic
-from streams.broker import QUIET, connect, unavailable
+from streams.broker import QUIET, connect, reason, unavailable
+from streams.declare import SOURCE_BYTES
 
 PARTITIONER = "murmur2_random"  # Java's default: the partition of a key is part of the contract
 FLUSH_SECONDS = 60.0
@@ -31,6 +32,7 @@ class Publisher:
                 "enable.idempotence": True,  # implies acks=all and keeps the order of a partition over retries
                 "partitioner": PARTITIONER,
                 "linger.ms": 20,
+                "message.max.bytes": SOURCE_BYTES,  # what the contract refuses must reach its dead-letter topic too
                 "queue.buffering.max.kbytes": 65_536,
                 "delivery.timeout.ms": 30_000,
             },
@@ -60,6 +62,10 @@ class Publisher:
                 self._producer.poll(0.1)
                 self._raise_failed()
             except KafkaException as error:
+                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise UsageError(
+                        f"A message of {len(value or b'')} bytes is too large", doing=f"sending to {name}", why=reason(error)
+                    ) from error
                 raise unavailable(self._settings, f"sending to {name}", error) from error
             else:
                 self._producer.poll(0)
