@@ -28,7 +28,7 @@ class World:
     """The API, its ports, and a client with a token."""
 
     def __init__(self) -> None:
-        self.settings = Settings(api_token=TOKEN, online_read_timeout_ms=200)
+        self.settings = Settings(api_token=TOKEN, online_read_timeout_ms=1000)
         self.online = FakeOnlineStore()
         self.models = FakeModels(champion("1"))
         self.log = FakeLog()
