@@ -59,11 +59,14 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, log: Path, **environment: str) -> None:
         self.settings, self._log = settings, log
+        self._port = settings.worker_metrics_port + 1
         self._environment = {
             **os.environ,
             "PYTHONPATH": str(CHECKOUT),
             "RD360_HOME": str(settings.home),
-            "RD360_PORT_OFFSET": str(settings.port_offset),
+            "RD360_PORT_OFFSET": str(settings.port_offset + 1),  # of its own ports: the stack's worker may be running
+            "RD360_KAFKA_BOOTSTRAP": settings.kafka,
+            "RD360_REDIS_ADDRESS": settings.redis,
             "RD360_TOPIC_PREFIX": settings.topic_prefix,
             "OMP_NUM_THREADS": "1",
             **environment,
@@ -82,7 +85,7 @@ class WorkerProcess:
 
     def get(self, path: str) -> tuple[int, bytes]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.worker_metrics_port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -231,6 +234,71 @@ def check_stock(online: OnlineStore, sent: list[Any], suffix: str) -> None:
         assert {name: row[name] for name in expected} == expected, key
 
 
+class Gate:
+    """A TCP forwarder to a server, which can be shut: what a server that goes away looks like to its clients."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.rsplit(":", 1)
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target)
+                self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+
+
+def test_a_worker_that_loses_the_online_store_ends_and_acknowledges_nothing_unwritten(
+    fresh: Settings, fresh_online: OnlineStore, tmp_path: Path
+) -> None:
+    store, gate = f"gone-{uuid.uuid4().hex[:6]}", Gate(fresh.redis)
+    with worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=gate.address) as one:
+        one.ready()
+        send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
+        drain(fresh, 60, lambda _: None)
+        gate.shut()
+        send(fresh, SALES, [receipt("r-2", system_clock(), line("fig"), store_id=store)])
+        assert one.process is not None
+        assert one.process.wait(PATIENCE) == 4
+        assert "Dependency unavailable" in one.log()
+    assert sum(x.behind for x in lag(fresh)) == 1
+    with worker(fresh, tmp_path / "again.log") as one:
+        one.ready()
+        drain(fresh, 60, lambda _: None)
+        assert one.stop() == 0
+    assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 2
+
+
+def test_a_worker_without_a_server_says_so(fresh: Settings, tmp_path: Path) -> None:
+    for variable in ("RD360_REDIS_ADDRESS", "RD360_KAFKA_BOOTSTRAP"):
+        with worker(fresh, tmp_path / f"{variable}.log", **{variable: "127.0.0.1:1"}) as one:
+            assert one.process is not None
+            assert one.process.wait(PATIENCE) == 4
+            assert "127.0.0.1:1" in one.log()
+            assert "Traceback" not in one.log()
+
+
 @pytest.fixture(scope="module")
 def running(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker that several tests share, on topics of its own."""
@@ -370,71 +438,6 @@ def test_health_and_metrics(running: WorkerProcess) -> None:
     text = running.get("/metrics")[1].decode()
     assert "rd360_stream_rows_written_total" in text
     assert running.get("/nothing")[0] == 404
-
-
-class Gate:
-    """A TCP forwarder to a server, which can be shut: what a server that goes away looks like to its clients."""
-
-    def __init__(self, address: str) -> None:
-        host, port = address.rsplit(":", 1)
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def shut(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for one in self._open:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
-                self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-
-
-def test_a_worker_that_loses_the_online_store_ends_and_acknowledges_nothing_unwritten(
-    fresh: Settings, fresh_online: OnlineStore, tmp_path: Path
-) -> None:
-    store, gate = f"gone-{uuid.uuid4().hex[:6]}", Gate(fresh.redis)
-    with worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=gate.address) as one:
-        one.ready()
-        send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
-        drain(fresh, 60, lambda _: None)
-        gate.shut()
-        send(fresh, SALES, [receipt("r-2", system_clock(), line("fig"), store_id=store)])
-        assert one.process is not None
-        assert one.process.wait(PATIENCE) == 4
-        assert "Dependency unavailable" in one.log()
-    assert sum(x.behind for x in lag(fresh)) == 1
-    with worker(fresh, tmp_path / "again.log") as one:
-        one.ready()
-        drain(fresh, 60, lambda _: None)
-        assert one.stop() == 0
-    assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 2
-
-
-def test_a_worker_without_a_server_says_so(fresh: Settings, tmp_path: Path) -> None:
-    for variable in ("RD360_REDIS_ADDRESS", "RD360_KAFKA_BOOTSTRAP"):
-        with worker(fresh, tmp_path / f"{variable}.log", **{variable: "127.0.0.1:1"}) as one:
-            assert one.process is not None
-            assert one.process.wait(PATIENCE) == 4
-            assert "127.0.0.1:1" in one.log()
-            assert "Traceback" not in one.log()
 
 
 def test_topics_are_made_once_and_never_bent(fresh: Settings) -> None:
