@@ -1,0 +1,125 @@
+"""The edges to Faust, to the command line and to the health probes, without a server."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ConfigurationError
+from contracts.features import VIEWS
+from contracts.settings import Settings
+from infra.cli.__main__ import main
+from streams import names
+from streams.declare import wanted
+from streams.health import HealthServer
+from streams.metrics import Metrics
+from streams.processor import Work
+from streams.views import kernels
+
+
+def test_the_table_was_written_for_the_faust_that_is_installed() -> None:
+    from faust.stores import rocksdb
+
+    from streams.table import WRITTEN_FOR_FAUST
+
+    assert importlib.metadata.version("faust-streaming") == WRITTEN_FOR_FAUST, "read streams/table.py against the new version"
+    assert rocksdb.Store.offset_key == b"__faust\0offset__"
+    assert callable(rocksdb.Store._db_for_partition)
+    assert rocksdb.USE_ROCKSDICT
+
+
+def test_every_streaming_view_has_a_kernel_and_a_changelog() -> None:
+    settings = Settings(topic_prefix="x.")
+    streamed = {view.name for view in VIEWS.values() if view.writer == "stream"}
+    assert {kernel.view.name for kernel in kernels(settings)} == streamed
+    topics = {topic.name: topic for topic in wanted(settings)}
+    for kernel in kernels(settings):
+        changelog = topics[names.changelog(settings, kernel.view)]
+        assert changelog.partitions == topics[kernel.topic.name("x.")].partitions == settings.topic_partitions
+        assert changelog.config["cleanup.policy"] == "compact"
+
+
+def test_both_readers_see_the_brokers_clock() -> None:
+    sources = {kernel.topic.name() for kernel in kernels(Settings())}
+    configs = [topic.config for topic in wanted(Settings()) if topic.name in sources]
+    assert len(configs) == 3
+    assert {config["message.timestamp.type"] for config in configs} == {"LogAppendTime"}
+
+
+def test_a_dead_letter_always_fits() -> None:
+    topics = {topic.name: topic for topic in wanted(Settings())}
+    assert (
+        int(topics["sales.dead-letters"].config["max.message.bytes"]) > int(topics["sales"].config["max.message.bytes"]) + 100_000
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_health_says_what_the_worker_says() -> None:
+    port, standing = free_port(), [False]
+    with HealthServer(port, lambda: (standing[0], {"ready": standing[0]}), Metrics().text):
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/livez").status == 200
+        with pytest.raises(urllib.error.HTTPError) as not_ready:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz")
+        assert not_ready.value.code == 503
+        standing[0] = True
+        assert json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?x=1")) == {"ready": True}
+        with pytest.raises(ConfigurationError, match=str(port)):
+            HealthServer(port, lambda: (True, {}), Metrics().text)
+
+
+def test_metrics_count_what_was_written() -> None:
+    sales, metrics, work = kernels(Settings())[0], Metrics(), Work(0)
+    work.counts.update({"events": 5, "duplicates": 1, "dead:contract": 2})
+    work.rows = [{}, {}]
+    metrics.flushed(sales.view, sales.topic, [work], 0.1)
+    text = metrics.text().decode()
+    assert 'rd360_stream_events_total{topic="sales"} 5.0' in text
+    assert 'rd360_stream_dead_letters_total{reason="contract",topic="sales"} 2.0' in text
+    assert 'rd360_stream_rows_written_total{view="sales_rolling"} 2.0' in text
+
+
+def test_simulate_counts_without_sending(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    options = ["--days", "3", "--end", "2025-06-15T18:00Z", "--stores", "2", "--products", "5", "--malformed", "0.05"]
+    assert main(["produce", "simulate", *options, "--dry-run"]) == 0
+    dry = json.loads(capsys.readouterr().out)
+    out = tmp_path / "events.jsonl"
+    assert main(["produce", "simulate", *options, "--out", str(out), "--master-data", str(tmp_path)]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert {k: v for k, v in dry.items() if k != "seconds"} == {k: v for k, v in written.items() if k != "seconds"}
+    assert len(out.read_bytes().splitlines()) == dry["messages"]
+    assert dry["dead_letterable"] == dry["malformed"] > 0
+    assert (tmp_path / "products.parquet").exists()
+    assert main(["produce", "file", str(out), "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["messages"] == dry["messages"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["produce", "simulate", "--days", "1", "--end", "tomorrow"], 2, "tomorrow"),
+        (["produce", "replay", "/nowhere"], 2, "/nowhere"),
+        (["stream", "dlq", "list", "--topic", "wages"], 2, "wages"),
+        (["stream", "topics"], 4, "127.0.0.1:1"),
+        (["stream", "drain"], 4, "127.0.0.1:1"),
+        (["stream", "dlq", "list"], 4, "127.0.0.1:1"),
+        (["produce", "simulate", "--minutes", "0.01"], 4, "127.0.0.1:1"),
+    ],
+)
+def test_what_cannot_be_is_said_with_its_exit_code(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RD360_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setattr("streams.broker.TIMEOUT_SECONDS", 0.5)
+    assert main(arguments) == code
+    assert said in capsys.readouterr().err
