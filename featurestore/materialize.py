@@ -22,7 +22,7 @@ BATCH_VIEWS = tuple(name for name, view in VIEWS.items() if view.writer == "batc
 def materialize(settings: Settings, views: Sequence[str], now: EpochMs) -> None:
     """Writes the latest row at or before `now` of every key of some batch views online.
 
-    Feast takes columns with nulls through floats: their integers are exact to 2^53. No batch feature comes near, and parity looks.
+    Feast takes columns with nulls through floats: their integers are exact to 2^53. No batch feature comes near; parity looks.
     Raises UsageError for a view of the stream, whose online rows belong to its worker; ConfigurationError where the registry does
     not have the catalogue; NotFoundError where the lake has no such table; DependencyUnavailable.
     """
