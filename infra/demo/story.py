@@ -38,9 +38,9 @@ def run(settings: Settings, commands: Commands) -> dict[str, Any]:
     ):
         start = measure.end_offsets(settings)
         sent = _produce(settings, commands, first)
-        span = measure.Span(start, measure.end_offsets(settings))
     with commands.stage("stream", "Rolling features into the online store"):
         commands.run("stream", "drain", "--json")
+        span = measure.Span(start, measure.end_offsets(settings))  # after the worker: it writes the dead letters
     if first or not _has_champion(commands):
         _first_model(settings, commands)
     champion = _champion(commands)
