@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -73,33 +74,50 @@ def streaming(session: SparkSession, settings: Settings, view: str, asked: pa.Ta
 
 
 def required_by_stream(
-    session: SparkSession, settings: Settings, view: str, committed: Committed, late: Collection[LateKey]
-) -> set[Key]:
-    """The keys with an event that the worker has committed: they must be online."""
-    topic = TOPIC_OF[view]
-    events = _not_late(_accepted(session, settings, topic), session, late)
-    firsts = events.groupBy(*SERIES, "partition").agg(sf.min("offset").alias("first")).toArrow().to_pylist()
-    return {
-        (row["store_id"], row["product_id"]) for row in firsts if row["first"] < committed.get((topic.kind, row["partition"]), 0)
-    }
+    session: SparkSession,
+    settings: Settings,
+    views: Collection[str],
+    committed: Committed,
+    late: Mapping[str, Collection[LateKey]],
+) -> dict[str, set[Key]]:
+    """The keys of each view with an event that the worker has committed: they must be online. One job for all views."""
+    required: dict[str, set[Key]] = {view: set() for view in views}
+    firsts = [
+        _not_late(_accepted(session, settings, TOPIC_OF[view]), session, late[view])
+        .groupBy(*SERIES, "partition")
+        .agg(sf.min("offset").alias("first"))
+        .withColumn("view", sf.lit(view))
+        for view in views
+    ]
+    if firsts:
+        for row in reduce(DataFrame.unionByName, firsts).toArrow().to_pylist():
+            if row["first"] < committed.get((TOPIC_OF[row["view"]].kind, row["partition"]), 0):
+                required[row["view"]].add((row["store_id"], row["product_id"]))
+    return required
 
 
-def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> dict[Key, Row]:
-    """The offline row of each online key, of the same as-of time, where there is one."""
+def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> tuple[dict[Key, Row], set[Key]]:
+    """The offline row of each online key, of the same as-of time, where there is one; and the keys that must be online.
+
+    These are the keys that had an offline row when the view was last materialized; all keys where it never was.
+    """
     names = [ENTITY_KEYS[entity] for entity in view.entities]
     asked = {name: pa.array([key[at] for key in online], pa.string()) for at, name in enumerate(names)}
     instants = pa.array([row[AS_OF] for row in online.values()], pa.int64())
-    frame = session.createDataFrame(pa.table({**asked, AS_OF: instants}))
-    return _by_key(view, session.table(view.table).join(sf.broadcast(frame), on=[*names, AS_OF], how="inner"))
-
-
-def required_by_table(session: SparkSession, view: View, online: Mapping[Key, Row]) -> set[Key]:
-    """The keys that had an offline row when the view was last materialized; all keys where it never was."""
-    names = [ENTITY_KEYS[entity] for entity in view.entities]
-    table = session.table(view.table)
-    if online:
-        table = table.where(sf.col(AS_OF) <= max(row[AS_OF] for row in online.values()))
-    return {tuple(row[name] for name in names) for row in table.select(*names).distinct().toArrow().to_pylist()}
+    frame = session.createDataFrame(pa.table({**asked, "asked_ms": instants}))
+    newest = max((row[AS_OF] for row in online.values()), default=END_OF_TIME_MS)
+    of_the_asked = sf.when(sf.col(AS_OF) == sf.col("asked_ms"), sf.struct(*compared_columns(view.name)))
+    rows = (
+        session.table(view.table)
+        .where(sf.col(AS_OF) <= newest)
+        .join(sf.broadcast(frame), on=names, how="left")
+        .groupBy(*names)
+        .agg(sf.first(of_the_asked, ignorenulls=True).alias("row"))
+        .toArrow()
+        .to_pylist()
+    )
+    by_key: dict[Key, Row | None] = {tuple(row[name] for name in names): row["row"] for row in rows}
+    return {key: row for key, row in by_key.items() if row is not None}, set(by_key)
 
 
 def _features(view: str, questions: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:

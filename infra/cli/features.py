@@ -1,4 +1,4 @@
-"""`rd360 features apply | materialize | parity | show | feast`: the feature store, and the proof that it tells the truth."""
+"""`rd360 features apply | offline | materialize | parity | show | feast`: the feature store, and its proof."""
 
 from __future__ import annotations
 
@@ -59,6 +59,32 @@ def materialize(views: Views = None, as_json: Json = False, dry_run: DryRun = Fa
     else:
         table(("view", "online rows"), [(view, str(count)) for view, count in rows.items()])
     note("Next: ./rd360 features parity")
+
+
+@app.command()
+def offline(
+    full: Annotated[bool, typer.Option("--full", help="Make every row anew, not only those that new events touch.")] = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Make the offline tables from silver and gold: the streaming views on the snapshot grid, the daily view."""
+    from lake.jobs import features as job
+    from lake.marts import record_job
+    from lake.session import open_session
+
+    settings = load_settings()
+    session = open_session(settings, "rd360 features offline")
+    try:
+        report = job.run(session, settings, full=full, dry_run=dry_run)
+    finally:
+        session.stop()
+    if not dry_run:
+        record_job(settings, report)
+    if as_json:
+        json_result(report.as_dict())
+    else:
+        table(("view", "rows"), [(view, str(rows)) for view, rows in report.detail.get("rows", {}).items()])
+    note("Next: ./rd360 features materialize")
 
 
 @app.command()

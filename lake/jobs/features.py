@@ -17,6 +17,7 @@ from lake.session import spark_errors
 from lake.tables import last_commit
 
 _KINDS = ("sales", "inventory", "prices")
+_VIEWS = (SALES_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
 
 
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
@@ -30,6 +31,7 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
     with sole_writer(settings, "lake features"), spark_errors("making offline features"):
         seen = progress.read(session, schemas.GOLD_PROGRESS)
         new_rows, first_ms, latest_ms = _new_events(session, settings)
+        full = full or _another_catalogue(session)
         if (first_ms is None and not full) or latest_ms is None:
             return watch.report(new_rows, 0, first_event=None)
         since = None if full or first_ms is None else _month_start(first_ms)
@@ -77,6 +79,17 @@ def _new_events(session: SparkSession, settings: Settings) -> tuple[int, int | N
     last_snapshot = session.table(SALES_ROLLING.table).agg(sf.max("as_of_ms")).collect()[0][0]
     firsts = [instant for instant in (new["first_ms"], last_snapshot) if instant is not None]
     return new["rows"], min(firsts) if new["rows"] else None, latest
+
+
+def _another_catalogue(session: SparkSession) -> bool:
+    """Whether some offline row was made by another catalogue than this one: then no old row is what it would be now."""
+    stale = [
+        session.table(view.table).where(sf.col("fingerprint") != CATALOGUE_FINGERPRINT).select("fingerprint") for view in _VIEWS
+    ]
+    first, *others = stale
+    for other in others:
+        first = first.union(other)
+    return not first.isEmpty()
 
 
 def _month_start(time_ms: int) -> dt.datetime:

@@ -79,15 +79,14 @@ def run(
     take_in(session, settings, committed)
     found = []
     with spark_errors("recomputing features"):
+        required = recompute.required_by_stream(session, settings, list(late), committed, late)
         for view in views:
-            if view in recompute.TOPIC_OF:
+            if view in late:
                 asked = recompute.fences(view, rows[view], committed, settings)
                 lake = recompute.streaming(session, settings, view, asked, late[view])
-                required = recompute.required_by_stream(session, settings, view, committed, late[view])
             else:
-                lake = recompute.batch(session, VIEWS[view], rows[view])
-                required = recompute.required_by_table(session, VIEWS[view], rows[view])
-            found.append(compare(view, rows[view], lake, {key for key in required if in_sample(key, sample)}))
+                lake, required[view] = recompute.batch(session, VIEWS[view], rows[view])
+            found.append(compare(view, rows[view], lake, {key for key in required[view] if in_sample(key, sample)}))
     ended = clock()
     report = ParityReport(uuid.uuid4().hex, ended, (ended - started) / 1000, sample, tuple(found))
     record(settings, report)

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from contracts import tables
 from contracts.errors import DataGateError
 from contracts.events import Event, encode
-from contracts.features import SALES_ROLLING, VIEWS
+from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, STOCK, VIEWS
 from contracts.settings import CHECKOUT, Settings
 from contracts.topics import INVENTORY, PRICES, SALES, Topic, partition_of
 from featurestore.materialize import BATCH_VIEWS, materialize
@@ -144,6 +144,20 @@ def test_what_the_worker_and_the_lake_wrote_is_what_the_lake_recomputes(world: W
     (new,) = world.online.read("sales_rolling", [("s-1", "p-new")])
     assert new is not None
     assert new["units_28d"] == 3  # late for one product of the receipt, in time for the other
+
+
+def test_offline_rows_of_another_catalogue_are_made_anew(world: World) -> None:
+    before = world.session.table(STOCK.table).count()
+    world.session.sql(
+        f"UPDATE {STOCK.table} SET fingerprint = 'old', on_hand = -1 WHERE store_id = 's-1' AND day(event_time) < 20"
+    )
+
+    report = features.run(world.session, world.settings)
+
+    stock_rows = world.session.table(STOCK.table)
+    assert (report.rows_in, stock_rows.count()) == (0, before)
+    assert stock_rows.where(f"fingerprint <> '{CATALOGUE_FINGERPRINT}' OR on_hand = -1").isEmpty()
+    assert features.run(world.session, world.settings).rows_out == 0
 
 
 def test_every_planted_fault_is_seen(world: World) -> None:
