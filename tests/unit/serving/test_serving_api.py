@@ -72,7 +72,7 @@ def world() -> Iterator[World]:
         yield world
 
 
-def until(holds: Callable[[], bool], seconds: float = 5) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come true in time"
@@ -245,7 +245,7 @@ def test_an_online_store_that_hangs_does_not_hang_the_api(world: World) -> None:
     release = threading.Event()
 
     def hang(view: str, keys: Any) -> Any:
-        release.wait(30)
+        release.wait(120)
         return [None for _ in keys]
 
     world.online.read = hang  # type: ignore[method-assign]
@@ -253,7 +253,7 @@ def test_an_online_store_that_hangs_does_not_hang_the_api(world: World) -> None:
     try:
         assert world.client.get("/readyz").status_code == 503
         assert world.ask().status_code == 503
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60  # it waits for less than two seconds; the rest is for a busy machine
     finally:
         release.set()
 
