@@ -16,9 +16,7 @@ def configure(level: int = logging.INFO) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    traces: list[Any] = [] if terminal else [structlog.processors.dict_tracebacks]  # the console's renderer draws its own
+    renderer, traces = _terminal() if sys.stderr.isatty() else _machine()
     structlog.configure(
         processors=[*shared, *traces, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -32,3 +30,15 @@ def configure(level: int = logging.INFO) -> None:
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+# Neither shows the local variables of a traceback, as both would by default: passwords and tokens are among them
+
+
+def _terminal() -> tuple[Any, list[Any]]:
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback), []
+
+
+def _machine() -> tuple[Any, list[Any]]:
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return structlog.processors.JSONRenderer(default=str), [structlog.processors.ExceptionRenderer(transformer)]

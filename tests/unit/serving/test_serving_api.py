@@ -223,8 +223,10 @@ def test_a_bug_is_a_problem_without_its_secrets(world: World) -> None:
         raise RuntimeError("password=hunter2")
 
     world.online.read = burst  # type: ignore[method-assign]
-    answer = world.ask()
+    with structlog.testing.capture_logs() as lines:
+        answer = world.ask()
     assert answer.status_code == 500
+    assert [line["request_id"] for line in lines if line["event"] == "bug"] == [answer.headers["X-Request-Id"]]
     assert "hunter2" not in answer.text
     assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
 
