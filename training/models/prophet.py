@@ -28,6 +28,7 @@ from prophet import Prophet  # noqa: E402  # after the line above
 
 MIN_DAYS = 28  # four of each weekday
 YEAR_DAYS = 730  # two years before a yearly season can be told from a trend
+CALIBRATION_SERIES = 25  # errors are pooled over series, and a fit of each one only for its errors would double the time
 DAYS_AHEAD = 2 * HORIZON  # an exported table serves for two weeks after its training
 PRICE, PROMOTED = "price", "promoted"
 
@@ -92,20 +93,30 @@ class ProphetPerSeries:
         return {**{key: value for key, value in asdict(self).items() if key != "name"}, "min_days": MIN_DAYS}
 
     def fit(self, history: History) -> FittedProphet:
-        """Two fits, as every calibrated candidate: one for the size of its errors, one on everything."""
+        """Offsets from fits of some series without the last days, then a fit of every chosen series on everything."""
         early, calibration = calibration_split(history)
-        first = self._table(early.daily, early.origin_day)
-        mean, quantiles, _ = first.predict(calibration.x, asked_of(calibration))
-        groups = horizon_group(calibration.column("days_ahead"))
-        offsets = conformal_offsets(calibration.target, mean, quantiles, groups)
-        table = self._table(history.daily, history.origin_day)
+        chosen = largest(early.daily, self.max_series)
+        sample = chosen[:: -(-len(chosen) // CALIBRATION_SERIES) or 1]
+        rows = _without(calibration, {series for series, _ in chosen} - {series for series, _ in sample})
+        mean, quantiles, _ = self._table(early.daily, sample, early.origin_day).predict(rows.x, asked_of(rows))
+        offsets = conformal_offsets(rows.target, mean, quantiles, horizon_group(rows.column("days_ahead")))
+        table = self._table(history.daily, largest(history.daily, self.max_series), history.origin_day)
         return FittedProphet(table, offsets, history.origin_day, len(history.daily.series()), self.name)
 
-    def _table(self, daily: Daily, origin_day: int) -> SeriesTable:
-        chosen = sorted(largest(daily, self.max_series))
+    def _table(self, daily: Daily, chosen: list[tuple[tuple[str, str], slice]], origin_day: int) -> SeriesTable:
         with _quiet(), ThreadPoolExecutor(self.threads) as pool:
-            lines = list(pool.map(lambda item: fit_line(item[0], daily, item[1], origin_day, self.seed), chosen))
+            lines = list(
+                pool.map(
+                    lambda item: fit_line(item[0], daily, item[1], origin_day, self.seed),
+                    sorted(chosen, key=lambda item: item[0]),
+                )
+            )
         return as_table(lines, origin_day)
+
+
+def _without(rows: Rows, series: set[tuple[str, str]]) -> Rows:
+    kept = [key not in series for key in zip(rows.store.tolist(), rows.product.tolist(), strict=True)]
+    return rows.where(np.array(kept, dtype=np.bool_))
 
 
 def largest(daily: Daily, limit: int) -> list[tuple[tuple[str, str], slice]]:
