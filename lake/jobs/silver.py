@@ -18,11 +18,12 @@ from contracts.settings import Settings
 from lake import brokers, progress, schemas, silver, tables
 from lake.database import sole_writer
 from lake.decode import REFUSED
-from lake.progress import Offsets, TopicPartition
+from lake.progress import Offsets
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 
 MESSAGES_PER_PASS = 500_000  # of each topic partition: bounds the disk that one pass needs
+ROWS_PER_FILE = 500_000  # a handful of new rows is one small file, not one from each task
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,15 @@ class Counts:
         return Counts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What one pass reads: its rows of bronze, how many, and the progress once it is done."""
+
+    bronze: DataFrame
+    messages: int
+    seen_after: Offsets
+
+
 def run(session: SparkSession, settings: Settings) -> JobReport:
     """`rows_in` is lines, `rows_out` silver lines, `rejected` quarantined messages."""
     watch = Stopwatch("silver")
@@ -50,8 +60,8 @@ def run(session: SparkSession, settings: Settings) -> JobReport:
     with sole_writer(settings, "lake silver"), spark_errors("making silver from bronze"):
         removed = discard_unfinished(session, topics)
         counts, reasons, passes = Counts(), dict[str, int](), 0
-        for seen, ends in ranges(session, topics):
-            passed, refused = one_pass(session, settings, seen, ends)
+        for stretch in stretches(session, topics):
+            passed, refused = one_pass(session, settings, stretch)
             counts, passes = counts.plus(passed), passes + 1
             for reason, number in refused.items():
                 reasons[reason] = reasons.get(reason, 0) + number
@@ -79,40 +89,38 @@ def discard_unfinished(session: SparkSession, topics: Iterable[str]) -> int:
     return sum(found.values())
 
 
-def ranges(session: SparkSession, topics: Iterable[str]) -> Iterator[tuple[Offsets, dict[TopicPartition, int]]]:
-    """What each pass starts from and where it ends, for each topic partition with something new, until silver has all of bronze
-    as it stood at the start.
-    """
+def stretches(session: SparkSession, topics: Iterable[str]) -> Iterator[Stretch]:
+    """The stretches of bronze, one a pass, until silver has all of bronze as it stood at the start."""
     seen = progress.read(session, schemas.SILVER_PROGRESS)
     new = session.table(schemas.BRONZE_EVENTS.name).where(progress.not_seen(seen, topics))
-    found = new.groupBy("topic", "partition").agg(sf.min("offset").alias("first"), sf.max("offset").alias("last")).collect()
+    found = (
+        new.groupBy("topic", "partition")
+        .agg(sf.min("offset").alias("first"), sf.max("offset").alias("last"), sf.count("*").alias("messages"))
+        .collect()
+    )
     start = {(row["topic"], row["partition"]): row["first"] for row in found}
     last = {(row["topic"], row["partition"]): row["last"] for row in found}
+    whole = all(last[place] < offset + MESSAGES_PER_PASS for place, offset in start.items())
     while start:
         ends = {place: min(last[place] + 1, offset + MESSAGES_PER_PASS) for place, offset in start.items()}
-        yield seen, ends
+        rows = new.where(progress.not_seen(seen, topics)).where(progress.before(ends))
+        yield Stretch(rows, sum(row["messages"] for row in found) if whole else rows.count(), {**seen, **ends})
         seen = {**seen, **ends}
         start = {place: end for place, end in ends.items() if end <= last[place]}
 
 
-def one_pass(
-    session: SparkSession, settings: Settings, seen: Offsets, ends: dict[TopicPartition, int]
-) -> tuple[Counts, dict[str, int]]:
-    """Writes one range of bronze to silver and returns its counts, and the refused messages by reason."""
-    topics = {topic for topic, _ in ends}
-    bronze = session.table(schemas.BRONZE_EVENTS.name).where(progress.not_seen(seen, topics)).where(progress.before(ends))
-    rows = silver.decoded(bronze, silver.rule_of(settings)).persist(StorageLevel.MEMORY_AND_DISK)
+def one_pass(session: SparkSession, settings: Settings, stretch: Stretch) -> tuple[Counts, dict[str, int]]:
+    """Writes one stretch of bronze to silver and returns its counts, and the refused messages by reason."""
+    rows = silver.decoded(stretch.bronze, silver.rule_of(settings)).persist(StorageLevel.MEMORY_AND_DISK)
     known = [silver.known_events(session.table(table.name), rows) for table in schemas.SILVER_OF_KIND.values()]
-    fates = silver.marked(rows, reduce(DataFrame.unionByName, known)).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        tally = _tally(fates)
-        counts = _counts(tally)
-        _check(counts, bronze.count())
-        tables.check_commits(session, _write(fates, tally, settings))
-        progress.write(session, schemas.SILVER_PROGRESS, {**seen, **ends})
-    finally:
-        fates.unpersist()
-        rows.unpersist()
+    # a checkpoint, not a cache: Spark would compute a cache again after each append to a table that it was made from
+    fates = silver.marked(rows, reduce(DataFrame.unionByName, known)).localCheckpoint()
+    rows.unpersist()
+    tally = _tally(fates)
+    counts = _counts(tally)
+    _check(counts, stretch.messages)
+    tables.check_commits(session, _write(fates, tally, settings))
+    progress.write(session, schemas.SILVER_PROGRESS, stretch.seen_after)
     return counts, {f"{row['topic']}:{row['reason']}": row["rows"] for row in tally if row["fate"] == REFUSED}
 
 
@@ -125,8 +133,9 @@ def _write(fates: DataFrame, tally: list[Row], settings: Settings) -> dict[str, 
     for kind, table in schemas.SILVER_OF_KIND.items():
         outputs[table.name] = (silver.silver_rows(fates, kind, settings), _total(tally, "rows", silver.ACCEPTED, kind))
     wanted = {name: expected for name, (_, expected) in outputs.items() if expected}
-    for name in wanted:
-        tables.append(outputs[name][0], name)
+    for name, expected in wanted.items():
+        files = expected // ROWS_PER_FILE + 1
+        tables.append(outputs[name][0].coalesce(files), name)
     return wanted
 
 
