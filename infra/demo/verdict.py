@@ -85,11 +85,10 @@ def _reaction(reaction: Figures) -> list[str]:
 
 
 def _orders(order: Figures) -> list[str]:
-    return (
-        []
-        if order["order_units"] >= 0 and order["order_units"] % order["pack_size"] == 0
-        else ["the order is not in whole packs"]
-    )
+    if order["order_units"] is None:
+        return [f"no order could be proposed: {order['blocked']}"]
+    whole = order["order_units"] >= 0 and order["order_units"] % order["pack_size"] == 0
+    return [] if whole else ["the order is not in whole packs"]
 
 
 def _orchestration(airflow: Figures) -> list[str]:

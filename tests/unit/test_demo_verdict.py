@@ -56,6 +56,7 @@ def test_a_run_in_which_everything_holds_has_no_broken_claim() -> None:
         (lambda f: f["reaction"].update(after_units=10.0), "did not rise"),
         (lambda f: f["reaction"].update(fallback="no_model"), "fallback"),
         (lambda f: f["order"].update(order_units=25), "whole packs"),
+        (lambda f: f["order"].update(order_units=None, blocked="stock_unknown"), "stock_unknown"),
         (lambda f: f["airflow"].update(state="failed"), "Airflow"),
         (lambda f: f["superset"]["charts"].update(units=0), "units"),
         (lambda f: f["superset"].update(charts={}), "no charts"),
