@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import prometheus_client  # noqa: F401  # before any test imports Feast: see featurestore/__init__.py
 import pytest
 
 from contracts.settings import Settings, load_settings

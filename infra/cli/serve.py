@@ -28,8 +28,6 @@ def serve(
     from infra import logs
     from infra.stack.ports import Claim, check_free
     from serving.champion import RegisteredChampion
-
-    # Before `open_online_store` imports Feast, which switches prometheus_client to files shared by processes for those after it
     from serving.main import create_app
     from serving.prediction_log import KafkaForecastLog
     from training.registry import ModelRegistry

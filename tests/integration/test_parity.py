@@ -100,7 +100,10 @@ def worker(settings: Settings, home: Path, log: Path) -> Iterator[None]:
         **os.environ,
         "PYTHONPATH": str(CHECKOUT),
         "RD360_HOME": str(home),
-        "RD360_PORT_OFFSET": str(settings.port_offset),
+        "RD360_PORT_OFFSET": str(settings.port_offset + 2),  # of its own ports: the stack's worker may be running
+        "RD360_KAFKA_BOOTSTRAP": settings.kafka,
+        "RD360_REDIS_ADDRESS": settings.redis,
+        "RD360_POSTGRES_ADDRESS": settings.postgres,
         "RD360_TOPIC_PREFIX": settings.topic_prefix,
     }
     command = [sys.executable, "-m", "infra.cli", "stream", "worker"]
