@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -16,7 +19,8 @@ from contracts.topics import SALES
 from infra.api_client import Api
 
 HORIZON_DAYS = 7
-BURST_RECEIPTS, BURST_UNITS = 40, 3
+BURST_UNITS = 3  # a receipt
+LEAST_DAILY_UNITS = 5.0  # a product that sells less has no usual day to speak of
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
@@ -51,24 +55,42 @@ def _serving(settings: Settings) -> str | None:
     return None if version is None else str(version)
 
 
-def busiest_product(api: Api, store_id: str, product_ids: list[str]) -> str:
-    """The product of a store with the highest forecast."""
-    return str(max(forecasts(api, store_id, product_ids), key=expected_units)["product_id"])
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """A usual day's sales of a product, all at once: `receipts` of BURST_UNITS each, at the price (cents) of its latest sale."""
+
+    store_id: str
+    product_id: str
+    receipts: int
+    price: int
 
 
-def react(settings: Settings, api: Api, store_id: str, product_id: str) -> dict[str, Any]:
+def plan_burst(rows: Iterable[Mapping[str, Any]]) -> Burst:
+    """A burst for the product that sold least of late, by its own measure, of those that sell every day.
+
+    So each run of the demo surprises the model with something that it has seen happen; one product bought out again and again would
+    soon lie beyond all that it was trained on. `rows` are rows of `sales_rolling`. Raises DataGateError where nothing sells.
+    """
+    usual = [(row["units_28d"] / 28, row) for row in rows]
+    steady = [(row["units_24h"] / daily, daily, row) for daily, row in usual if daily >= LEAST_DAILY_UNITS]
+    if not steady:
+        raise DataGateError(f"No product sells {LEAST_DAILY_UNITS:.0f} units a day", doing="preparing a burst of sales")
+    _, daily, row = min(steady, key=lambda one: (one[0], -one[1]))
+    return Burst(row["store_id"], row["product_id"], math.ceil(daily / BURST_UNITS), row["last_price"])
+
+
+def react(settings: Settings, api: Api, burst: Burst) -> dict[str, Any]:
     """The forecast before and after a burst of receipts, and the seconds from the first receipt sent to the new answer."""
     from streams.producers.publish import Publisher
 
-    before = forecasts(api, store_id, [product_id])[0]
-    price = _usual_price(settings, store_id, product_id)
+    before = forecasts(api, burst.store_id, [burst.product_id])[0]
+    line = ReceiptLine(product_id=burst.product_id, quantity=BURST_UNITS, unit_price=burst.price, list_price=burst.price)
     started, now = time.monotonic(), system_clock()
     with Publisher(settings, client_id="rd360-demo") as publisher:
-        for _ in range(BURST_RECEIPTS):
-            line = ReceiptLine(product_id=product_id, quantity=BURST_UNITS, unit_price=price, list_price=price)
-            publisher.publish(SALES, Receipt(str(uuid.uuid4()), now, store_id, "pos", (line,)))
-    wanted = (before["units_sold_today"] or 0) + BURST_RECEIPTS * BURST_UNITS
-    while (after := forecasts(api, store_id, [product_id])[0])["units_sold_today"] < wanted:
+        for _ in range(burst.receipts):
+            publisher.publish(SALES, Receipt(str(uuid.uuid4()), now, burst.store_id, "pos", (line,)))
+    wanted = (before["units_sold_today"] or 0) + burst.receipts * BURST_UNITS
+    while (after := forecasts(api, burst.store_id, [burst.product_id])[0])["units_sold_today"] < wanted:
         if time.monotonic() - started > DEADLINE_SECONDS:
             raise DataGateError(
                 f"{after['units_sold_today']} units sold today, {wanted} expected {DEADLINE_SECONDS:.0f} s after the burst",
@@ -77,27 +99,13 @@ def react(settings: Settings, api: Api, store_id: str, product_id: str) -> dict[
             )
         time.sleep(POLL_SECONDS)
     return {
-        "store_id": store_id,
-        "product_id": product_id,
-        "burst_receipts": BURST_RECEIPTS,
-        "burst_units": BURST_RECEIPTS * BURST_UNITS,
+        "store_id": burst.store_id,
+        "product_id": burst.product_id,
+        "burst_receipts": burst.receipts,
+        "burst_units": burst.receipts * BURST_UNITS,
         "before_units": round(expected_units(before), 2),
         "after_units": round(expected_units(after), 2),
         "seconds": round(time.monotonic() - started, 3),
         "fallback": after["fallback"],
         "model_version": after["model_version"],
     }
-
-
-def _usual_price(settings: Settings, store_id: str, product_id: str) -> int:
-    """The price of the product's latest sale, in cents."""
-    from featurestore.online import open_online_store
-
-    store = open_online_store(settings)
-    try:
-        row = store.read("sales_rolling", [(store_id, product_id)])[0]
-    finally:
-        store.close()
-    if row is None or row["last_price"] is None:
-        raise DataGateError(f"{product_id} was never sold in {store_id}", doing="preparing a burst of sales")
-    return int(row["last_price"])

@@ -110,13 +110,11 @@ def _react(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
 
     store = open_online_store(settings)
     try:
-        sold = sorted(store.scan("sales_rolling"))
+        rows = store.read("sales_rolling", sorted(store.scan("sales_rolling")))
     finally:
         store.close()
-    store_id = sold[0][0]
-    api = Api(settings)
-    product = reaction.busiest_product(api, store_id, [key[1] for key in sold if key[0] == store_id])
-    return reaction.react(settings, api, store_id, product), reaction.order(api, store_id, product)
+    burst, api = reaction.plan_burst(row for row in rows if row is not None), Api(settings)
+    return reaction.react(settings, api, burst), reaction.order(api, burst.store_id, burst.product_id)
 
 
 def _dashboards(commands: Commands) -> dict[str, Any]:
