@@ -68,8 +68,9 @@ class Burst:
 def plan_burst(rows: Iterable[Mapping[str, Any]]) -> Burst:
     """A burst for the product that sold least of late, by its own measure, of those that sell every day.
 
-    So each run of the demo surprises the model with something that it has seen happen; one product bought out again and again would
-    soon lie beyond all that it was trained on. `rows` are rows of `sales_rolling`. Raises DataGateError where nothing sells.
+    So each run of the demo surprises the model with something that it has seen happen; one product bought out again and again
+    would soon lie beyond all that it was trained on. `rows` are rows of `sales_rolling`. Raises DataGateError where
+    nothing sells.
     """
     usual = [(row["units_28d"] / 28, row) for row in rows]
     steady = [(row["units_24h"] / daily, daily, row) for daily, row in usual if daily >= LEAST_DAILY_UNITS]
