@@ -14,7 +14,7 @@ SILVER_SALES = "lake.silver.sales"  # one row per receipt line, each receipt onc
 SILVER_INVENTORY = "lake.silver.inventory"  # one row per stock count or movement, each once
 SILVER_PRICES = "lake.silver.prices"  # one row per announced price, each once
 SILVER_FORECASTS = "lake.silver.forecasts"  # one row per served forecast × target day
-SILVER_DUPLICATES = "lake.silver.duplicates"  # one row per message whose event_id an earlier one of its topic had
+SILVER_DUPLICATES = "lake.silver.duplicates"  # one row per message that repeats events, in whole or in part
 SILVER_QUARANTINE = "lake.silver.quarantine"  # one row per message that breaks its contract, with reason and raw bytes
 
 GOLD_DAILY = "lake.gold.daily"  # one row per store × product × store-local day on sale; a true zero is a row

@@ -161,26 +161,24 @@ def _gaps(bronze: DataFrame) -> dict[TopicPartition, list[tuple[int, int]]]:
 
 def _silver(session: SparkSession, bronze: DataFrame, topics: Mapping[str, str]) -> SilverAudit:
     read = bronze.where(progress.before(progress.read(session, schemas.SILVER_PROGRESS)))
-    out = {row["fate"]: row for row in outcomes(session, topics).collect()}
+    out = outcomes(session, topics)
+    lines_out = {row["fate"]: int(row["lines"]) for row in out.groupBy("fate").agg(sf.sum("lines").alias("lines")).collect()}
     refused = session.table(schemas.SILVER_QUARANTINE.name).select(*_PLACE, sf.lit(True).alias("refused")).distinct()
     lines = sf.coalesce(sf.sum(_lines(topics)), sf.lit(0))
     given = read.join(refused, on=_PLACE, how="left").agg(sf.count("*").alias("messages"), lines.alias("lines")).collect()[0]
 
-    def count(fate: str, unit: str) -> int:
-        return int(out[fate][unit]) if fate in out else 0
-
     return SilverAudit(
         messages_in=given["messages"],
-        messages_out=sum(count(fate, "messages") for fate in out),
+        messages_out=out.select(*_PLACE).distinct().count(),
         lines_in=given["lines"],
-        silver_lines=count(ACCEPTED, "lines"),
-        duplicate_lines=count(DUPLICATE, "lines"),
-        quarantined=count(REFUSED, "lines"),
+        silver_lines=lines_out.get(ACCEPTED, 0),
+        duplicate_lines=lines_out.get(DUPLICATE, 0),
+        quarantined=lines_out.get(REFUSED, 0),
     )
 
 
 def outcomes(session: SparkSession, topics: Iterable[str]) -> DataFrame:
-    """One row per fate: how many messages and how many lines silver has of it."""
+    """One row per row of silver, or of a list of what is not in it: where its message stood, its fate, its lines."""
     line, counted = sf.lit(1), sf.col("lines")
     sources = [(table.name, ACCEPTED, line) for table in schemas.SILVER_OF_KIND.values()]
     sources += [(schemas.SILVER_DUPLICATES.name, DUPLICATE, counted), (schemas.SILVER_QUARANTINE.name, REFUSED, line)]
@@ -189,8 +187,7 @@ def outcomes(session: SparkSession, topics: Iterable[str]) -> DataFrame:
         session.table(name).where(of_ours).select(*_PLACE, sf.lit(fate).alias("fate"), lines.alias("lines"))
         for name, fate, lines in sources
     ]
-    messages = sf.count_distinct(*(sf.col(name) for name in _PLACE)).alias("messages")
-    return reduce(DataFrame.union, rows).groupBy("fate").agg(messages, sf.sum("lines").alias("lines"))
+    return reduce(DataFrame.union, rows)
 
 
 def _lines(topics: Mapping[str, str]) -> Any:

@@ -14,6 +14,7 @@ from lake.decode import DECODED, RAW, REFUSED, Rule, decode
 from lake.schemas import SILVER_DUPLICATES, SILVER_OF_KIND, SILVER_QUARANTINE
 
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
+IDENTITY = ("topic", "store_id", "product_id", "event_id")  # as the stream has it, whose memory of ids is of one key
 
 
 def rule_of(settings: Settings) -> Rule:
@@ -32,17 +33,17 @@ def decoded(bronze: DataFrame, rule: Rule) -> DataFrame:
 def marked(rows: DataFrame, known: DataFrame) -> DataFrame:
     """Decoded rows with their `fate`: accepted, duplicate or refused.
 
-    Of the messages of a topic with one `event_id` the first is accepted, by partition and offset; none of them where silver
-    has that event already. `known` is one row per (topic, event_id) in silver.
+    Of the rows of one IDENTITY those of the first message are accepted, by partition and offset; none where silver has that
+    identity already. So a message can have rows of both fates. `known` is one row per IDENTITY in silver.
     """
     place = sf.struct("partition", "offset")
-    first = sf.min(place).over(Window.partitionBy("topic", "event_id"))
-    before = known.select("topic", "event_id", sf.lit(True).alias("is_known"))
+    first = sf.min(place).over(Window.partitionBy(*IDENTITY))
+    before = known.select(*IDENTITY, sf.lit(True).alias("is_known"))
     is_new = sf.col("is_first") & sf.col("is_known").isNull()
     events = (
         rows.where(sf.col("type") != REFUSED)
         .withColumn("is_first", place == first)
-        .join(before, on=["topic", "event_id"], how="left")
+        .join(before, on=list(IDENTITY), how="left")
         .withColumn("fate", sf.when(is_new, ACCEPTED).otherwise(DUPLICATE))
         .select(*DECODED.names, "fate")
     )
@@ -51,9 +52,9 @@ def marked(rows: DataFrame, known: DataFrame) -> DataFrame:
 
 
 def known_events(silver: DataFrame, rows: DataFrame) -> DataFrame:
-    """One row per (topic, event_id) of `rows` that a silver table has: the table is only looked through for these."""
-    wanted = rows.where(sf.col("event_id").isNotNull()).select("topic", "event_id").distinct()
-    return silver.join(wanted, on=["topic", "event_id"], how="left_semi").select("topic", "event_id").distinct()
+    """One row per IDENTITY of `rows` that a silver table has: the table is only looked through for these."""
+    wanted = rows.where(sf.col("event_id").isNotNull()).select(*IDENTITY).distinct()
+    return silver.join(wanted, on=list(IDENTITY), how="left_semi").select(*IDENTITY).distinct()
 
 
 def silver_rows(rows: DataFrame, kind: str, settings: Settings) -> DataFrame:
@@ -69,12 +70,11 @@ def silver_rows(rows: DataFrame, kind: str, settings: Settings) -> DataFrame:
 
 
 def duplicates(rows: DataFrame) -> DataFrame:
-    """One row per message that repeats an event."""
-    one_a_message = Window.partitionBy("topic", "partition", "offset").orderBy(sf.lit(1))
+    """One row per message that repeats an event, in whole or in part; `lines` is how many of its rows do."""
     return (
         rows.where(sf.col("fate") == DUPLICATE)
-        .withColumn("row", sf.row_number().over(one_a_message))
-        .where(sf.col("row") == 1)
+        .groupBy("topic", "partition", "offset", "event_id")
+        .agg(sf.count("*").cast("int").alias("lines"))
         .select(*SILVER_DUPLICATES.column_names)
     )
 

@@ -19,6 +19,7 @@ from contracts.topics import SALES, TOPICS, partition_of
 LONDON, NEW_YORK = "s-london", "s-newyork"  # 31 March 2024 has 23 hours in London, 10 March in New York
 ZONES = {LONDON: ZoneInfo("Europe/London"), NEW_YORK: ZoneInfo("America/New_York")}
 PRODUCTS = ("p-apple", "p-bread", "p-candle")
+LISTED_LATER = "p-dates"  # first sold on a line that was added to a receipt sent before
 FIRST_DAY, DAYS = dt.date(2024, 3, 1), 40
 HOUR_MS = 3_600_000
 ANY_PARTITION = -1  # librdkafka's word for: as the partitioner says
@@ -37,15 +38,26 @@ class Message:
     fate: str
     event: Event | None = None
     partition: int | None = None  # None: where the contract's partitioner puts the key
+    extra_repeated: int = 0  # lines of an accepted message that repeat an event and are not in `event`
 
     @property
     def lines(self) -> int:
         """The lines it counts for."""
+        return self.event_lines + self.extra_repeated
+
+    @property
+    def event_lines(self) -> int:
+        """The lines of its event; one where it was refused."""
         if self.fate not in (ACCEPTED, DUPLICATE):
             return 1
         if isinstance(self.event, Receipt):
             return len(self.event.lines)
         return max(len(self.event.days), 1) if isinstance(self.event, ForecastServed) else 1
+
+    @property
+    def repeated_lines(self) -> int:
+        """The lines that repeat an event."""
+        return self.event_lines if self.fate == DUPLICATE else self.extra_repeated
 
 
 @dataclass(slots=True)
@@ -124,7 +136,7 @@ def history(seed: int = 7, first: dt.date = FIRST_DAY, days: int = DAYS, tag: st
 
 
 def faults(settings: Settings, sample: Receipt) -> list[Message]:
-    """One of each thing that a producer can get wrong, and two that only look wrong."""
+    """One of each thing that a producer can get wrong, and some that only look wrong. Send them after `sample`."""
     now = sample.event_time
     newer = msgspec.json.decode(encode(sample)) | {"event_id": "r-newer", "schema_version": 9, "loyalty": {"card": 1}}
     receipt = Receipt("r-newer", now, sample.store_id, sample.channel, sample.lines, 9)
@@ -135,8 +147,14 @@ def faults(settings: Settings, sample: Receipt) -> list[Message]:
     reversed_plan = PriceEvent("p-reversed", now, "p-apple", dt.date(2024, 3, 9), 1, 1, "*", dt.date(2024, 3, 2))
     day = ForecastDay(dt.date(2024, 4, 10), 2.5, {"0.5": 2.0, "0.9": 5.0})
     served = ForecastServed("f-1", now, LONDON, "p-apple", now, "demand", "1", None, 3.5, (day, day))
+    new_line = ReceiptLine(LISTED_LATER, 3, 120, 120)
+    widened = msgspec.structs.replace(sample, lines=(new_line, *sample.lines))
+    only_new = msgspec.structs.replace(sample, lines=(new_line,))
+    neighbour = NEW_YORK if sample.store_id == LONDON else LONDON
     return [
         Message("sales", sample.store_id, msgspec.json.encode(newer), ACCEPTED, receipt),
+        Message("sales", sample.store_id, encode(widened), ACCEPTED, only_new, extra_repeated=len(sample.lines)),
+        accepted(msgspec.structs.replace(sample, store_id=neighbour)),  # the same receipt number in another store
         accepted(served),
         accepted(msgspec.structs.replace(served, event_id="f-2", days=())),
         Message("sales", sample.store_id, None, "empty"),

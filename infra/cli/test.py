@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -42,9 +45,10 @@ def run_tests(
     select: Annotated[str | None, typer.Option("-k", help="Passed on to pytest: only tests whose name matches.")] = None,
 ) -> None:
     """Lint, types, import rules and tests; everything but `unit` also on a stack of its own, which is stopped at the end."""
-    failed = [name for name, command in static_checks().items() if not _passes(name, command)]
     chosen = ["-k", select] if select else []
-    code = _pure_tests(chosen) if scope is Scope.unit else _all_tests(chosen)
+    with _beside(static_checks()) as checks:  # they take a core for half a minute, which the tests leave idle
+        code = _pure_tests(chosen) if scope is Scope.unit else _all_tests(chosen)
+        failed = [name for name, check in checks.items() if not check.passes(name)]
     if failed:
         note(f"Failed: {', '.join(failed)}{'' if code == 0 else ' and tests'}")
     raise typer.Exit(code or int(bool(failed)))
@@ -109,12 +113,39 @@ def _pytest(arguments: Sequence[str], variables: dict[str, str]) -> int:
     ).returncode
 
 
-def _passes(name: str, command: Sequence[str]) -> bool:
-    done = subprocess.run(command, cwd=CHECKOUT, env=_environment(), capture_output=True, text=True, check=False)
-    note(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}")
-    if done.returncode != 0:
-        note(done.stdout + done.stderr)
-    return done.returncode == 0
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A static check that runs beside the tests, and what it prints."""
+
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+
+    def passes(self, name: str) -> bool:
+        """Waits for its end, says how it went, and why where it failed."""
+        passed = self.process.wait() == 0
+        note(f"{name}: {'ok' if passed else 'FAILED'}")
+        if not passed:
+            self.output.seek(0)
+            note(self.output.read().decode(errors="replace"))
+        return passed
+
+
+@contextmanager
+def _beside(commands: Mapping[str, Sequence[str]]) -> Iterator[dict[str, _Check]]:
+    """The commands, running; none is left running whatever happens."""
+    with ExitStack() as stack:
+        checks = {}
+        for name, command in commands.items():
+            output = stack.enter_context(tempfile.TemporaryFile())
+            process = subprocess.Popen(command, cwd=CHECKOUT, env=_environment(), stdout=output, stderr=output)
+            stack.callback(_end, process)
+            checks[name] = _Check(process, output)
+        yield checks
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()  # nothing where it has ended
+    process.wait()
 
 
 def _environment() -> dict[str, str]:

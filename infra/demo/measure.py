@@ -117,11 +117,12 @@ def parity_since(settings: Settings, since_ms: int) -> dict[str, int]:
 
 
 def accuracy(settings: Settings) -> dict[str, float]:
-    """WAPE of each candidate in the latest training, pooled over its origins by their rows."""
+    """WAPE of each candidate in the latest training, pooled over its origins by their rows; backtests are in the same table."""
     rows = _query(
         settings,
-        f"select candidate, sum(wape * rows) / sum(rows) from {MART_ACCURACY} "
-        f"where run_id = (select run_id from {MART_ACCURACY} order by trained_at desc limit 1) group by candidate",
+        f"select candidate, sum(wape * rows) / sum(rows) from {MART_ACCURACY} where run_id = (select run_id from {MART_ACCURACY} "
+        f"where run_id not like %s order by trained_at desc limit 1) group by candidate",
+        ("backtest-%",),
     )
     return {str(candidate): round(float(wape), 4) for candidate, wape in rows}
 

@@ -23,12 +23,16 @@ from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 
 MESSAGES_PER_PASS = 500_000  # of each topic partition: bounds the disk that one pass needs
+FATES = (silver.ACCEPTED, silver.DUPLICATE, REFUSED)
 ROWS_PER_FILE = 500_000  # a handful of new rows is one small file, not one from each task
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one run saw, in messages and in lines; a refused message counts as one line."""
+    """What one run saw, in messages and in lines; a refused message counts as one line.
+
+    `duplicates` are messages of which at least one line repeats an event, `duplicate_lines` those lines.
+    """
 
     messages: int = 0
     lines: int = 0
@@ -121,17 +125,17 @@ def one_pass(session: SparkSession, settings: Settings, stretch: Stretch) -> tup
     _check(counts, stretch.messages)
     tables.check_commits(session, _write(fates, tally, settings))
     progress.write(session, schemas.SILVER_PROGRESS, stretch.seen_after)
-    return counts, {f"{row['topic']}:{row['reason']}": row["rows"] for row in tally if row["fate"] == REFUSED}
+    return counts, {f"{row['topic']}:{row['reason']}": row[REFUSED] for row in tally if row[REFUSED]}
 
 
 def _write(fates: DataFrame, tally: list[Row], settings: Settings) -> dict[str, int]:
     """Appends to each table that gets rows, and returns how many each must have got."""
     outputs = {
-        schemas.SILVER_QUARANTINE.name: (silver.quarantine(fates), _total(tally, "rows", REFUSED)),
-        schemas.SILVER_DUPLICATES.name: (silver.duplicates(fates), _total(tally, "messages", silver.DUPLICATE)),
+        schemas.SILVER_QUARANTINE.name: (silver.quarantine(fates), _total(tally, REFUSED)),
+        schemas.SILVER_DUPLICATES.name: (silver.duplicates(fates), _total(tally, "repeating")),
     }
     for kind, table in schemas.SILVER_OF_KIND.items():
-        outputs[table.name] = (silver.silver_rows(fates, kind, settings), _total(tally, "rows", silver.ACCEPTED, kind))
+        outputs[table.name] = (silver.silver_rows(fates, kind, settings), _total(tally, silver.ACCEPTED, kind))
     wanted = {name: expected for name, (_, expected) in outputs.items() if expected}
     for name, expected in wanted.items():
         files = expected // ROWS_PER_FILE + 1
@@ -140,22 +144,32 @@ def _write(fates: DataFrame, tally: list[Row], settings: Settings) -> dict[str, 
 
 
 def _tally(fates: DataFrame) -> list[Row]:
-    messages = sf.count_distinct(sf.col("topic"), sf.col("partition"), sf.col("offset")).alias("messages")
-    return fates.groupBy("topic", "type", "fate", "reason").agg(messages, sf.count("*").alias("rows")).collect()
+    """One row per topic, type and reason: messages, those that repeat something, and rows by fate."""
+    by_fate = {fate: sf.count_if(sf.col("fate") == fate).alias(fate) for fate in FATES}
+    messages = fates.groupBy("topic", "partition", "offset", "type", "reason").agg(*by_fate.values())
+    return (
+        messages.groupBy("topic", "type", "reason")
+        .agg(
+            sf.count("*").alias("messages"),
+            sf.count_if(sf.col(silver.DUPLICATE) > 0).alias("repeating"),
+            *(sf.sum(fate).alias(fate) for fate in FATES),
+        )
+        .collect()
+    )
 
 
-def _total(tally: list[Row], column: str, fate: str | None = None, kind: str | None = None) -> int:
-    return sum(row[column] for row in tally if fate in (None, row["fate"]) and kind in (None, row["type"]))
+def _total(tally: list[Row], column: str, kind: str | None = None) -> int:
+    return sum(row[column] for row in tally if kind in (None, row["type"]))
 
 
 def _counts(tally: list[Row]) -> Counts:
     return Counts(
         messages=_total(tally, "messages"),
-        lines=_total(tally, "rows"),
-        silver_lines=_total(tally, "rows", silver.ACCEPTED),
-        duplicates=_total(tally, "messages", silver.DUPLICATE),
-        duplicate_lines=_total(tally, "rows", silver.DUPLICATE),
-        quarantined=_total(tally, "rows", REFUSED),
+        lines=sum(_total(tally, fate) for fate in FATES),
+        silver_lines=_total(tally, silver.ACCEPTED),
+        duplicates=_total(tally, "repeating"),
+        duplicate_lines=_total(tally, silver.DUPLICATE),
+        quarantined=_total(tally, REFUSED),
     )
 
 

@@ -22,6 +22,7 @@ DAY_DEPENDENCE = 0.25
 WEEK = 7
 _SAMPLES = 1024  # equally likely values that stand for one day
 _CELLS = 2048  # of the grid that days are summed on
+_NOTHING = 1e-9  # units: less than this over all days is no demand, and would not divide a grid
 _EDGE = 1 / (2 * _SAMPLES)
 
 Floats = NDArray[np.float64]
@@ -93,7 +94,7 @@ def _independent_quantile(days: Sequence[DayDemand], level: float) -> float:
     midpoints = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
     samples = [quantile_function(day, midpoints) for day in days]
     most = float(sum(sample[-1] for sample in samples))
-    if most <= 0:
+    if most < _NOTHING:
         return 0.0
     cell = most / (_CELLS - 1)
     spectrum = np.ones(_CELLS + 1, dtype=np.complex128)

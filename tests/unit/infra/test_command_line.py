@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -32,16 +31,12 @@ def test_help_lists_each_command_whose_module_is_there(capsys: pytest.CaptureFix
         assert f"\n  {name} " in listed
 
 
-def test_help_imports_no_command_and_takes_less_than_two_fifths_of_a_second() -> None:
+def test_help_imports_no_command_and_nothing_heavy() -> None:
     script = "import sys; from infra.cli.__main__ import main; main(['--help']); print(*sorted(sys.modules), file=sys.stderr)"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True, check=True
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert not {"pydantic", "rich", "infra.cli.stack", "psutil"} & set(done.stderr.split())
-    # processor time and not the clock's: the machine may be busy with something else
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
 
 
 def test_an_unknown_command_is_a_usage_error_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:

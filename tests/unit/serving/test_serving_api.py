@@ -27,8 +27,8 @@ ASK = {"store_id": STORE, "product_ids": [PRODUCT], "horizon_days": 2}
 class World:
     """The API, its ports, and a client with a token."""
 
-    def __init__(self) -> None:
-        self.settings = Settings(api_token=TOKEN, online_read_timeout_ms=1000)
+    def __init__(self, read_timeout_ms: int = 1000) -> None:
+        self.settings = Settings(api_token=TOKEN, online_read_timeout_ms=read_timeout_ms)
         self.online = FakeOnlineStore()
         self.models = FakeModels(champion("1"))
         self.log = FakeLog()
@@ -243,20 +243,18 @@ def test_an_online_store_that_is_down_is_said_not_papered_over(world: World) -> 
     assert world.client.get("/livez").status_code == 200
 
 
-def test_an_online_store_that_hangs_does_not_hang_the_api(world: World) -> None:
+def test_an_online_store_that_hangs_does_not_hang_the_api() -> None:
+    world = World(read_timeout_ms=20)
     release = threading.Event()
 
     def hang(view: str, keys: Any) -> Any:
-        release.wait(120)
+        release.wait(120)  # longer than an answer may take, and then it would not be a 503
         return [None for _ in keys]
 
     world.online.read = hang  # type: ignore[method-assign]
-    begun = time.monotonic()
-    try:
+    with world.client:
         assert world.client.get("/readyz").status_code == 503
         assert world.ask().status_code == 503
-        assert time.monotonic() - begun < 60  # it waits for less than two seconds; the rest is for a busy machine
-    finally:
         release.set()
 
 
