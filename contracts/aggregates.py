@@ -1,4 +1,4 @@
-"""Aggregates as commutative monoids over integers: `empty`, `lift`, `merge`, `finish`. Exact in any order and any grouping.
+"""Aggregates as commutative monoids over integers: EMPTY, `lift`, `merge`, `ratio`. Exact in any order and any grouping.
 
 A feature names its value and its aggregate. Tiles hold the lifted and merged integers; a window merges tiles and finishes.
 Spark finishes the same integers with the same double division, so both sides agree to the last digit.
@@ -7,6 +7,7 @@ Spark finishes the same integers with the same double division, so both sides ag
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import add
 from typing import Literal
 
 import msgspec
@@ -15,16 +16,7 @@ AggregateName = Literal["sum", "ratio", "last"]
 
 # What one receipt adds to one product: plain sums. Their order is the order of the numbers in a tile.
 SALES_VALUES = ("units", "returned_units", "sales_cents", "refund_cents", "receipts", "promotion_units")
-Tile = list[int]
-
-
-class Sale(msgspec.Struct, frozen=True, gc=False):
-    """What one receipt says of one product. `unit_price` is the price of its dearest sold line in cents, -1 without one."""
-
-    event_id: str
-    event_time: int
-    values: tuple[int, ...]
-    unit_price: int
+Tile = tuple[int, ...]  # a value, never changed in place: many windows and rings may share it
 
 
 class LastSale(msgspec.Struct, frozen=True, gc=False, order=True):
@@ -35,12 +27,10 @@ class LastSale(msgspec.Struct, frozen=True, gc=False, order=True):
     unit_price: int
 
 
-def empty() -> Tile:
-    """The neutral tile."""
-    return [0] * len(SALES_VALUES)
+EMPTY: Tile = (0,) * len(SALES_VALUES)
 
 
-def lift(lines: Iterable[tuple[int, int, bool]]) -> tuple[int, ...]:
+def lift(lines: Iterable[tuple[int, int, bool]]) -> Tile:
     """The tile values of one receipt's lines of one product, given as (quantity, unit price in cents, on promotion)."""
     units = returned = sales = refund = promoted = 0
     for quantity, unit_price, on_promotion in lines:
@@ -54,10 +44,9 @@ def lift(lines: Iterable[tuple[int, int, bool]]) -> tuple[int, ...]:
     return (units, returned, sales, refund, 1 if units else 0, promoted)
 
 
-def merge_into(tile: Tile, values: Iterable[int]) -> None:
-    """Adds values to a tile in place."""
-    for at, value in enumerate(values):
-        tile[at] += value
+def merge(one: Tile, other: Tile) -> Tile:
+    """The sum of two tiles."""
+    return tuple(map(add, one, other))
 
 
 def ratio(numerator: int, denominator: int) -> float | None:

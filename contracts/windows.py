@@ -13,6 +13,8 @@ import zoneinfo
 from dataclasses import dataclass
 from enum import Enum
 
+FIVE_MINUTES_MS = 300_000
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 EPOCH = dt.date(1970, 1, 1)
 
@@ -20,8 +22,8 @@ EPOCH = dt.date(1970, 1, 1)
 class Hop(Enum):
     """Tile length in ms; None is the store-local day, whose length varies."""
 
-    FIVE_MINUTES = 300_000
-    HOUR = 3_600_000
+    FIVE_MINUTES = FIVE_MINUTES_MS
+    HOUR = HOUR_MS
     DAY = None
 
 

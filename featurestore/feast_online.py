@@ -1,63 +1,31 @@
-"""Feast's online store behind the online port: rows as protobufs, written and read through Feast's own provider.
+"""Feast's online store behind the online port: read through Feast's own provider, written in Feast's format by ourselves.
 
-Neither needs the registry: the feature views come from the catalogue, so a reader lives without PostgreSQL.
+Feast's writer is what would bound the stream: it makes an object of every value. Neither side needs the registry: the feature
+views come from the catalogue, so a reader lives without PostgreSQL.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key_prefix
 from feast.infra.provider import Provider, get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import DoubleList, Int64List, Value
+from feast.protos.feast.types.Value_pb2 import Value
 from redis import Redis
 from redis.exceptions import RedisError
 
 from contracts.errors import DependencyUnavailable
-from contracts.features import AS_OF, METADATA, DType, features_of
+from contracts.features import AS_OF
 from contracts.settings import Settings
 from featurestore.definitions import FEATURE_VIEWS
 from featurestore.online import Key, Row, key_columns
+from featurestore.redis_format import RowFormat
 from featurestore.repo import WRITE_TIMEOUT_MS, project_name, repo_config
 
 CHUNK = 1000  # rows a pipeline: a round trip is spread thin, and neither side holds much at once
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-Encoder = Callable[[Any], Value]
-FeastRow = tuple[EntityKey, dict[str, Value], dt.datetime, dt.datetime | None]  # key, values, event time, created
-
-
-def _int64(value: Any) -> Value:
-    return Value(int64_val=value)
-
-
-def _float64(value: Any) -> Value:
-    return Value(double_val=value)
-
-
-def _string(value: Any) -> Value:
-    return Value(string_val=value)
-
-
-def _int64s(value: Any) -> Value:
-    return Value(int64_list_val=Int64List(val=value))
-
-
-def _float64s(value: Any) -> Value:
-    return Value(double_list_val=DoubleList(val=value))
-
-
-_ENCODERS: dict[DType, Encoder] = {
-    "int64": _int64,
-    "float64": _float64,
-    "string": _string,
-    "int64[]": _int64s,
-    "float64[]": _float64s,
-}
-_NULL = Value()
 
 
 class FeastOnlineStore:
@@ -67,9 +35,7 @@ class FeastOnlineStore:
         self._address = settings.redis
         self._project = project_name(settings).encode()
         self._read_config = repo_config(settings, settings.online_read_timeout_ms)
-        self._write_config = repo_config(settings, WRITE_TIMEOUT_MS)
         self._reader: Provider = get_provider(self._read_config)  # a provider of its own: the timeout belongs to its connections
-        self._writer: Provider = get_provider(self._write_config)
         host, port = settings.redis.rsplit(":", 1)
         self._redis = Redis(host=host, port=int(port), socket_timeout=WRITE_TIMEOUT_MS / 1000, socket_connect_timeout=5)
 
@@ -85,13 +51,13 @@ class FeastOnlineStore:
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineStore. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        table, keys, encoders = FEATURE_VIEWS[view], key_columns(view), _encoders(view)
+        row_format = _row_format(view, self._project.decode())
         for start in range(0, len(rows), CHUNK):
-            chunk = [_protobufs(row, keys, encoders) for row in rows[start : start + CHUNK]]
+            commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
             try:
-                self._writer.online_write_batch(self._write_config, table, chunk, None)
+                self._send(commands)
             except RedisError as error:
-                raise self._unavailable(f"writing {len(chunk)} rows of {view}", error) from error
+                raise self._unavailable(f"writing {len(commands)} rows of {view}", error) from error
 
     def read(self, view: str, keys: Sequence[Key]) -> list[dict[str, Any] | None]:
         """See OnlineStore. The bound holds for connecting and for each reply of the one round trip."""
@@ -120,6 +86,20 @@ class FeastOnlineStore:
     def close(self) -> None:
         """Gives the connections back."""
         self._redis.close()
+
+    def _send(self, commands: list[bytes]) -> None:
+        """Sends packed commands in one go and reads all their replies. Raises RedisError, also for a reply that is an error."""
+        pool = self._redis.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            connection.send_packed_command(commands)
+            for _ in commands:
+                connection.read_response()
+        except BaseException:
+            connection.disconnect()  # replies of this batch may still be on their way
+            raise
+        finally:
+            pool.release(connection)
 
     def _scan_batches(self, names: tuple[str, ...]) -> Iterator[list[bytes]]:
         pattern = _glob_escaped(serialize_entity_key_prefix(list(names))) + b"*" + self._project
@@ -151,15 +131,8 @@ class FeastOnlineStore:
 
 
 @functools.cache
-def _encoders(view: str) -> tuple[tuple[str, Encoder], ...]:
-    dtypes: dict[str, DType] = {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
-    return tuple((name, _ENCODERS[dtype]) for name, dtype in dtypes.items())
-
-
-def _protobufs(row: Row, keys: tuple[str, ...], encoders: tuple[tuple[str, Encoder], ...]) -> FeastRow:
-    values = {name: _NULL if row[name] is None else encode(row[name]) for name, encode in encoders}
-    as_of = _EPOCH + dt.timedelta(milliseconds=row[AS_OF])
-    return _entity_key(keys, tuple(row[name] for name in keys)), values, as_of, None
+def _row_format(view: str, project: str) -> RowFormat:
+    return RowFormat(view, project)
 
 
 def _entity_key(names: tuple[str, ...], key: Key) -> EntityKey:

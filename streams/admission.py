@@ -25,25 +25,25 @@ class Admission(msgspec.Struct, array_like=True):
     offset: int = NOTHING_YET
     seen: dict[int, int] = msgspec.field(default_factory=dict)
 
-    def admit(self, event_id: str, event_time: int, offset: int, lateness: int) -> Outcome:
-        """What an event is to this key. Where it is `applied`, the fence, the ids and the as-of time have moved on."""
+    def admit(self, identity: int, event_time: int, offset: int, lateness: int) -> Outcome:
+        """What an event is to this key; `identity` is the digest of its id. Where it is `applied`, the state has moved on."""
         if offset <= self.offset:
             return "replayed"
         if event_time < self.as_of - lateness:
             return "late"
-        name = digest(event_id)
-        if name in self.seen:
+        if identity in self.seen:
             return "duplicate"
         self.offset = offset
-        self.seen[name] = event_time
-        self.as_of = max(self.as_of, event_time)
+        self.seen[identity] = event_time
+        if event_time > self.as_of:
+            self.as_of = event_time
         return "applied"
 
     def forget(self, lateness: int) -> None:
         """Drops the ids whose repetition would be late."""
         oldest = self.as_of - lateness
-        if any(time < oldest for time in self.seen.values()):
-            self.seen = {name: time for name, time in self.seen.items() if time >= oldest}
+        if self.seen and min(self.seen.values()) < oldest:
+            self.seen = {identity: time for identity, time in self.seen.items() if time >= oldest}
 
 
 def digest(event_id: str) -> int:

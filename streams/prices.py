@@ -12,7 +12,7 @@ import msgspec
 from contracts.events import PriceEvent
 from contracts.request_features import OPEN_ENDED, Plan, live_plans, pack_plans
 from contracts.windows import EPOCH
-from streams.admission import Admission, Outcome
+from streams.admission import Admission, Outcome, digest
 
 PlanTuple = tuple[bool, int, int, str, int, int, int, bool]  # the fields of Plan, in its order
 
@@ -53,7 +53,7 @@ def plan_of(event: PriceEvent) -> Plan:
 
 def apply(state: PriceState, event: PriceEvent, offset: int, lateness: int) -> Outcome:
     """Takes an announcement into the state, unless it was taken before or comes too late."""
-    outcome = state.admit(event.event_id, event.event_time, offset, lateness)
+    outcome = state.admit(digest(event.event_id), event.event_time, offset, lateness)
     if outcome == "applied":
         plan = plan_of(event)
         state.plans.append(

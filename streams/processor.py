@@ -21,6 +21,7 @@ from streams.views import Kernel, Key, Row, key_in_store, row, store_key
 
 CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
 TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
+NEVER = 2**63
 QUIET_MS = 30_000  # no old event for so long, and a backfill is over
 
 
@@ -181,13 +182,11 @@ class Partition:
 
     def _settle(self, touched: dict[Key, Any], work: Work) -> None:
         for key, state in touched.items():
-            self.kernel.settle(key, state)
-            if key not in self._scheduled:
-                self._schedule(key, state)
-            elif (at := self.kernel.due(key, state)) is not None and at < self._scheduled[key]:
-                self._push(key, at)
+            due, features = self.kernel.settle(key, state)
+            if due is not None and due < self._scheduled.get(key, NEVER):
+                self._push(key, due)
             work.states[store_key(key)] = self.kernel.encode(state)
-            work.rows.append(row(self.kernel, key, state))
+            work.rows.append(row(key, state, features))
         if len(self._cache) > CACHE_KEYS:
             self._cache.clear()
 

@@ -11,16 +11,38 @@ from typing import Any
 
 import msgspec
 
-from contracts.aggregates import SALES_VALUES, LastSale, Sale, Tile, lift, merge_into, ratio
+from contracts.aggregates import SALES_VALUES, LastSale, Tile, lift, ratio
 from contracts.events import Receipt, ReceiptLine
-from contracts.features import SALES_ROLLING, Feature, features_of
-from contracts.windows import DAY_MS, RING, WINDOWS, Calendar, Hop
-from streams.admission import Admission, Outcome
+from contracts.features import SALES_ROLLING, features_of
+from contracts.windows import DAY_MS, Calendar
+from streams import tiles
+from streams.admission import Admission, Outcome, digest
 
 NO_PRICE = -1
 SILENT_DAYS = 364  # a series without any event for so long is given up: its row is no longer refreshed every day
-ZERO = (0,) * len(SALES_VALUES)
+_AT = {name: at for at, name in enumerate(SALES_VALUES)}
 _FEATURES = features_of(SALES_ROLLING.name)
+# The catalogue, sorted by what a feature takes: (name, slot of its window, positions in the window's sums).
+_SUMS = [(f.name, tiles.SLOT[f.window or ""], _AT[f.value]) for f in _FEATURES if f.aggregate == "sum"]
+_RATIOS = [
+    (f.name, tiles.SLOT[f.window or ""], _AT[over], _AT[under])
+    for f in _FEATURES
+    if f.aggregate == "ratio"
+    for over, under in [f.value.split("/")]
+]
+_LAST = [(f.name, {"event_time": 0, "unit_price": 2}[f.value]) for f in _FEATURES if f.aggregate == "last"]
+
+
+class Sale(msgspec.Struct, frozen=True, gc=False):
+    """What one receipt says of one product. `tiles` are those that hold its time, one a hop; `unit_price` is the price of its
+    dearest sold line in cents, NO_PRICE without one; `identity` is the digest of its id."""
+
+    event_id: str
+    identity: int
+    event_time: int
+    tiles: tuple[int, ...]
+    values: Tile
+    unit_price: int
 
 
 class SalesState(Admission, array_like=True):
@@ -35,9 +57,10 @@ class SalesState(Admission, array_like=True):
     last: tuple[int, str, int] | None = None
     heard: int = 0
 
-    def ring(self, hop: Hop) -> dict[int, Tile]:
-        """The tiles of a hop."""
-        return self.five_minutes if hop is Hop.FIVE_MINUTES else self.hours if hop is Hop.HOUR else self.days
+    @property
+    def rings(self) -> tuple[tiles.Ring, ...]:
+        """The rings in the order of `tiles.HOPS`."""
+        return (self.five_minutes, self.hours, self.days)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -54,50 +77,40 @@ def decode(raw: bytes) -> SalesState:
     return _DECODER.decode(raw)
 
 
-def sales_of(receipt: Receipt) -> list[tuple[str, Sale]]:
+def sales_of(receipt: Receipt, calendar: Calendar) -> list[tuple[str, Sale]]:
     """What a receipt says of each of its products, once each: (product_id, Sale)."""
     by_product: dict[str, list[ReceiptLine]] = {}
     for line in receipt.lines:
         by_product.setdefault(line.product_id, []).append(line)
-    return [(product_id, _sale(receipt, lines)) for product_id, lines in by_product.items()]
+    about = (receipt.event_id, digest(receipt.event_id), receipt.event_time, tiles.indexes(calendar, receipt.event_time))
+    return [(product_id, Sale(*about, *_contribution(lines))) for product_id, lines in by_product.items()]
 
 
-def _sale(receipt: Receipt, lines: Iterable[ReceiptLine]) -> Sale:
-    lines = tuple(lines)
-    values = lift((line.quantity, line.unit_price, line.promotion_id is not None) for line in lines)
-    dearest = max((line.unit_price for line in lines if line.quantity > 0), default=NO_PRICE)
-    return Sale(receipt.event_id, receipt.event_time, values, dearest)
+def _contribution(lines: Iterable[ReceiptLine]) -> tuple[Tile, int]:
+    values = lift([(line.quantity, line.unit_price, line.promotion_id is not None) for line in lines])
+    return values, max([line.unit_price for line in lines if line.quantity > 0], default=NO_PRICE)
 
 
-def apply(state: SalesState, sale: Sale, offset: int, calendar: Calendar, lateness: int) -> Outcome:
+def apply(state: SalesState, sale: Sale, offset: int, lateness: int) -> Outcome:
     """Adds one sale to the state, unless it was added before or comes too late. Follow it with `settle` before the next read."""
-    outcome = state.admit(sale.event_id, sale.event_time, offset, lateness)
+    outcome = state.admit(sale.identity, sale.event_time, offset, lateness)
     if outcome != "applied":
         return outcome
-    for hop in Hop:
-        ring = state.ring(hop)
-        index = calendar.tile(hop, sale.event_time)
-        tile = ring.get(index)
-        if tile is None:
-            ring[index] = list(sale.values)
-        else:
-            merge_into(tile, sale.values)
-    state.heard = max(state.heard, sale.event_time)
-    if sale.unit_price != NO_PRICE:
+    tiles.add_to(state.rings, sale.tiles, sale.values)
+    if sale.event_time > state.heard:
+        state.heard = sale.event_time
+    if sale.unit_price != NO_PRICE and (state.last is None or sale.event_time >= state.last[0]):
         latest = LastSale(sale.event_time, sale.event_id, sale.unit_price)
         if state.last is None or latest > LastSale(*state.last):
             state.last = (latest.event_time, latest.event_id, latest.unit_price)
     return outcome
 
 
-def settle(state: SalesState, calendar: Calendar, lateness: int) -> None:
-    """Drops what no window as of now or later covers."""
+def settle(state: SalesState, calendar: Calendar, lateness: int) -> tuple[int | None, dict[str, Any]]:
+    """Drops what no window as of now or later covers. Returns when the row next changes by itself, and its features."""
     state.forget(lateness)
-    for hop in Hop:
-        first = calendar.tile(hop, state.as_of) - RING[hop]
-        ring = state.ring(hop)
-        for index in [index for index in ring if index < first]:
-            del ring[index]
+    reading = tiles.read(state.rings, calendar, state.as_of)
+    return _due(state, calendar, reading.leaves_at), _features(state, reading.sums)
 
 
 def due(state: SalesState, calendar: Calendar) -> int | None:
@@ -106,48 +119,25 @@ def due(state: SalesState, calendar: Calendar) -> int | None:
     That is when the oldest tile leaves a window, or the next local midnight, at which an unchanged row too is written again so
     that its age shows a living writer, not a dead one.
     """
-    exits = []
-    for window in WINDOWS.values():
-        first = calendar.tile(window.hop, state.as_of) - window.hops
-        covered = [index for index in state.ring(window.hop) if index >= first]
-        if covered:
-            exits.append(calendar.leaves_at(window, min(covered)))
-    if state.as_of - state.heard < SILENT_DAYS * DAY_MS:
-        exits.append(calendar.day_start(calendar.day(state.as_of) + 1))
-    return min(exits, default=None)
+    return _due(state, calendar, tiles.read(state.rings, calendar, state.as_of).leaves_at)
 
 
-def advance(state: SalesState, now: int, calendar: Calendar, lateness: int) -> None:
+def advance(state: SalesState, now: int) -> None:
     """Moves the as-of time on to an instant (ms) without an event; never back."""
     state.as_of = max(state.as_of, now)
-    settle(state, calendar, lateness)
 
 
-def features(state: SalesState, calendar: Calendar) -> dict[str, Any]:
-    """The features of the view as of `state.as_of`, by name."""
-    sums = window_sums(state, calendar)
-    return {feature.name: _finish(feature, sums, state.last) for feature in _FEATURES}
+def _due(state: SalesState, calendar: Calendar, leaves_at: int | None) -> int | None:
+    if state.as_of - state.heard >= SILENT_DAYS * DAY_MS:
+        return leaves_at
+    midnight = calendar.day_start(calendar.day(state.as_of) + 1)
+    return midnight if leaves_at is None else min(midnight, leaves_at)
 
 
-def window_sums(state: SalesState, calendar: Calendar) -> dict[str, tuple[int, ...]]:
-    """SALES_VALUES summed over each window as of `state.as_of`, by the window's name."""
-    sums = {}
-    for name, window in WINDOWS.items():
-        first = calendar.tile(window.hop, state.as_of) - window.hops
-        covered = [tile for index, tile in state.ring(window.hop).items() if index >= first]
-        sums[name] = tuple(map(sum, zip(*covered, strict=True))) if covered else ZERO
-    return sums
-
-
-def _finish(feature: Feature, sums: dict[str, tuple[int, ...]], last: tuple[int, str, int] | None) -> Any:
-    if feature.aggregate == "last":
-        return None if last is None else last[0] if feature.value == "event_time" else last[2]
-    assert feature.window is not None
-    window = sums[feature.window]
-    if feature.aggregate == "sum":
-        return window[_AT[feature.value]]
-    over, under = feature.value.split("/")
-    return ratio(window[_AT[over]], window[_AT[under]])
-
-
-_AT = {name: at for at, name in enumerate(SALES_VALUES)}
+def _features(state: SalesState, sums: list[Tile]) -> dict[str, Any]:
+    features: dict[str, Any] = {name: sums[slot][at] for name, slot, at in _SUMS}
+    for name, slot, over, under in _RATIOS:
+        features[name] = ratio(sums[slot][over], sums[slot][under])
+    for name, at in _LAST:
+        features[name] = None if state.last is None else state.last[at]
+    return features

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from contracts.events import InventoryEvent
-from streams.admission import Admission, Outcome
+from streams.admission import Admission, Outcome, digest
 
 Move = tuple[int, str, int]  # event_time, event_id, quantity
 
@@ -40,7 +40,7 @@ def decode(raw: bytes) -> StockState:
 
 def apply(state: StockState, event: InventoryEvent, offset: int, lateness: int) -> Outcome:
     """Takes a count or a movement into the state, unless it was taken before or comes too late."""
-    outcome = state.admit(event.event_id, event.event_time, offset, lateness)
+    outcome = state.admit(digest(event.event_id), event.event_time, offset, lateness)
     if outcome != "applied":
         return outcome
     entry = (event.event_time, event.event_id, event.quantity)

@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from contracts.aggregates import Sale
 from contracts.events import InventoryEvent, PriceEvent, Receipt
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, PRICE_PLAN, SALES_ROLLING, SOURCE_OFFSET, STOCK, View
 from contracts.settings import Settings
@@ -19,6 +18,13 @@ from streams.admission import Admission, Outcome
 
 Key = tuple[str, str]  # store_id, product_id
 Row = dict[str, Any]
+
+
+class Settled(NamedTuple):
+    """When a row next changes without an event, ms (None: never), and its features by name; both as of its state's as-of time."""
+
+    due: int | None
+    features: dict[str, Any]
 
 
 class Kernel(Protocol):
@@ -47,8 +53,8 @@ class Kernel(Protocol):
         """Takes one part of an event into a key's state."""
         ...
 
-    def settle(self, key: Key, state: Any) -> None:
-        """Drops what the state no longer needs; before it is stored or read."""
+    def settle(self, key: Key, state: Any) -> Settled:
+        """Drops what the state no longer needs, before it is stored, and reads it."""
         ...
 
     def due(self, key: Key, state: Any) -> int | None:
@@ -57,10 +63,6 @@ class Kernel(Protocol):
 
     def advance(self, key: Key, state: Any, now: int) -> None:
         """Moves its as-of time on to `now` ms."""
-        ...
-
-    def features(self, key: Key, state: Any) -> dict[str, Any]:
-        """Its features by name, as of `state.as_of`."""
         ...
 
 
@@ -72,8 +74,9 @@ class SalesKernel:
     def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
         self._calendars, self._lateness = calendars, lateness
 
-    def split(self, event: Receipt) -> Iterable[tuple[Key, Sale]]:
-        return [((event.store_id, product_id), sale) for product_id, sale in state.sales_of(event)]
+    def split(self, event: Receipt) -> Iterable[tuple[Key, state.Sale]]:
+        calendar = self._calendars.of(event.store_id)
+        return [((event.store_id, product_id), sale) for product_id, sale in state.sales_of(event, calendar)]
 
     def empty(self) -> state.SalesState:
         return state.SalesState()
@@ -84,20 +87,17 @@ class SalesKernel:
     def decode(self, raw: bytes) -> state.SalesState:
         return state.decode(raw)
 
-    def apply(self, key: Key, state_: state.SalesState, part: Sale, offset: int) -> Outcome:
-        return state.apply(state_, part, offset, self._calendars.of(key[0]), self._lateness)
+    def apply(self, key: Key, state_: state.SalesState, part: state.Sale, offset: int) -> Outcome:  # noqa: ARG002
+        return state.apply(state_, part, offset, self._lateness)
 
-    def settle(self, key: Key, state_: state.SalesState) -> None:
-        state.settle(state_, self._calendars.of(key[0]), self._lateness)
+    def settle(self, key: Key, state_: state.SalesState) -> Settled:
+        return Settled(*state.settle(state_, self._calendars.of(key[0]), self._lateness))
 
     def due(self, key: Key, state_: state.SalesState) -> int | None:
         return state.due(state_, self._calendars.of(key[0]))
 
-    def advance(self, key: Key, state_: state.SalesState, now: int) -> None:
-        state.advance(state_, now, self._calendars.of(key[0]), self._lateness)
-
-    def features(self, key: Key, state_: state.SalesState) -> dict[str, Any]:
-        return state.features(state_, self._calendars.of(key[0]))
+    def advance(self, key: Key, state_: state.SalesState, now: int) -> None:  # noqa: ARG002
+        state.advance(state_, now)
 
 
 class _StandingKernel:
@@ -133,11 +133,9 @@ class StockKernel(_StandingKernel):
     def apply(self, key: Key, state_: stock.StockState, part: InventoryEvent, offset: int) -> Outcome:  # noqa: ARG002
         return stock.apply(state_, part, offset, self._lateness)
 
-    def settle(self, key: Key, state_: stock.StockState) -> None:  # noqa: ARG002
+    def settle(self, key: Key, state_: stock.StockState) -> Settled:  # noqa: ARG002
         stock.settle(state_, self._lateness)
-
-    def features(self, key: Key, state_: stock.StockState) -> dict[str, Any]:  # noqa: ARG002
-        return stock.features(state_)
+        return Settled(None, stock.features(state_))
 
 
 class PriceKernel(_StandingKernel):
@@ -163,11 +161,9 @@ class PriceKernel(_StandingKernel):
     def apply(self, key: Key, state_: prices.PriceState, part: PriceEvent, offset: int) -> Outcome:  # noqa: ARG002
         return prices.apply(state_, part, offset, self._lateness)
 
-    def settle(self, key: Key, state_: prices.PriceState) -> None:  # noqa: ARG002
+    def settle(self, key: Key, state_: prices.PriceState) -> Settled:  # noqa: ARG002
         prices.settle(state_, self._lateness)
-
-    def features(self, key: Key, state_: prices.PriceState) -> dict[str, Any]:  # noqa: ARG002
-        return prices.features(state_)
+        return Settled(None, prices.features(state_))
 
 
 def kernels(settings: Settings) -> tuple[Kernel, ...]:
@@ -177,7 +173,7 @@ def kernels(settings: Settings) -> tuple[Kernel, ...]:
     return SalesKernel(calendars, lateness), StockKernel(lateness), PriceKernel(lateness)
 
 
-def row(kernel: Kernel, key: Key, state_: Admission) -> Row:
+def row(key: Key, state_: Admission, features: dict[str, Any]) -> Row:
     """The online row of a key as of its state."""
     return {
         "store_id": key[0],
@@ -185,7 +181,7 @@ def row(kernel: Kernel, key: Key, state_: Admission) -> Row:
         AS_OF: state_.as_of,
         SOURCE_OFFSET: state_.offset,
         FINGERPRINT: CATALOGUE_FINGERPRINT,
-        **kernel.features(key, state_),
+        **features,
     }
 
 

@@ -34,7 +34,7 @@ def run(settings: Settings, commands: Commands) -> dict[str, Any]:
     settings = load_settings()  # the first start has made the secrets
     first = not _has_history(settings)
     with commands.stage(
-        "produce", "Receipts, stock and prices: " + (f"{HISTORY_DAYS} days" if first else "a minute of live sales")
+        "produce", "Receipts, stock and prices: " + (f"{HISTORY_DAYS} days" if first else "half a minute of live sales")
     ):
         start = measure.end_offsets(settings)
         sent = _produce(settings, commands, first)

@@ -17,8 +17,8 @@ QUARTER_OF_AN_HOUR = 900_000
 def sales_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, product_id: str, as_of: int, zone: str) -> dict[str, Any]:
     """The features of one store × product as of an instant (ms), from receipts as decoded JSON, in the order they were sent.
 
-    The first receipt of an event_id counts, the others do not. No receipt may be later than the as-of time: there is no
-    upper bound here, as there is none in the features.
+    The first receipt of an event_id with the product counts, the others do not. No receipt may be later than the as-of time:
+    there is no upper bound here, as there is none in the features.
     """
     sales = list(_sales(receipts, store_id, product_id))
     since = {
@@ -59,17 +59,15 @@ def sales_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, product_
 
 
 def _sales(receipts: Iterable[Mapping[str, Any]], store_id: str, product_id: str) -> Iterable[dict[str, Any]]:
-    """What each receipt says of the product, once per event_id."""
+    """What each receipt of the store says of the product, once per event_id."""
     seen = set()
     for receipt in receipts:
-        if receipt["event_id"] in seen:
-            continue
-        seen.add(receipt["event_id"])
         if receipt["store_id"] != store_id:
             continue
         lines = [line for line in receipt["lines"] if line["product_id"] == product_id]
-        if not lines:
+        if not lines or receipt["event_id"] in seen:
             continue
+        seen.add(receipt["event_id"])
         sold = [line for line in lines if line["quantity"] > 0]
         back = [line for line in lines if line["quantity"] < 0]
         yield {

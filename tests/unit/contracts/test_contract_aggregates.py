@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.aggregates import SALES_VALUES, LastSale, empty, lift, merge_into, ratio
+from contracts.aggregates import EMPTY, SALES_VALUES, LastSale, lift, merge, ratio
 
 lines = st.lists(
     st.tuples(st.integers(-(10**9), 10**9).filter(bool), st.integers(0, 10**9), st.booleans()), min_size=1, max_size=5
@@ -36,15 +37,8 @@ def test_merging_in_any_order_and_grouping_gives_the_same(contributions: list[li
     shuffled = lifted[:]
     rng.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis hands out a random.Random
     half = len(shuffled) // 2
-    left, right, at_once = empty(), empty(), empty()
-    for values in shuffled[:half]:
-        merge_into(left, values)
-    for values in shuffled[half:]:
-        merge_into(right, values)
-    merge_into(left, right)
-    for values in lifted:
-        merge_into(at_once, values)
-    assert left == at_once
+    left, right = (functools.reduce(merge, some, EMPTY) for some in (shuffled[:half], shuffled[half:]))
+    assert merge(left, right) == functools.reduce(merge, lifted, EMPTY)
 
 
 def test_the_latest_sale_is_a_maximum_so_arrival_does_not_matter() -> None:

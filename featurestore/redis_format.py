@@ -1,0 +1,155 @@
+"""A row as Feast keeps it in Redis, made straight from Python values: the same bytes as from Feast's own writer, far faster.
+
+One hash per entity key and project; a field per feature, named by the murmur3 of `view:feature`, holding a `feast.types.Value`;
+and `_ts:view` with the event time. A contract test compares all of it with what Feast's writer leaves in a real server.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import mmh3
+from feast.value_type import ValueType
+
+from contracts.features import AS_OF, METADATA, DType, features_of
+from featurestore.online import key_columns
+
+Encoder = Callable[[Any], bytes]
+
+# Tags of the protobuf wire format: field number << 3 | wire type (0 varint, 1 eight bytes, 2 length and bytes).
+_STRING, _INT64, _DOUBLE, _INT64_LIST, _DOUBLE_LIST = b"\x12", b"\x20", b"\x29", b"\x72", b"\x7a"
+_ITEMS = b"\x0a"  # the packed repeated field of both lists
+_SECONDS, _NANOS = b"\x08", b"\x10"  # of a protobuf Timestamp
+_MORE = [bytes((low | 128, high | 128)) for high in range(128) for low in range(128)]  # 14 bits with more to come
+_LAST = [bytes((low,)) for low in range(128)] + [bytes((low | 128, high)) for high in range(1, 128) for low in range(128)]
+KEPT_INTEGERS = 1 << 16  # units, receipts, cents of a day: 5 MB at most
+_DOUBLE_BYTES = struct.Struct("<d").pack
+
+
+class RowFormat:
+    """The rows of one view in one Feast project: each becomes one HSET command of the Redis protocol.
+
+    Most columns are integers, and most of those small: they are looked up and filled into a template, without a call of Python.
+    """
+
+    def __init__(self, view: str, project: str) -> None:
+        self._names = tuple(sorted(key_columns(view)))  # Feast sorts a key by the names of its parts
+        self._prefix = struct.pack("<I", len(self._names)) + b"".join(_key_name(name.encode()) for name in self._names)
+        self._project = project.encode()
+        dtypes: dict[str, DType] = {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
+        whole = [name for name, dtype in dtypes.items() if dtype == "int64"]
+        self._whole = operator.itemgetter(*whole)
+        self._others = [(name, _ENCODERS[dtype]) for name, dtype in dtypes.items() if dtype != "int64"]
+        fields = [f"_ts:{view}".encode(), *(_field_name(view, name) for name in (*whole, *(name for name, _ in self._others)))]
+        head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * len(fields))
+        self._template = head + b"%b" + b"".join(_bulk(field).replace(b"%", b"%%") + b"%b" for field in fields)
+
+    def key(self, row: Mapping[str, Any]) -> bytes:
+        """The name of the row's hash."""
+        return self._prefix + b"".join([_key_value(row[name]) for name in self._names]) + self._project
+
+    def command(self, row: Mapping[str, Any]) -> bytes:
+        """HSET with all fields of the row.
+
+        Raises KeyError where a column is missing, TypeError or ValueError where a value is not of the catalogue's type.
+        """
+        whole = self._whole(row)
+        if not _WHOLE_TYPES.issuperset(map(type, whole)):  # a bool or a float here is a fault of the writer, not a number
+            raise TypeError(f"not an integer among {whole}")
+        others = [_NULL if (value := row[name]) is None else encode(value) for name, encode in self._others]
+        return self._template % (_bulk(self.key(row)), _bulk(_timestamp(row[AS_OF])), *map(_INT64_VALUES, whole), *others)
+
+
+class _Int64Values(dict[int | None, bytes]):
+    """The value of each integer, and of none; those that come again and again are kept."""
+
+    def __missing__(self, number: int) -> bytes:
+        value = _bulk(_INT64 + _varint(number))
+        if 0 <= number < KEPT_INTEGERS:
+            self[number] = value
+        return value
+
+
+def _bulk(raw: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(raw), raw)
+
+
+def _field_name(view: str, feature: str) -> bytes:
+    return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
+
+
+def _key_name(name: bytes) -> bytes:
+    return struct.pack("<II", ValueType.STRING.value, len(name)) + name
+
+
+@functools.lru_cache(maxsize=1 << 16)  # stores and products come again and again
+def _key_value(value: str) -> bytes:
+    raw = value.encode()
+    return struct.pack("<II", ValueType.STRING.value, len(raw)) + raw
+
+
+def _varint(value: int) -> bytes:
+    """Base 128, low bits first; a negative number as its 64-bit two's complement."""
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} does not fit into 64 bits")
+    if 1 << 28 <= value < 1 << 42:  # an instant in ms: three of them in every row
+        return _MORE[value & 0x3FFF] + _MORE[value >> 14 & 0x3FFF] + _LAST[value >> 28]
+    rest, parts = value & 0xFFFF_FFFF_FFFF_FFFF, []
+    while rest >= 1 << 14:
+        parts.append(_MORE[rest & 0x3FFF])
+        rest >>= 14
+    return b"".join(parts) + _LAST[rest]
+
+
+def _timestamp(milliseconds: int) -> bytes:
+    """A protobuf Timestamp: a part that is zero is left out."""
+    seconds, thousandths = divmod(milliseconds, 1000)
+    return (_SECONDS + _varint(seconds) if seconds else b"") + _NANOSECONDS[thousandths]
+
+
+def _float64(value: Any) -> bytes:
+    return b"$9\r\n%b%b\r\n" % (_DOUBLE, _double(value))
+
+
+@functools.lru_cache(maxsize=1 << 12, typed=True)  # fingerprints, categories, zones
+def _string(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    raw = value.encode()
+    return _bulk(_STRING + _varint(len(raw)) + raw)
+
+
+def _int64s(values: Sequence[Any]) -> bytes:
+    return _list(_INT64_LIST, b"".join([_varint(_integer(value)) for value in values]))
+
+
+def _float64s(values: Sequence[Any]) -> bytes:
+    return _list(_DOUBLE_LIST, b"".join([_double(value) for value in values]))
+
+
+def _list(tag: bytes, items: bytes) -> bytes:
+    body = _ITEMS + _varint(len(items)) + items if items else b""
+    return _bulk(tag + _varint(len(body)) + body)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:  # a bool or a float here is a fault of the writer, not a number
+        raise TypeError(f"{value!r} is not an integer")
+    return value
+
+
+def _double(value: Any) -> bytes:
+    if type(value) is not float and type(value) is not int:
+        raise TypeError(f"{value!r} is not a number")
+    return _DOUBLE_BYTES(value)
+
+
+_NULL = _bulk(b"")
+_WHOLE_TYPES = frozenset((int, type(None)))
+_INT64_VALUES = _Int64Values({None: _NULL}).__getitem__
+_NANOSECONDS = [_NANOS + _varint(thousandths * 1_000_000) if thousandths else b"" for thousandths in range(1000)]
+_ENCODERS: dict[DType, Encoder] = {"float64": _float64, "string": _string, "int64[]": _int64s, "float64[]": _float64s}
