@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from typing import Any
 
@@ -39,6 +40,7 @@ class Worker:
         not written has been acknowledged then, and the next start goes on from there."""
         declare(self._settings)
         self._on_signals()
+        _calm_collector()
         app, self._flushers = build(self._settings, self._online, self._metrics, self._clock, self._fail, self._on_restored)
         with HealthServer(self._settings.worker_metrics_port, self._ready, self._metrics.text):
             await self._start(app)
@@ -91,6 +93,13 @@ class Worker:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._ended.set)
+
+
+def _calm_collector() -> None:
+    """Lets the garbage collector pass over what is there for good: states and libraries, a million objects and no cycles."""
+    gc.freeze()
+    # the oldest generation a hundred times less often than Python's default of every 10: a third of the time of a batch
+    gc.set_threshold(700, 10, 1000)
 
 
 def _ours(settings: Settings, error: BaseException) -> BaseException:
