@@ -51,7 +51,7 @@ def build_frame(
     """The frame of all that the lake has. Raises DataGateError where history is too short, NotFoundError where a table is
     missing, DependencyUnavailable where a server is."""
     daily = read_daily(offline)
-    first, last = int(daily.day.min()), int(daily.day.max())
+    first, last = int(np.min(daily.day)), int(np.max(daily.day))
     plan = plan_origins(first, last, origins, horizon) if horizon else plan_origins(first, last, origins)
     training = training_questions(daily, calendars, hours, bounds)
     judged = judged_questions(daily, calendars, hours, plan, bounds)

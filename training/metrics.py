@@ -36,7 +36,7 @@ class Scores:
 
 def wape(target: Floats, mean: Floats) -> float:
     """sum |y - f| / sum |y|."""
-    return _ratio(np.abs(target - mean).sum(), np.abs(target).sum())
+    return _ratio(float(np.abs(target - mean).sum()), float(np.abs(target).sum()))
 
 
 def bias(target: Floats, mean: Floats) -> float:

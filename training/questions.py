@@ -55,7 +55,7 @@ def training_questions(daily: Daily, calendars: StoreCalendars, hours: Sequence[
     later = random.permuted(np.tile(np.arange(1, HORIZON), (wanted, 1)), axis=1)[:, : bounds.targets_per_question - 1]
     ahead = np.concatenate([np.zeros((wanted, 1), dtype=np.int64), np.sort(later, axis=1)], axis=1)
     questions = _expand(daily, at, hour, ahead, calendars, hours)
-    return questions.where(questions.target_day <= int(daily.day.max()))
+    return questions.where(questions.target_day <= int(np.max(daily.day)))
 
 
 def judged_questions(daily: Daily, calendars: StoreCalendars, hours: Sequence[int], plan: Plan, bounds: Bounds) -> Questions:

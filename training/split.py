@@ -50,7 +50,7 @@ def history_at(rows: Rows, daily: Daily, origin_day: int) -> History:
 
 def calibration_split(history: History) -> tuple[History, Rows]:
     """The history up to its last CALIBRATION_DAYS (a third of it where it is short), and the rows after that as-of day."""
-    days = history.origin_day - int(history.rows.as_of_day.min())
+    days = history.origin_day - int(np.min(history.rows.as_of_day))
     cut = history.origin_day - max(1, min(CALIBRATION_DAYS, days // 3))
     return history_at(history.rows, history.daily, cut), history.rows.where(history.rows.as_of_day >= cut)
 

@@ -67,7 +67,7 @@ def train(
     test = backtest(frame, candidates, progress)
     best = test.challenger()
     progress(f"{best.candidate.name} on everything")
-    last_day = int(frame.daily.day.max())
+    last_day = int(np.max(frame.daily.day))
     fitted = best.candidate.fit(history_at(frame.sampled, frame.daily, last_day + 1))
     with tempfile.TemporaryDirectory(prefix="rd360-train-") as folder:
         fitted.export(Path(folder))

@@ -121,7 +121,7 @@ class XGBoostQuantiles:
     def _unseen_mean(self, rows: Rows) -> Floats:
         """The mean of each row by a model of the other half of the series: errors on fitted rows would be too small."""
         _, series = np.unique(np.stack([rows.store, rows.product]), axis=1, return_inverse=True)
-        if series.max() + 1 < FOLDS:  # nothing to take turns with; the conformal offsets alone widen the quantiles
+        if np.max(series) + 1 < FOLDS:  # nothing to take turns with; the conformal offsets alone widen the quantiles
             return predicted(self._mean(rows), rows.x)
         mean = np.empty(len(rows))
         for fold in range(FOLDS):
