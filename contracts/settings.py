@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import ConfigurationError
+from contracts.windows import HOUR_MS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SECRET_FIELDS = (
@@ -27,7 +28,6 @@ SECRET_FIELDS = (
     "airflow_jwt_secret",
     "api_token",
 )
-HOUR_MS = 3_600_000
 
 
 class Settings(BaseSettings):

@@ -65,6 +65,10 @@ class Calendar:
         """The index of the tile that holds an instant."""
         return self.day(time_ms) if hop.value is None else time_ms // hop.value
 
+    def tiles(self, time_ms: int) -> tuple[int, int, int]:
+        """`tile` of every hop, in the order of Hop; written out, since the stream asks it for every row."""
+        return (time_ms // FIVE_MINUTES_MS, time_ms // HOUR_MS, self.day(time_ms))
+
     def tile_start(self, hop: Hop, index: int) -> int:
         """The first instant of a tile, ms."""
         return self.day_start(index) if hop.value is None else index * hop.value
@@ -72,10 +76,6 @@ class Calendar:
     def window_start(self, window: Window, as_of: int) -> int:
         """The first instant that a window covers as of an instant, ms."""
         return self.tile_start(window.hop, self.tile(window.hop, as_of) - window.hops)
-
-    def leaves_at(self, window: Window, tile: int) -> int:
-        """The first as-of time at which a window no longer covers a tile, ms."""
-        return self.tile_start(window.hop, tile + window.hops + 1)
 
     def _local_day(self, quarter: int) -> int:
         local = dt.datetime.fromtimestamp(quarter * 900, self.zone)

@@ -51,7 +51,7 @@ class FeastOnlineStore:
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineStore. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        row_format = _row_format(view, self._project.decode())
+        row_format = _row_format(view, self._project)
         for start in range(0, len(rows), CHUNK):
             commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
             try:
@@ -131,7 +131,7 @@ class FeastOnlineStore:
 
 
 @functools.cache
-def _row_format(view: str, project: str) -> RowFormat:
+def _row_format(view: str, project: bytes) -> RowFormat:
     return RowFormat(view, project)
 
 

@@ -36,10 +36,10 @@ class RowFormat:
     Most columns are integers, and most of those small: they are looked up and filled into a template, without a call of Python.
     """
 
-    def __init__(self, view: str, project: str) -> None:
+    def __init__(self, view: str, project: bytes) -> None:
         self._names = tuple(sorted(key_columns(view)))  # Feast sorts a key by the names of its parts
         self._prefix = struct.pack("<I", len(self._names)) + b"".join(_key_name(name.encode()) for name in self._names)
-        self._project = project.encode()
+        self._project = project
         dtypes: dict[str, DType] = {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
         whole = [name for name, dtype in dtypes.items() if dtype == "int64"]
         self._whole = operator.itemgetter(*whole)

@@ -161,19 +161,20 @@ def _gaps(bronze: DataFrame) -> dict[TopicPartition, list[tuple[int, int]]]:
 
 def _silver(session: SparkSession, bronze: DataFrame, topics: Mapping[str, str]) -> SilverAudit:
     read = bronze.where(progress.before(progress.read(session, schemas.SILVER_PROGRESS)))
-    out = outcomes(session, topics)
-    lines_out = {row["fate"]: int(row["lines"]) for row in out.groupBy("fate").agg(sf.sum("lines").alias("lines")).collect()}
+    of_fate = {fate: sf.sum(sf.when(sf.col("fate") == fate, sf.col("lines"))) for fate in (ACCEPTED, DUPLICATE, REFUSED)}
+    messages = sf.count_distinct(*(sf.col(name) for name in _PLACE)).alias("messages")
+    out = outcomes(session, topics).agg(messages, *(sf.coalesce(of_fate[f], sf.lit(0)).alias(f) for f in of_fate)).collect()[0]
     refused = session.table(schemas.SILVER_QUARANTINE.name).select(*_PLACE, sf.lit(True).alias("refused")).distinct()
     lines = sf.coalesce(sf.sum(_lines(topics)), sf.lit(0))
     given = read.join(refused, on=_PLACE, how="left").agg(sf.count("*").alias("messages"), lines.alias("lines")).collect()[0]
 
     return SilverAudit(
         messages_in=given["messages"],
-        messages_out=out.select(*_PLACE).distinct().count(),
+        messages_out=out["messages"],
         lines_in=given["lines"],
-        silver_lines=lines_out.get(ACCEPTED, 0),
-        duplicate_lines=lines_out.get(DUPLICATE, 0),
-        quarantined=lines_out.get(REFUSED, 0),
+        silver_lines=out[ACCEPTED],
+        duplicate_lines=out[DUPLICATE],
+        quarantined=out[REFUSED],
     )
 
 

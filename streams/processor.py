@@ -120,7 +120,7 @@ class Partition:
             state = self._state(key)
             at_last = self.kernel.due(key, state)
             if at_last is not None and at_last <= now:
-                self.kernel.advance(key, state, now)
+                self.kernel.advance(state, now)
                 touched[key] = state
                 work.more = len(touched) >= TICK_KEYS
             elif at_last is not None:
@@ -153,7 +153,7 @@ class Partition:
             if state is None:
                 state = self._state(key)
             new = state.offset == NOTHING_YET
-            outcome = self.kernel.apply(key, state, part, message.offset)
+            outcome = self.kernel.apply(state, part, message.offset)
             self.keys += new and outcome == "applied"
             outcomes.append((outcome, key))
             if outcome in ("applied", "replayed"):  # what was read before a crash may not have been written then

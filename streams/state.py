@@ -59,7 +59,7 @@ class SalesState(Admission, array_like=True):
 
     @property
     def rings(self) -> tuple[tiles.Ring, ...]:
-        """The rings in the order of `tiles.HOPS`."""
+        """The rings in the order of Hop."""
         return (self.five_minutes, self.hours, self.days)
 
 
@@ -82,7 +82,7 @@ def sales_of(receipt: Receipt, calendar: Calendar) -> list[tuple[str, Sale]]:
     by_product: dict[str, list[ReceiptLine]] = {}
     for line in receipt.lines:
         by_product.setdefault(line.product_id, []).append(line)
-    about = (receipt.event_id, digest(receipt.event_id), receipt.event_time, tiles.indexes(calendar, receipt.event_time))
+    about = (receipt.event_id, digest(receipt.event_id), receipt.event_time, calendar.tiles(receipt.event_time))
     return [(product_id, Sale(*about, *_contribution(lines))) for product_id, lines in by_product.items()]
 
 

@@ -49,7 +49,7 @@ class Kernel(Protocol):
         """The state in `raw`."""
         ...
 
-    def apply(self, key: Key, state: Any, part: Any, offset: int) -> Outcome:
+    def apply(self, state: Any, part: Any, offset: int) -> Outcome:
         """Takes one part of an event into a key's state."""
         ...
 
@@ -61,7 +61,7 @@ class Kernel(Protocol):
         """When its row next changes without an event, ms; None: never."""
         ...
 
-    def advance(self, key: Key, state: Any, now: int) -> None:
+    def advance(self, state: Any, now: int) -> None:
         """Moves its as-of time on to `now` ms."""
         ...
 
@@ -87,7 +87,7 @@ class SalesKernel:
     def decode(self, raw: bytes) -> state.SalesState:
         return state.decode(raw)
 
-    def apply(self, key: Key, state_: state.SalesState, part: state.Sale, offset: int) -> Outcome:  # noqa: ARG002
+    def apply(self, state_: state.SalesState, part: state.Sale, offset: int) -> Outcome:
         return state.apply(state_, part, offset, self._lateness)
 
     def settle(self, key: Key, state_: state.SalesState) -> Settled:
@@ -96,7 +96,7 @@ class SalesKernel:
     def due(self, key: Key, state_: state.SalesState) -> int | None:
         return state.due(state_, self._calendars.of(key[0]))
 
-    def advance(self, key: Key, state_: state.SalesState, now: int) -> None:  # noqa: ARG002
+    def advance(self, state_: state.SalesState, now: int) -> None:
         state.advance(state_, now)
 
 
@@ -106,7 +106,7 @@ class _StandingKernel:
     def due(self, key: Key, state_: Any) -> int | None:  # noqa: ARG002  # the Protocol's signature
         return None
 
-    def advance(self, key: Key, state_: Any, now: int) -> None:
+    def advance(self, state_: Any, now: int) -> None:
         """Never called: nothing is ever due."""
 
 
@@ -130,7 +130,7 @@ class StockKernel(_StandingKernel):
     def decode(self, raw: bytes) -> stock.StockState:
         return stock.decode(raw)
 
-    def apply(self, key: Key, state_: stock.StockState, part: InventoryEvent, offset: int) -> Outcome:  # noqa: ARG002
+    def apply(self, state_: stock.StockState, part: InventoryEvent, offset: int) -> Outcome:
         return stock.apply(state_, part, offset, self._lateness)
 
     def settle(self, key: Key, state_: stock.StockState) -> Settled:  # noqa: ARG002
@@ -158,7 +158,7 @@ class PriceKernel(_StandingKernel):
     def decode(self, raw: bytes) -> prices.PriceState:
         return prices.decode(raw)
 
-    def apply(self, key: Key, state_: prices.PriceState, part: PriceEvent, offset: int) -> Outcome:  # noqa: ARG002
+    def apply(self, state_: prices.PriceState, part: PriceEvent, offset: int) -> Outcome:
         return prices.apply(state_, part, offset, self._lateness)
 
     def settle(self, key: Key, state_: prices.PriceState) -> Settled:  # noqa: ARG002

@@ -116,13 +116,12 @@ def parity_since(settings: Settings, since_ms: int) -> dict[str, int]:
     return {name: int(value) for name, value in zip(names, rows[0], strict=True)}
 
 
-def accuracy(settings: Settings) -> dict[str, float]:
-    """WAPE of each candidate in the latest training, pooled over its origins by their rows; backtests are in the same table."""
+def accuracy(settings: Settings, run_id: str) -> dict[str, float]:
+    """WAPE of each candidate in a training run, pooled over its origins by their rows."""
     rows = _query(
         settings,
-        f"select candidate, sum(wape * rows) / sum(rows) from {MART_ACCURACY} where run_id = (select run_id from {MART_ACCURACY} "
-        f"where run_id not like %s order by trained_at desc limit 1) group by candidate",
-        ("backtest-%",),
+        f"select candidate, sum(wape * rows) / sum(rows) from {MART_ACCURACY} where run_id = %s group by candidate",
+        (run_id,),
     )
     return {str(candidate): round(float(wape), 4) for candidate, wape in rows}
 

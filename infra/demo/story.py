@@ -146,7 +146,7 @@ def _measured(
         "dead_letters": measure.dead_letters(settings, span),
         "parity": measure.parity_since(settings, started),
         "models": {
-            "wape": measure.accuracy(settings),
+            "wape": measure.accuracy(settings, champion["run_id"]),
             "champion": champion,
             "feature_fingerprint": CATALOGUE_FINGERPRINT,
             "vector_fingerprint": VECTOR_FINGERPRINT,

@@ -13,7 +13,8 @@ import msgspec
 
 from contracts.events import Receipt, encode
 from contracts.topics import SALES, Topic
-from streams.producers.simulate import HOUR_MS, Timed
+from contracts.windows import HOUR_MS
+from streams.producers.simulate import Timed
 
 Kind = Literal["event", "duplicate", "late", "malformed"]
 MAX_DELAY_MS = 2 * HOUR_MS

@@ -16,10 +16,10 @@ from typing import Literal
 
 from contracts.events import Event, InventoryEvent, Receipt, ReceiptLine
 from contracts.topics import INVENTORY, PRICES, SALES, Topic
-from contracts.windows import EPOCH, Calendar, StoreCalendars
+from contracts.windows import EPOCH, HOUR_MS, Calendar, StoreCalendars
 from streams.producers.retailer import Price, Product, Retailer, Store, draw
 
-HOUR_MS, SECOND_MS = 3_600_000, 1000
+SECOND_MS = 1000
 RECEIPTS_PER_DAY = 70.0  # in a mean store
 ONLINE_SHARE = 0.15
 RETURN_CHANCE = 0.02  # of a sold line

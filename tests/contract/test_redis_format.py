@@ -80,7 +80,7 @@ def test_the_bytes_in_redis_are_feasts(view: str, settings: Settings, client: re
 def test_a_value_that_is_no_integer_of_64_bits_is_refused(view: str, wrong: Any) -> None:
     row = a_row(view, 1, random.Random(1)) | {"source_offset": wrong}
     with pytest.raises((TypeError, ValueError)):
-        RowFormat(view, "project").command(row)
+        RowFormat(view, b"project").command(row)
 
 
 def write_by_feast(settings: Settings, view: str, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,6 @@ It knows plain Kafka and JSON, numbers its receipts per store, and sends each li
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -25,6 +24,8 @@ from contracts.topics import SALES
 from featurestore.offline import open_offline_store
 from featurestore.online import open_online_store
 from infra.api_client import Api
+from infra.demo.commands import Commands
+from infra.demo.measure import end_offsets
 
 pytestmark = pytest.mark.stack
 HOUR_MS = 3_600_000
@@ -74,17 +75,22 @@ def till(settings: Settings) -> Till:
 
 
 @pytest.fixture(scope="module")
-def dead_letters(settings: Settings, till: Till) -> list[dict[str, Any]]:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    return Commands(tmp_path_factory.mktemp("e2e") / "commands.log", print)
+
+
+@pytest.fixture(scope="module")
+def dead_letters(commands: Commands, till: Till) -> list[dict[str, Any]]:
     """The dead letters of the tills, once the worker has read all that they sent."""
-    rd360(settings, "stream", "drain")
-    letters: list[dict[str, Any]] = rd360(settings, "stream", "dlq", "list", "--limit", "1000", "--json")["letters"]
+    commands.run("stream", "drain", "--json")
+    letters: list[dict[str, Any]] = commands.run("stream", "dlq", "list", "--limit", "1000", "--json")["letters"]
     return [letter for letter in letters if letter["key"] in till.stores]
 
 
 @pytest.fixture(scope="module")
-def archived(settings: Settings, dead_letters: list[dict[str, Any]]) -> None:
-    rd360(settings, "lake", "run")
-    rd360(settings, "features", "materialize")
+def archived(commands: Commands, dead_letters: list[dict[str, Any]]) -> None:
+    commands.run("lake", "run", "--json")
+    commands.run("features", "materialize", "--json")
 
 
 def test_the_example_of_the_documentation_runs_as_it_stands(settings: Settings) -> None:
@@ -132,34 +138,16 @@ def test_the_archive_has_every_message_and_every_cent(settings: Settings, till: 
         assert sum(row["units"] for row in gold if (row["store_id"], row["product_id"]) == (store, product)) == units
 
 
-def test_live_and_archive_agree_on_it(settings: Settings, till: Till, archived: None) -> None:
-    report = rd360(settings, "features", "parity", "--json")
+def test_live_and_archive_agree_on_it(commands: Commands, till: Till, archived: None) -> None:
+    report = commands.run("features", "parity", "--json")
 
     (rolling,) = [view for view in report["views"] if view["view"] == "sales_rolling"]
     assert rolling["compared"] >= len(till.units)
     assert (report["feature_mismatches"], report["missing"], report["extra"]) == (0, 0, 0)
 
 
-def rd360(settings: Settings, *arguments: str) -> Any:
-    """Runs a command on the tests' stack as its user would; the JSON that it prints, where there is any."""
-    environment = {**os.environ, "RD360_HOME": str(settings.home), "RD360_PORT_OFFSET": str(settings.port_offset)}
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", *arguments],
-        cwd=CHECKOUT,
-        env=environment | {"PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout) if "--json" in arguments else None
-
-
 def end_of_sales(settings: Settings) -> int:
     """How many messages the sales topic has had."""
-    from infra.demo.measure import end_offsets
-
     return sum(end_offsets(settings)[f"{settings.topic_prefix}sales"].values())
 
 

@@ -11,7 +11,6 @@ import math
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +26,6 @@ from contracts import tables as names
 from contracts.events import InventoryEvent, PriceEvent, Receipt
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
-from contracts.spark_conf import spark_secrets, warehouse
 from contracts.windows import EPOCH, Calendar
 from lake import local_days, marts, schemas
 from lake import tables as lake_tables
@@ -36,11 +34,11 @@ from lake.database import JobIsRunning, sole_writer
 from lake.demand import Reason
 from lake.jobs import audit, bronze, gold, maintain, reference, silver
 from lake.jobs import marts as marts_job
-from lake.session import open_session
 from streams.declare import declare
 from tests import lake_world
 from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES, World
 from tests.oracles import lake_gold
+from tests.own_lake import own_lake
 
 # Alone it takes three minutes; the first test carries the two runs of the whole line, on a machine that may be busy.
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
@@ -82,19 +80,8 @@ def lake(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         }
     )
     declare(own)
-    running = SparkSession.getActiveSession()
-    base = running or open_session(settings, "tests of the lake")
-    session = base.newSession()
-    with _database(settings, f"lake_{tag}") as uri:
-        catalog = f"spark.sql.catalog.{names.CATALOG}"
-        own_catalog = {f"{catalog}.uri": uri, f"{catalog}.warehouse": f"{warehouse(settings)}-{tag}"}
-        for key, value in (spark_secrets(settings) | own_catalog).items():
-            session.conf.set(key, value)
+    with own_lake(settings, tag) as session:
         yield Lake(session, own)
-        if running is None:
-            base.stop()
-        else:
-            base.createDataFrame([(1,)], "one int")  # makes it the active session again
 
 
 @pytest.fixture(scope="module")
@@ -417,14 +404,3 @@ def _killed_after(writes: int) -> Callable[..., None]:
         append(*arguments)
 
     return write
-
-
-@contextmanager
-def _database(settings: Settings, name: str) -> Iterator[str]:
-    """A catalog database of its own, dropped at the end; gives its JDBC URI."""
-    with psycopg.connect(settings.postgres_url(names.POSTGRES_DATABASE), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield f"jdbc:postgresql://{settings.postgres}/{name}"
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +31,13 @@ from serving.champion import RegisteredChampion
 from serving.main import create_app
 from serving.prediction_log import KafkaForecastLog
 from tests.serving_fakes import LEVELS, NOW, PRODUCT, STORE, FakeLog, FakeModels, champion, levels, row, selling
+from tests.waiting import until
 from training.registry import ModelRegistry
 from training.scorer import Manifest, write_manifest
 
 pytestmark = pytest.mark.stack
 TOKEN = "of-the-test"
 PARTITIONS = 4
-
-
-def until(holds: Callable[[], Any], seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +218,7 @@ def test_the_process_answers_logs_one_line_a_request_and_ends_with_nothing_lost(
     address = f"http://127.0.0.1:{port}"
     process = serve(own, port)
     try:
-        until(lambda: process.poll() is not None or alive(address), 90)
+        until(lambda: process.poll() is not None or alive(address), "the API answers")
         body = {"store_id": STORE, "product_ids": [PRODUCT]}
         answer = requests.post(f"{address}/v1/forecasts", json=body, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
         metrics = requests.get(f"{address}/metrics", timeout=10).text

@@ -24,10 +24,9 @@ from infra.stack.daemon import POLL_SECONDS, marked
 from infra.stack.place import Place
 from infra.stack.ports import is_taken
 from infra.stack.supervisor import Report
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
-
-DEADLINE = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +50,6 @@ def running(own: Settings) -> Settings:
 
 def report(settings: Settings, name: str) -> Report:
     return next(r for r in supervisor.status(settings) if r.name == name)
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.05)
 
 
 def stays(holds: Callable[[], bool], what: str) -> None:

@@ -44,7 +44,12 @@ def test_an_event_is_in_a_window_until_its_tile_leaves_it_and_never_again(event:
     tile = days.tile(window.hop, event)
     inside = event >= days.window_start(window, as_of)
     assert inside == (tile >= days.tile(window.hop, as_of) - window.hops)
-    assert inside == (as_of < days.leaves_at(window, tile))
+    assert inside == (as_of < days.tile_start(window.hop, tile + window.hops + 1))
+
+
+@given(instants, st.sampled_from(ZONES))
+def test_the_tiles_of_all_hops_are_those_of_each(instant: int, zone: str) -> None:
+    assert calendar(zone).tiles(instant) == tuple(calendar(zone).tile(hop, instant) for hop in Hop)
 
 
 @given(instants, st.sampled_from(ZONES))

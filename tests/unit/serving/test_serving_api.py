@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from serving.main import create_app
 from serving.schemas import FALLBACKS, ForecastResponse, ReplenishmentResponse
 from tests.fakes import FakeOnlineStore
 from tests.serving_fakes import NOW, PRODUCT, STORE, FakeLog, FakeModels, champion, levels, row, selling
+from tests.waiting import until
 
 TOKEN = "a-token-of-the-test"
 ASK = {"store_id": STORE, "product_ids": [PRODUCT], "horizon_days": 2}
@@ -70,13 +70,6 @@ def world() -> Iterator[World]:
     with world.client:
         until(lambda: world.ready()["model_version"] == "1")
         yield world
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come true in time"
-        threading.Event().wait(0.01)
 
 
 def test_a_forecast_says_what_it_rests_on(world: World) -> None:

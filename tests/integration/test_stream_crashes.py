@@ -1,0 +1,185 @@
+"""What a worker leaves behind that is killed, or loses a server: on real ones, nothing lost and nothing counted twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.clock import system_clock
+from contracts.events import InventoryEvent, encode
+from contracts.settings import Settings
+from contracts.topics import SALES
+from contracts.windows import StoreCalendars
+from featurestore.online import OnlineStore
+from streams.dead_letters import find
+from streams.lag import drain, lag
+from streams.producers.faults import Rates, messages
+from streams.producers.publish import Publisher
+from streams.producers.retailer import Retailer, draw
+from streams.producers.simulate import history
+from tests.builders import line, receipt
+from tests.oracles.rolling import sales_rolling
+from tests.oracles.standing import on_hand
+from tests.stream_worker import apart, by_reason, opened, rows, send, worker
+from tests.waiting import until
+
+pytestmark = pytest.mark.stack
+PATIENCE = 90.0
+
+
+@pytest.fixture
+def fresh(settings: Settings) -> Settings:
+    """Topics of this test alone."""
+    return apart(settings)
+
+
+@pytest.fixture
+def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
+    """The online rows of a worker on fresh topics."""
+    with opened(fresh) as store:
+        yield store
+
+
+def rename(event: Any, suffix: str) -> Any:
+    """The same event of a store that no other test knows."""
+    raw = json.loads(encode(event))
+    if raw["store_id"] != "*":
+        raw["store_id"] += suffix
+    return raw
+
+
+def test_rows_equal_the_oracles_through_two_kills(fresh: Settings, fresh_online: OnlineStore, tmp_path: Path) -> None:
+    """History with repetitions, late events and broken ones; the worker is killed twice while it reads."""
+    suffix, now = f"-{uuid.uuid4().hex[:6]}", system_clock()
+    calendars = StoreCalendars(fresh.time_zone)
+    start = calendars.of("").day_start(calendars.of("").day(now) - 40)
+    stream = messages(
+        history(Retailer.create(11, 3, 8), calendars, start, now), Rates(duplicates=0.05, late=0.05, malformed=0.01), draw("t")
+    )
+    sent: dict[str, list[Any]] = {"sales": [], "inventory": [], "prices": []}
+    broken = 0
+    raw: list[tuple[Any, bytes | None, bytes | None]] = []
+    for message in stream:
+        if message.kind == "malformed":
+            broken += 1
+            raw.append((message.topic, message.key, message.value))
+            continue
+        event = rename(message.event, suffix)
+        sent[message.topic.kind].append(event)
+        raw.append((message.topic, str(event[message.topic.key_field]).encode(), json.dumps(event).encode()))
+    half = len(raw) // 2
+    with worker(fresh, tmp_path / "worker.log") as one:
+        for part, pause in ((raw[:half], True), (raw[half:], True), ([], False)):
+            with Publisher(fresh) as publisher:
+                for topic, key, value in part:
+                    publisher.send(topic.name(fresh.topic_prefix), key, value)
+            one.ready()
+            if pause:
+                before = committed(fresh)
+                until(lambda seen=before: committed(fresh) > seen, "the worker moves")  # type: ignore[misc]
+                one.kill()
+                one.start()
+        drain(fresh, 120, lambda _: None)
+        check_sales(fresh_online, sent["sales"], calendars, suffix)
+        check_stock(fresh_online, sent["inventory"], suffix)
+        assert one.stop() == 0
+    found = {(x.source_partition, x.source_offset) for x in find(fresh, SALES)}
+    assert len(found) == broken, "each broken message, some of them set aside twice"
+    assert len({k: v for k, v in by_reason(fresh).items() if v}) >= 3
+    assert sum(x.behind for x in lag(fresh)) == 0
+
+
+def committed(settings: Settings) -> int:
+    return sum(x.committed for x in lag(settings))
+
+
+def check_sales(online: OnlineStore, sent: list[Any], calendars: StoreCalendars, suffix: str) -> None:
+    keys = sorted({(e["store_id"], x["product_id"]) for e in sent for x in e["lines"]})
+    assert len(keys) >= 20
+    for key, row in zip(keys, online.read("sales_rolling", keys), strict=True):
+        assert row is not None, key
+        expected = sales_rolling(sent, *key, row["as_of_ms"], calendars.zone(key[0]))
+        assert {name: row[name] for name in expected} == expected, key
+    assert {key for key in online.scan("sales_rolling") if key[0].endswith(suffix)} == set(keys)
+
+
+def check_stock(online: OnlineStore, sent: list[Any], suffix: str) -> None:
+    events = [InventoryEvent(**event) for event in sent]
+    keys = sorted({(e.store_id, e.product_id) for e in events})
+    for key, row in zip(keys, online.read("stock", keys), strict=True):
+        assert row is not None, key
+        expected = on_hand(e for e in events if (e.store_id, e.product_id) == key)
+        assert {name: row[name] for name in expected} == expected, key
+
+
+class Gate:
+    """A TCP forwarder to a server, which can be shut: what a server that goes away looks like to its clients."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.rsplit(":", 1)
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target)
+                self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+
+
+def test_a_worker_that_loses_the_online_store_ends_and_acknowledges_nothing_unwritten(
+    fresh: Settings, fresh_online: OnlineStore, tmp_path: Path
+) -> None:
+    store, gate = f"gone-{uuid.uuid4().hex[:6]}", Gate(fresh.redis)
+    with worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=gate.address) as one:
+        one.ready()
+        send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
+        drain(fresh, 60, lambda _: None)
+        gate.shut()
+        send(fresh, SALES, [receipt("r-2", system_clock(), line("fig"), store_id=store)])
+        assert one.process is not None
+        assert one.process.wait(PATIENCE) == 4
+        assert "Dependency unavailable" in one.log()
+    assert sum(x.behind for x in lag(fresh)) == 1
+    with worker(fresh, tmp_path / "again.log") as one:
+        one.ready()
+        drain(fresh, 60, lambda _: None)
+        assert one.stop() == 0
+    assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 2
+
+
+def test_a_worker_without_a_server_says_so(fresh: Settings, tmp_path: Path) -> None:
+    for variable in ("RD360_REDIS_ADDRESS", "RD360_KAFKA_BOOTSTRAP"):
+        with worker(fresh, tmp_path / f"{variable}.log", **{variable: "127.0.0.1:1"}) as one:
+            assert one.process is not None
+            assert one.process.wait(PATIENCE) == 4
+            assert "127.0.0.1:1" in one.log()
+            assert "Traceback" not in one.log()
