@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("infra.cli.monitor:app", "Accuracy, drift and freshness of what was served."),
     "dashboards": ("infra.cli.dashboards:app", "Apply the dashboards to Superset."),
     "dags": ("infra.cli.dags:app", "Trigger Airflow's DAGs and wait for them."),
+    "bench": ("infra.cli.bench:app", "Measure the platform, held to its bars."),
+    "drill": ("infra.cli.drill:app", "Break things on purpose, and check that nothing is lost."),
     "data": ("infra.cli.data:app", "Check and describe a data set before it is replayed."),
 }
 INTERRUPTED = 130
