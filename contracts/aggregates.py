@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-AggregateName = Literal["sum", "ratio", "last"]
+AggregateName = Literal["sum", "ratio", "last", "same_hour"]
 
 # What one receipt adds to one product: plain sums. Their order is the order of the numbers in a tile.
 SALES_VALUES = ("units", "returned_units", "sales_cents", "refund_cents", "receipts", "promotion_units")

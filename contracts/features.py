@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from contracts.aggregates import SALES_VALUES, AggregateName
-from contracts.windows import WINDOWS
+from contracts.windows import SAME_HOUR_WEEKS, WINDOWS
 
 DType = Literal["int64", "float64", "string", "int64[]", "float64[]"]
 Entity = Literal["store", "product"]
@@ -99,9 +99,27 @@ FINGERPRINT = "fingerprint"
 METADATA: dict[str, DType] = {AS_OF: "int64", SOURCE_OFFSET: "int64", FINGERPRINT: "string"}
 
 
+_NAMES = {"sales_cents": "sales", "refund_cents": "refunds"}  # what a feature is called after, where not its value
+
+
 def _sum(value: str, window: str, unit: str, why: str) -> Feature:
-    name = {"sales_cents": "sales", "refund_cents": "refunds"}.get(value, value)
-    return Feature(f"{name}_{window}", "sales_rolling", "int64", value, "sum", window, unit, 0, why)
+    return Feature(f"{_NAMES.get(value, value)}_{window}", "sales_rolling", "int64", value, "sum", window, unit, 0, why)
+
+
+def _ratio(name: str, value: str, window: str, unit: str, default: float | None, why: str) -> Feature:
+    return Feature(f"{name}_{window}", "sales_rolling", "float64", value, "ratio", window, unit, default, why)
+
+
+def _promotion_share(window: str, why: str) -> Feature:
+    return _ratio("promotion_share", "promotion_units/units", window, "share of units", 0.0, why)
+
+
+def _mean_price(window: str, why: str) -> Feature:
+    return _ratio("mean_price", "sales_cents/units", window, "cents per unit", None, why)
+
+
+def _basket(window: str, why: str) -> Feature:
+    return _ratio("units_per_receipt", "units/receipts", window, "units per receipt", None, why)
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -112,34 +130,41 @@ FEATURES: tuple[Feature, ...] = (
     _sum("units", "28d", "units", "the level over four weeks"),
     _sum("receipts", "1h", "receipts", "how many baskets, so that one bulk buyer is told from many customers"),
     _sum("receipts", "24h", "receipts", "baskets of the last day"),
+    _sum("receipts", "today", "receipts", "baskets since the store-local midnight"),
     _sum("receipts", "7d", "receipts", "baskets of the last week"),
     _sum("receipts", "28d", "receipts", "baskets of four weeks"),
+    _sum("sales_cents", "1h", "cents", "gross sales right now"),
     _sum("sales_cents", "24h", "cents", "gross sales of the last day"),
+    _sum("sales_cents", "today", "cents", "gross sales since the store-local midnight"),
     _sum("sales_cents", "7d", "cents", "gross sales of the last week"),
     _sum("sales_cents", "28d", "cents", "gross sales of four weeks"),
     _sum("refund_cents", "28d", "cents", "money given back over four weeks"),
+    _sum("returned_units", "1h", "units", "a wave of returns, such as a recall, while it runs"),
+    _sum("returned_units", "24h", "units", "returns of the last day"),
+    _sum("returned_units", "7d", "units", "returns of the last week"),
     _sum("returned_units", "28d", "units", "returns inflate past demand where they are not told apart"),
+    _promotion_share("1h", "whether what sells right now sells on promotion"),
+    _promotion_share("24h", "whether the last day's level was one of promotion"),
+    _promotion_share("7d", "a week on promotion is followed by a dip"),
+    _promotion_share("28d", "a level reached on promotion does not last"),
+    _mean_price("1h", "what customers pay right now"),
+    _mean_price("24h", "what customers paid in the last day: a new price shows here first"),
+    _mean_price("7d", "what customers paid in the last week"),
+    _mean_price("28d", "what customers were used to paying: the reference for a planned price"),
+    _basket("1h", "how much one customer takes right now: stocking up shows before it is over"),
+    _basket("24h", "basket size of the last day"),
+    _basket("7d", "basket size of the last week"),
+    _basket("28d", "the usual basket size"),
     Feature(
-        "promotion_share_28d",
+        "units_same_hour_4w",
         "sales_rolling",
-        "float64",
-        "promotion_units/units",
-        "ratio",
-        "28d",
-        "share of units",
-        0.0,
-        "a level reached on promotion does not last",
-    ),
-    Feature(
-        "mean_price_28d",
-        "sales_rolling",
-        "float64",
-        "sales_cents/units",
-        "ratio",
-        "28d",
-        "cents per unit",
+        "int64",
+        "units",
+        "same_hour",
         None,
-        "what customers were used to paying: the reference for a planned price",
+        "units",
+        0,
+        "sold in this hour of this weekday over the last four weeks: what an hour usually brings",
     ),
     Feature(
         "last_price",
@@ -184,6 +209,17 @@ FEATURES: tuple[Feature, ...] = (
         "ms since the epoch, UTC",
         None,
         "the age of the count",
+    ),
+    Feature(
+        "hours_out_of_stock_28d",
+        "stock",
+        "float64",
+        "quantity",
+        "state",
+        "28d",
+        "hours",
+        None,
+        "hours with nothing on hand: sales of such hours are no measure of demand",
     ),
     Feature(
         "plan_from",
@@ -340,6 +376,7 @@ def fingerprint() -> str:
     spec = {
         "features": [{k: v for k, v in asdict(feature).items() if k not in ("why", "owner", "unit")} for feature in FEATURES],
         "windows": {name: [window.hop.name, window.hops] for name, window in WINDOWS.items()},
+        "weeks_of_same_hour": SAME_HOUR_WEEKS,
         "values": SALES_VALUES,
     }
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
@@ -358,7 +395,7 @@ def check_catalogue() -> list[str]:
             wrong.append(f"{feature.name}: no view {feature.view}")
         if feature.window is not None and feature.window not in WINDOWS:
             wrong.append(f"{feature.name}: no window {feature.window}")
-        if feature.aggregate in ("sum", "ratio") and not set(feature.value.split("/")) <= set(SALES_VALUES):
+        if feature.aggregate in ("sum", "ratio", "same_hour") and not set(feature.value.split("/")) <= set(SALES_VALUES):
             wrong.append(f"{feature.name}: no value {feature.value}")
         if not (feature.why and feature.unit):
             wrong.append(f"{feature.name}: a feature says its unit and why it exists")

@@ -86,6 +86,72 @@ def hours_since(event_ms: int | None, as_of: int) -> float | None:
     return None if event_ms is None else max(as_of - event_ms, 0) / 3_600_000
 
 
+def days_of_cover(on_hand: int | None, units_28d: int | None) -> float | None:
+    """For how many days the units on hand last at the rate of the last 28 days. None without a count or without a sale."""
+    if on_hand is None or not units_28d:
+        return None
+    return max(on_hand, 0) * 28 / units_28d
+
+
+def discount(price: PlannedPrice | None) -> float | None:
+    """The planned discount as a share of the list price. None where no price or no list price is known."""
+    return None if price is None or not price.list_price else 1.0 - price.price / price.list_price
+
+
+def days_to_price_change(day: int, own: Mapping[str, Any] | None, chain: Mapping[str, Any] | None) -> int | None:
+    """How many local days until another price holds, or another one is promoted. None where no change is announced."""
+    now = planned_price(day, own, chain)
+    starts = {start for row in (own, chain) if row for start in row.get("plan_from") or ()}
+    ends = {end + 1 for row in (own, chain) if row for end in row.get("plan_to") or ()}
+    later = sorted(edge for edge in starts | ends if day < edge < OPEN_ENDED)
+    return next((edge - day for edge in later if planned_price(edge, own, chain) != now), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFeature:
+    """One feature that no row holds, since it changes from instant to instant: what it is made of, and why it is asked for."""
+
+    name: str
+    unit: str
+    made_of: str
+    why: str
+
+
+REQUEST_FEATURES = (
+    RequestFeature("hours_since_last_sale", "hours", "last_sale_ms", "how long a product has been silent"),
+    RequestFeature("days_of_cover", "days", "on_hand, units_28d", "how long the shelf lasts at the usual rate"),
+    RequestFeature(
+        "planned_price", "cents", "price_plan of the store and of all stores", "the price of the day that is asked for"
+    ),
+    RequestFeature("planned_discount", "share of the list price", "price_plan", "what is given off on that day"),
+    RequestFeature("planned_promotion", "0 or 1", "price_plan", "whether that day is one of a promotion"),
+    RequestFeature("days_to_price_change", "days", "price_plan", "demand moves before and after a change of the price"),
+)
+
+
+def request_features(
+    as_of: int,
+    day: int,
+    rolling: Mapping[str, Any] | None,
+    stock: Mapping[str, Any] | None,
+    prices: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None],
+) -> dict[str, float | int | None]:
+    """The REQUEST_FEATURES of one store × product by name, asked at an instant (ms) about a local day.
+
+    The rows are online rows, None where there is none; `prices` are the store's own plans and those of all stores.
+    """
+    rolling, stock = rolling or {}, stock or {}
+    price = planned_price(day, *prices)
+    return {
+        "hours_since_last_sale": hours_since(rolling.get("last_sale_ms"), as_of),
+        "days_of_cover": days_of_cover(stock.get("on_hand"), rolling.get("units_28d")),
+        "planned_price": None if price is None else price.price,
+        "planned_discount": discount(price),
+        "planned_promotion": None if price is None else int(price.promoted),
+        "days_to_price_change": days_to_price_change(day, *prices),
+    }
+
+
 def weekday(day: int) -> int:
     """0 for Monday to 6 for Sunday, of a local day number."""
     return (day + 3) % 7  # 1970-01-01 was a Thursday

@@ -14,6 +14,7 @@ from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, features_of
 from contracts.request_features import (
     PlannedPrice,
     day_of_year_phase,
+    discount,
     hours_since,
     share_of_day_left,
     weekday,
@@ -22,7 +23,10 @@ from contracts.windows import Calendar
 
 NAN = float("nan")
 _NOT_INPUTS = ("last_sale_ms",)  # an absolute time would not generalise: hours_since_last_sale stands for it
-_ROLLING = tuple(f for f in features_of(SALES_ROLLING.name) if f.name not in _NOT_INPUTS)
+_RATIOS = ("promotion_share_28d", "mean_price_28d")  # over shorter windows they rest on a handful of receipts
+_ROLLING = tuple(
+    f for f in features_of(SALES_ROLLING.name) if f.name not in _NOT_INPUTS and (f.aggregate != "ratio" or f.name in _RATIOS)
+)
 _DAILY = (
     "demand_lag_1d",
     "demand_lag_7d",
@@ -78,7 +82,7 @@ def model_input(
         float(target_weekday),
         day_of_year_phase(question.target_day),
         planned,
-        discount(price),
+        number(discount(price)),
         NAN if price is None else float(price.promoted),
         planned / mean_price if mean_price else NAN,
         number(hours_since(rolling.get("last_sale_ms"), question.as_of)),
@@ -86,11 +90,6 @@ def model_input(
         *[number(rolling.get(f.name), f.default) for f in _ROLLING],
         *[number(daily.get(name)) for name in _DAILY],
     ]
-
-
-def discount(price: PlannedPrice | None) -> float:
-    """The planned discount as a share of the list price; NaN where no price or no list price is known."""
-    return NAN if price is None or not price.list_price else 1.0 - price.price / price.list_price
 
 
 def number(value: Any, default: Any = None) -> float:

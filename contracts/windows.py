@@ -46,6 +46,7 @@ WINDOWS = {
         Window("28d", Hop.DAY, 28),
     )
 }
+SAME_HOUR_WEEKS = 4  # how many weeks back "the same hour" looks
 RING = {hop: max(w.hops for w in WINDOWS.values() if w.hop is hop) for hop in Hop}  # tiles before the running one to keep
 
 
@@ -56,6 +57,7 @@ class Calendar:
         self.zone = zoneinfo.ZoneInfo(time_zone)
         self._day_of_quarter = functools.lru_cache(maxsize=65_536)(self._local_day)
         self.day_start = functools.lru_cache(maxsize=65_536)(self._day_start)
+        self.weeks_back = functools.lru_cache(maxsize=65_536)(self._weeks_back)
 
     def day(self, time_ms: int) -> int:
         """The local day of an instant."""
@@ -76,6 +78,14 @@ class Calendar:
     def window_start(self, window: Window, as_of: int) -> int:
         """The first instant that a window covers as of an instant, ms."""
         return self.tile_start(window.hop, self.tile(window.hop, as_of) - window.hops)
+
+    def _weeks_back(self, day: int) -> tuple[int, ...]:
+        """By how many ms the same hour of each of the last SAME_HOUR_WEEKS weeks lies before an instant of a local day.
+
+        The same hour is as far from its day's start as the instant is from its own: the same local time, but on a day on which
+        the clocks change. Constant within a day.
+        """
+        return tuple(self.day_start(day) - self.day_start(day - 7 * weeks) for weeks in range(1, SAME_HOUR_WEEKS + 1))
 
     def _local_day(self, quarter: int) -> int:
         local = dt.datetime.fromtimestamp(quarter * 900, self.zone)

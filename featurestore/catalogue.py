@@ -13,6 +13,7 @@ from contracts.features import (
     View,
     features_of,
 )
+from contracts.request_features import REQUEST_FEATURES
 from contracts.windows import WINDOWS, Hop
 
 _WRITERS = {
@@ -34,6 +35,7 @@ def markdown() -> str:
         _windows(),
     ]
     parts += [_view(view) for view in VIEWS.values()]
+    parts.append(_at_request())
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,6 +66,18 @@ def _windows() -> str:
         whole = f"the running hop and the {window.hops} before it" if window.hops else "the running hop"
         lines.append(f"| {window.name} | {_HOPS[window.hop]} | {whole} |")
     return "\n".join(lines)
+
+
+def _at_request() -> str:
+    lines = [
+        "## When asked",
+        "These change from instant to instant, so that no row holds them. `contracts.request_features` makes them of the rows "
+        "above, for training, for serving and for `./rd360 features show --store S --product P`. A null is not known.",
+        "",
+        "| feature | unit | made of | why |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join(lines + [f"| `{f.name}` | {f.unit} | {f.made_of} | {f.why} |" for f in REQUEST_FEATURES])
 
 
 def _view(view: View) -> str:

@@ -18,13 +18,15 @@ from contracts.aggregates import SALES_VALUES
 from contracts.features import PRICE_PLAN, SALES_ROLLING, STOCK, Feature, features_of
 from contracts.request_features import OPEN_ENDED
 from contracts.settings import Settings
-from contracts.windows import DAY_MS, WINDOWS
+from contracts.windows import DAY_MS, HOUR_MS, SAME_HOUR_WEEKS, WINDOWS
 from contracts.windows import Window as RollingWindow
 from lake import local_days
 from lake.stock import SERIES
 
 QUESTION = [*SERIES, "as_of_ms", "head_ms"]
 END_OF_TIME_MS = 2**62  # later than any event
+# The probes at the start and the end of the same hour, by weeks back.
+_SAME_HOURS = [(f"same_hour_{weeks}w", f"same_hour_{weeks}w_end") for weeks in range(1, SAME_HOUR_WEEKS + 1)]
 
 
 def contributions(sales: DataFrame) -> DataFrame:
@@ -50,6 +52,7 @@ def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) ->
     """One row per question: the features of `sales_rolling`. Questions are store_id, product_id, as_of_ms, head_ms."""
     features = features_of(SALES_ROLLING.name)
     windows = [WINDOWS[name] for name in sorted({f.window for f in features if f.window is not None})]
+    probes = [*(w.name for w in windows), *(name for pair in _SAME_HOURS for name in pair)]
     events = contributions(sales).select(
         *SERIES,
         sf.col("event_time_ms").alias("at_ms"),
@@ -61,42 +64,68 @@ def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) ->
     )
     totals = _running_totals(events.unionByName(_probes(questions, windows, settings), allowMissingColumns=True))
     answers = totals.groupBy(*QUESTION).agg(
-        *(
-            _total(probe, name).alias(f"{probe}_{name}")
-            for probe in ["head", *(w.name for w in windows)]
-            for name in SALES_VALUES
-        ),
+        *(_total(probe, name).alias(f"{probe}_{name}") for probe in ["head", *probes] for name in SALES_VALUES),
         sf.max(sf.when(sf.col("probe") == "head", sf.col("last"))).alias("last"),
     )
     return answers.select(*QUESTION, *(_finished(feature).alias(feature.name) for feature in features))
 
 
-def stock(questions: DataFrame, inventory: DataFrame) -> DataFrame:
-    """One row per question: the latest count and the movements since, as of the question; null before the first count."""
+def stock(questions: DataFrame, inventory: DataFrame, settings: Settings) -> DataFrame:
+    """One row per question: the latest count, the movements since, and the hours without stock in the window, as of the question;
+    null before the first count.
+
+    The time without stock up to an instant is what it was at the last event before it, and the time since where nothing was left.
+    So that of a window is the difference of two instants.
+    """
+    zone = local_days.zone_of(sf.col("store_id"), settings)
+    first_ms = window_start_ms(WINDOWS["28d"], sf.col("as_of_ms"), zone)
+    edges = [
+        sf.struct(sf.lit("head").alias("probe"), sf.col("head_ms").alias("at_ms"), sf.col("as_of_ms").alias("until_ms")),
+        sf.struct(sf.lit("28d").alias("probe"), first_ms.alias("at_ms"), first_ms.alias("until_ms")),
+    ]
+    asked = questions.withColumn("edge", sf.explode(sf.array(*edges))).select(*QUESTION, "edge.*")
+    up_to = Window.partitionBy(*SERIES).orderBy("at_ms", sf.col("probe").isNotNull())
+    latest = sf.max("state").over(up_to.rowsBetween(Window.unboundedPreceding, 0))
+    is_out = sf.when(sf.col("latest.on_hand") <= 0, sf.col("until_ms") - sf.col("latest.event_time_ms")).otherwise(0)
+    out_ms = sf.coalesce(sf.col("latest.out_ms") + is_out, sf.lit(0))
+    found = (
+        _stock_states(inventory)
+        .unionByName(asked, allowMissingColumns=True)
+        .withColumn("latest", latest)
+        .where(sf.col("probe").isNotNull())
+        .groupBy(*QUESTION)
+        .agg(
+            sf.max(sf.when(sf.col("probe") == "head", sf.col("latest"))).alias("latest"),
+            sf.sum(sf.when(sf.col("probe") == "head", out_ms).otherwise(-out_ms)).alias("out_ms"),
+        )
+    )
+    columns = {
+        "on_hand": sf.col("latest.on_hand"),
+        "counted_ms": sf.col("latest.counted_ms"),
+        "hours_out_of_stock_28d": sf.when(sf.col("latest").isNotNull(), sf.col("out_ms") / sf.lit(float(HOUR_MS))),
+    }
+    return found.select(*QUESTION, *(columns[f.name].alias(f.name) for f in features_of(STOCK.name)))
+
+
+def _stock_states(inventory: DataFrame) -> DataFrame:
+    """One row per event from a series' first count on: `at_ms`, and `state`: the units from then on, the count that they rest on,
+    and the ms without stock before it."""
     in_order = Window.partitionBy(*SERIES).orderBy("event_time_ms", "event_id")
     since_count = Window.partitionBy(*SERIES, "count_number").orderBy("event_time_ms", "event_id")
     counted = sf.col("kind") == "count"
-    states = (
+    was_out = sf.when(sf.lag("on_hand").over(in_order) <= 0, sf.col("event_time_ms") - sf.lag("event_time_ms").over(in_order))
+    return (
         inventory.withColumn("count_number", sf.sum(counted.cast("int")).over(in_order))
         .withColumn("on_hand", sf.sum("quantity").over(since_count.rowsBetween(Window.unboundedPreceding, 0)))
         .withColumn("counted_ms", sf.max(sf.when(counted, sf.col("event_time_ms"))).over(since_count))
         .where(sf.col("count_number") > 0)
+        .withColumn("was_out_ms", sf.coalesce(was_out, sf.lit(0)))
+        .withColumn("out_ms", sf.sum("was_out_ms").over(in_order.rowsBetween(Window.unboundedPreceding, 0)))
         .select(
             *SERIES,
             sf.col("event_time_ms").alias("at_ms"),
-            sf.lit(None).cast("bigint").alias("as_of_ms"),
-            sf.lit(None).cast("bigint").alias("head_ms"),
-            sf.struct("event_time_ms", "event_id", "on_hand", "counted_ms").alias("state"),
+            sf.struct("event_time_ms", "event_id", "on_hand", "counted_ms", "out_ms").alias("state"),
         )
-    )
-    asked = questions.select(*SERIES, sf.col("head_ms").alias("at_ms"), "as_of_ms", "head_ms")
-    up_to = Window.partitionBy(*SERIES).orderBy("at_ms", sf.col("as_of_ms").isNotNull())
-    latest = sf.max("state").over(up_to.rowsBetween(Window.unboundedPreceding, 0))
-    return (
-        states.unionByName(asked, allowMissingColumns=True)
-        .withColumn("latest", latest)
-        .where(sf.col("as_of_ms").isNotNull())
-        .select(*QUESTION, *(sf.col(f"latest.{f.name}").alias(f.name) for f in features_of(STOCK.name)))
     )
 
 
@@ -163,15 +192,28 @@ def window_start_ms(window: RollingWindow, as_of_ms: Column, zone: Column) -> Co
     return local_days.day_start_ms(sf.date_sub(today, window.hops), zone)
 
 
+def same_hour_start_ms(weeks: int, as_of_ms: Column, zone: Column) -> Column:
+    """The start of the hour that lies whole weeks back, as far from its local day's start as the instant is from its own, ms."""
+    today = local_days.local_day(sf.timestamp_millis(as_of_ms), zone)
+    then = local_days.day_start_ms(sf.date_sub(today, 7 * weeks), zone)
+    back = local_days.day_start_ms(today, zone) - then
+    return sf.floor((as_of_ms - back) / sf.lit(HOUR_MS)) * sf.lit(HOUR_MS)
+
+
 def _probes(questions: DataFrame, windows: list[RollingWindow], settings: Settings) -> DataFrame:
-    """One row per question and edge: the head, which includes its instant, and each window's start, which excludes it."""
+    """One row per question and edge: the head, which includes its instant; the start of each window and both ends of the same
+    hour of each of the last weeks, which exclude theirs."""
     zone = local_days.zone_of(sf.col("store_id"), settings)
     edges = [sf.struct(sf.lit("head").alias("probe"), sf.col("head_ms").alias("at_ms"))]
-    edges += [
-        sf.struct(sf.lit(w.name).alias("probe"), (window_start_ms(w, sf.col("as_of_ms"), zone) - 1).alias("at_ms"))
-        for w in windows
-    ]
+    edges += [_edge(window.name, window_start_ms(window, sf.col("as_of_ms"), zone)) for window in windows]
+    for weeks, (starts, ends) in enumerate(_SAME_HOURS, start=1):
+        hour_start = same_hour_start_ms(weeks, sf.col("as_of_ms"), zone)
+        edges += [_edge(starts, hour_start), _edge(ends, hour_start + sf.lit(HOUR_MS))]
     return questions.withColumn("edge", sf.explode(sf.array(*edges))).select(*QUESTION, "edge.probe", "edge.at_ms")
+
+
+def _edge(probe: str, start_ms: Column) -> Column:
+    return sf.struct(sf.lit(probe).alias("probe"), (start_ms - 1).alias("at_ms"))
 
 
 def _running_totals(rows: DataFrame) -> DataFrame:
@@ -197,6 +239,10 @@ def _finished(feature: Feature) -> Column:
     """The feature's column, from the totals at the head and at its window's start."""
     if feature.aggregate == "last":
         return sf.col({"unit_price": "last.price", "event_time": "last.event_time_ms"}[feature.value])
+    if feature.aggregate == "same_hour":
+        return reduce(
+            Column.__add__, (sf.col(f"{end}_{feature.value}") - sf.col(f"{start}_{feature.value}") for start, end in _SAME_HOURS)
+        )
     if feature.window is None:
         raise ValueError(f"{feature.name}: a {feature.aggregate} needs a window")
     totals = [_within(name, feature.window) for name in feature.value.split("/")]

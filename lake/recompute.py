@@ -123,7 +123,7 @@ def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> tuple
 def _features(view: str, questions: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:
     if view == SALES_ROLLING.name:
         return features.sales_rolling(questions, events, settings)
-    return features.stock(questions, events) if view == STOCK.name else features.price_plan(questions, events)
+    return features.stock(questions, events, settings) if view == STOCK.name else features.price_plan(questions, events)
 
 
 def _accepted(session: SparkSession, settings: Settings, topic: Topic) -> DataFrame:

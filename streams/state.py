@@ -14,13 +14,14 @@ import msgspec
 from contracts.aggregates import SALES_VALUES, LastSale, Tile, lift, ratio
 from contracts.events import Receipt, ReceiptLine
 from contracts.features import SALES_ROLLING, features_of
-from contracts.windows import DAY_MS, Calendar
-from streams import tiles
+from contracts.windows import DAY_MS, Calendar, Hop
+from streams import same_hour, tiles
 from streams.admission import Admission, Outcome, digest
 
 NO_PRICE = -1
 SILENT_DAYS = 364  # a series without any event for so long is given up: its row is no longer refreshed every day
 _AT = {name: at for at, name in enumerate(SALES_VALUES)}
+_UNITS, _HOUR = _AT["units"], list(Hop).index(Hop.HOUR)
 _FEATURES = features_of(SALES_ROLLING.name)
 # The catalogue, sorted by what a feature takes: (name, slot of its window, positions in the window's sums).
 _SUMS = [(f.name, tiles.SLOT[f.window or ""], _AT[f.value]) for f in _FEATURES if f.aggregate == "sum"]
@@ -30,6 +31,7 @@ _RATIOS = [
     if f.aggregate == "ratio"
     for over, under in [f.value.split("/")]
 ]
+_SAME_HOUR = [f.name for f in _FEATURES if f.aggregate == "same_hour"]
 _LAST = [(f.name, {"event_time": 0, "unit_price": 2}[f.value]) for f in _FEATURES if f.aggregate == "last"]
 
 
@@ -48,7 +50,8 @@ class Sale(msgspec.Struct, frozen=True, gc=False):
 class SalesState(Admission, array_like=True):
     """One store × product: its rings of tiles by hop (tile index -> SALES_VALUES), its latest sale and latest event.
 
-    `last` is (event_time, event_id, unit_price in cents) of the latest sale; `heard` is the latest event time.
+    `last` is (event_time, event_id, unit_price in cents) of the latest sale; `heard` is the latest event time; `weeks` is the
+    units by hour of the last weeks.
     """
 
     five_minutes: dict[int, Tile] = msgspec.field(default_factory=dict)
@@ -56,6 +59,7 @@ class SalesState(Admission, array_like=True):
     days: dict[int, Tile] = msgspec.field(default_factory=dict)
     last: tuple[int, str, int] | None = None
     heard: int = 0
+    weeks: same_hour.UnitsByHour = msgspec.field(default_factory=dict)
 
     @property
     def rings(self) -> tuple[tiles.Ring, ...]:
@@ -97,6 +101,7 @@ def apply(state: SalesState, sale: Sale, offset: int, lateness: int) -> Outcome:
     if outcome != "applied":
         return outcome
     tiles.add_to(state.rings, sale.tiles, sale.values)
+    same_hour.add_to(state.weeks, sale.tiles[_HOUR], sale.values[_UNITS])
     if sale.event_time > state.heard:
         state.heard = sale.event_time
     if sale.unit_price != NO_PRICE and (state.last is None or sale.event_time >= state.last[0]):
@@ -109,17 +114,18 @@ def apply(state: SalesState, sale: Sale, offset: int, lateness: int) -> Outcome:
 def settle(state: SalesState, calendar: Calendar, lateness: int) -> tuple[int | None, dict[str, Any]]:
     """Drops what no window as of now or later covers. Returns when the row next changes by itself, and its features."""
     state.forget(lateness)
-    reading = tiles.read(state.rings, calendar, state.as_of)
-    return _due(state, calendar, reading.leaves_at), _features(state, reading.sums)
+    reading, weeks = tiles.read(state.rings, calendar, state.as_of), same_hour.read(state.weeks, calendar, state.as_of)
+    return _due(state, calendar, reading.leaves_at, weeks.changes_at), _features(state, reading.sums, weeks.units)
 
 
 def due(state: SalesState, calendar: Calendar) -> int | None:
     """The first instant after the as-of time at which the row changes with no event, ms; None when it never does.
 
-    That is when the oldest tile leaves a window, or the next local midnight, at which an unchanged row too is written again so
-    that its age shows a living writer, not a dead one.
+    That is when the oldest tile leaves a window, when another hour of the last weeks becomes the same hour, or the next local
+    midnight, at which an unchanged row too is written again so that its age shows a living writer, not a dead one.
     """
-    return _due(state, calendar, tiles.read(state.rings, calendar, state.as_of).leaves_at)
+    reading, weeks = tiles.read(state.rings, calendar, state.as_of), same_hour.read(state.weeks, calendar, state.as_of)
+    return _due(state, calendar, reading.leaves_at, weeks.changes_at)
 
 
 def advance(state: SalesState, now: int) -> None:
@@ -127,17 +133,19 @@ def advance(state: SalesState, now: int) -> None:
     state.as_of = max(state.as_of, now)
 
 
-def _due(state: SalesState, calendar: Calendar, leaves_at: int | None) -> int | None:
-    if state.as_of - state.heard >= SILENT_DAYS * DAY_MS:
-        return leaves_at
-    midnight = calendar.day_start(calendar.day(state.as_of) + 1)
-    return midnight if leaves_at is None else min(midnight, leaves_at)
+def _due(state: SalesState, calendar: Calendar, *changes: int | None) -> int | None:
+    known = [change for change in changes if change is not None]
+    if state.as_of - state.heard < SILENT_DAYS * DAY_MS:
+        known.append(calendar.day_start(calendar.day(state.as_of) + 1))
+    return min(known, default=None)
 
 
-def _features(state: SalesState, sums: list[Tile]) -> dict[str, Any]:
+def _features(state: SalesState, sums: list[Tile], same_hours: int) -> dict[str, Any]:
     features: dict[str, Any] = {name: sums[slot][at] for name, slot, at in _SUMS}
     for name, slot, over, under in _RATIOS:
         features[name] = ratio(sums[slot][over], sums[slot][under])
+    for name in _SAME_HOUR:
+        features[name] = same_hours
     for name, at in _LAST:
         features[name] = None if state.last is None else state.last[at]
     return features

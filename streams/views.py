@@ -100,23 +100,13 @@ class SalesKernel:
         state.advance(state_, now)
 
 
-class _StandingKernel:
-    """What the views without windows have in common: their rows change by events alone."""
-
-    def due(self, key: Key, state_: Any) -> int | None:  # noqa: ARG002  # the Protocol's signature
-        return None
-
-    def advance(self, state_: Any, now: int) -> None:
-        """Never called: nothing is ever due."""
-
-
-class StockKernel(_StandingKernel):
+class StockKernel:
     """`stock`, from counts and movements."""
 
     view, topic = STOCK, INVENTORY
 
-    def __init__(self, lateness: int) -> None:
-        self._lateness = lateness
+    def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
+        self._calendars, self._lateness = calendars, lateness
 
     def split(self, event: InventoryEvent) -> Iterable[tuple[Key, InventoryEvent]]:
         return [((event.store_id, event.product_id), event)]
@@ -133,13 +123,18 @@ class StockKernel(_StandingKernel):
     def apply(self, state_: stock.StockState, part: InventoryEvent, offset: int) -> Outcome:
         return stock.apply(state_, part, offset, self._lateness)
 
-    def settle(self, key: Key, state_: stock.StockState) -> Settled:  # noqa: ARG002
-        stock.settle(state_, self._lateness)
-        return Settled(None, stock.features(state_))
+    def settle(self, key: Key, state_: stock.StockState) -> Settled:
+        return Settled(*stock.settle(state_, self._calendars.of(key[0]), self._lateness))
+
+    def due(self, key: Key, state_: stock.StockState) -> int | None:
+        return stock.due(state_, self._calendars.of(key[0]))
+
+    def advance(self, state_: stock.StockState, now: int) -> None:
+        stock.advance(state_, now)
 
 
-class PriceKernel(_StandingKernel):
-    """`price_plan`, from announcements. A key's first part is `*` for the plans that hold in all stores."""
+class PriceKernel:
+    """`price_plan`, from announcements: its rows change by events alone. A key's first part is `*` for plans of all stores."""
 
     view, topic = PRICE_PLAN, PRICES
 
@@ -161,16 +156,22 @@ class PriceKernel(_StandingKernel):
     def apply(self, state_: prices.PriceState, part: PriceEvent, offset: int) -> Outcome:
         return prices.apply(state_, part, offset, self._lateness)
 
-    def settle(self, key: Key, state_: prices.PriceState) -> Settled:  # noqa: ARG002
+    def settle(self, key: Key, state_: prices.PriceState) -> Settled:  # noqa: ARG002  # the Protocol's signature
         prices.settle(state_, self._lateness)
         return Settled(None, prices.features(state_))
+
+    def due(self, key: Key, state_: prices.PriceState) -> int | None:  # noqa: ARG002
+        return None
+
+    def advance(self, state_: prices.PriceState, now: int) -> None:
+        """Never called: nothing is ever due."""
 
 
 def kernels(settings: Settings) -> tuple[Kernel, ...]:
     """All streaming views, one a source topic."""
     lateness = settings.allowed_lateness_ms
     calendars = StoreCalendars(settings.time_zone, settings.store_time_zones)
-    return SalesKernel(calendars, lateness), StockKernel(lateness), PriceKernel(lateness)
+    return SalesKernel(calendars, lateness), StockKernel(calendars, lateness), PriceKernel(lateness)
 
 
 def row(key: Key, state_: Admission, features: dict[str, Any]) -> Row:

@@ -152,6 +152,9 @@ def _series(random: np.random.Generator, store: str, product: str, days: int, pl
     }
 
 
+_RATIO_WINDOWS = ("1h", "24h", "7d", "28d")
+
+
 def _rolling(hourly: np.ndarray, prices: np.ndarray, at: int, hour: int) -> dict[str, Any]:
     """Windows as of `hour` o'clock of the day `at`, at hour precision."""
     flat = hourly.ravel()
@@ -162,19 +165,24 @@ def _rolling(hourly: np.ndarray, prices: np.ndarray, at: int, hour: int) -> dict
     units = {name: int(flat[max(start, 0) : now].sum()) for name, start in span.items()}
     cents = {name: int(worth[max(start, 0) : now].sum()) for name, start in span.items()}
     sold = np.flatnonzero(flat[:now])
-    share = int(promoted[max(span["28d"], 0) : now].sum()) / units["28d"] if units["28d"] else None
     return {
         "as_of_ms": FIRST_DAY * DAY_MS + now * HOUR_MS,
         **{f"units_{name}": value for name, value in units.items()},
-        **{f"receipts_{name}": -(-units[name] * 2 // 3) for name in ("1h", "24h", "7d", "28d")},
-        **{f"sales_{name}": cents[name] for name in ("24h", "7d", "28d")},
+        **{f"receipts_{name}": -(-value * 2 // 3) for name, value in units.items()},
+        **{f"sales_{name}": value for name, value in cents.items()},
+        **{f"returned_units_{name}": 0 for name in _RATIO_WINDOWS},
+        **{f"promotion_share_{name}": _over(promoted[max(span[name], 0) : now].sum(), units[name]) for name in _RATIO_WINDOWS},
+        **{f"mean_price_{name}": _over(cents[name], units[name]) for name in _RATIO_WINDOWS},
+        **{f"units_per_receipt_{name}": 1.5 if units[name] else None for name in _RATIO_WINDOWS},
         "refunds_28d": 0,
-        "returned_units_28d": 0,
-        "promotion_share_28d": share,
-        "mean_price_28d": cents["28d"] / units["28d"] if units["28d"] else None,
+        "units_same_hour_4w": int(sum(flat[now - back] for back in range(168, 673, 168) if now - back >= 0)),
         "last_price": int(prices[sold[-1] // 24, 0]) if len(sold) else None,
         "last_sale_ms": FIRST_DAY * DAY_MS + int(sold[-1]) * HOUR_MS if len(sold) else None,
     }
+
+
+def _over(above: Any, below: int) -> float | None:
+    return int(above) / below if below else None
 
 
 def _daily(demand: np.ndarray, at: int) -> dict[str, Any]:

@@ -10,8 +10,11 @@ import typer
 
 from contracts.clock import system_clock
 from contracts.errors import NotFoundError, UsageError
-from contracts.features import FEATURES, PRICE_PLAN, VIEWS, Feature
+from contracts.features import FEATURES, PRICE_PLAN, SALES_ROLLING, STOCK, VIEWS, Feature
+from contracts.request_features import request_features
 from contracts.settings import Settings, load_settings
+from contracts.topics import ALL_STORES
+from contracts.windows import StoreCalendars
 from infra.cli.console import json_result, note, result, table
 
 app = typer.Typer(no_args_is_help=True)
@@ -198,10 +201,21 @@ def _show_online(settings: Settings, store: str | None, product: str | None, nam
         online.close()
     if not any(rows.values()):
         raise NotFoundError(f"Nothing is online of store {store}, product {product}", doing="reading the online store")
+    if store and product and name is None:
+        rows["when asked", (store, product)] = _asked_now(settings, store, product, rows)
     if as_json:
         json_result([{"view": view, "key": key, "row": row} for (view, key), row in rows.items()])
     else:
         table(("view", "key", "column", "value"), [line for (view, key), row in rows.items() for line in _lines(view, key, row)])
+
+
+def _asked_now(settings: Settings, store: str, product: str, rows: dict[tuple[str, tuple[str, ...]], Any]) -> dict[str, Any]:
+    """The features that no row holds, as of now and for the store's own day."""
+    calendar, now = StoreCalendars(settings.time_zone, settings.store_time_zones).of(store), system_clock()
+    here = (store, product)
+    plans = rows.get((PRICE_PLAN.name, here)), rows.get((PRICE_PLAN.name, (ALL_STORES, product)))
+    rolling, stock = rows.get((SALES_ROLLING.name, here)), rows.get((STOCK.name, here))
+    return request_features(now, calendar.day(now), rolling, stock, plans)
 
 
 def _keys(store: str | None, product: str | None) -> dict[str, list[tuple[str, ...]]]:
@@ -213,7 +227,7 @@ def _keys(store: str | None, product: str | None) -> dict[str, list[tuple[str, .
         if all(values):
             keys[view.name] = [tuple(str(value) for value in values)]
     if PRICE_PLAN.name in keys:
-        keys[PRICE_PLAN.name].append(("*", str(product)))
+        keys[PRICE_PLAN.name].append((ALL_STORES, str(product)))
     return keys
 
 

@@ -57,7 +57,7 @@ def feature_rows(session: SparkSession, settings: Settings, since: dt.datetime |
     asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(sf.col("as_of_ms") >= since_ms)
     return {
         SALES_ROLLING: features.sales_rolling(asked, sales, settings),
-        STOCK: features.stock(asked, inventory),
+        STOCK: features.stock(asked, inventory, settings),
         PRICE_PLAN: features.price_plan(snapshot_grid.with_all_stores(asked), prices),
         DEMAND_DAILY: demand_daily(daily, settings).where(sf.col("as_of_ms") >= since_ms),
     }

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from contracts.events import InventoryEvent
 from contracts.features import SALES_ROLLING, features_of
 from contracts.request_features import OPEN_ENDED, Plan, live_plans, pack_plans
 from contracts.settings import Settings
 from contracts.windows import WINDOWS, calendar
 from lake import daily_features, features, snapshot_grid
 from tests.oracles.features import Line, sales_rolling
+from tests.oracles.standing import on_hand
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SPRING = int(dt.datetime(2026, 3, 29, 12, tzinfo=dt.UTC).timestamp() * 1000)  # the day on which London puts its clocks forward
@@ -113,7 +115,8 @@ def test_stock_is_the_latest_count_and_the_movements_since(session: SparkSession
     )
     asked = session.createDataFrame([("s-1", "p-1", at, at) for at in (50, 150, 200, 299, 300, 399, 400, 900)], QUESTIONS)
 
-    found = {row["as_of_ms"]: (row["on_hand"], row["counted_ms"]) for row in features.stock(asked, inventory).collect()}
+    rows = features.stock(asked, inventory, SETTINGS).collect()
+    found = {row["as_of_ms"]: (row["on_hand"], row["counted_ms"]) for row in rows}
 
     unknown, counted = (None, None), 200
     assert found == {
@@ -126,6 +129,32 @@ def test_stock_is_the_latest_count_and_the_movements_since(session: SparkSession
         400: (1, 400),
         900: (1, 400),
     }
+
+
+def test_the_hours_without_stock_are_those_that_a_walk_through_the_events_finds(session: SparkSession) -> None:
+    rng = random.Random(5)
+    kinds = ("count", "receipt", "adjustment", "transfer")
+    events = [
+        InventoryEvent(
+            f"i-{n}", SPRING + rng.randrange(-50 * DAY_MS, 20 * DAY_MS), "s-1", "p-1", rng.choice(kinds), rng.randint(-4, 4)
+        )
+        for n in range(200)
+    ]
+    inventory = session.createDataFrame(
+        [("s-1", "p-1", e.event_id, e.event_time, e.kind, e.quantity) for e in events],
+        "store_id string, product_id string, event_id string, event_time_ms bigint, kind string, quantity bigint",
+    )
+    instants = [SPRING + days * DAY_MS + 12_345_678 for days in range(-55, 30, 3)]
+    asked = session.createDataFrame([("s-1", "p-1", at, at) for at in instants], QUESTIONS)
+
+    found = features.stock(asked, inventory, SETTINGS).collect()
+
+    assert len(found) == len(instants)
+    of_store = calendar(ZONES["s-1"])
+    for row in found:
+        known = [event for event in events if event.event_time <= row["as_of_ms"]]
+        expected = on_hand(known, row["as_of_ms"], of_store.window_start(WINDOWS["28d"], row["as_of_ms"]))
+        assert {name: row[name] for name in expected} == expected
 
 
 def test_price_plans_are_those_that_the_contract_keeps(session: SparkSession) -> None:

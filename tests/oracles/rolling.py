@@ -35,27 +35,34 @@ def sales_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, product_
     def share(over: str, under: str, window: str) -> float | None:
         return total(over, window) / total(under, window) if total(under, window) else None
 
+    found: dict[str, Any] = {}
+    for window in since:
+        found |= {
+            f"units_{window}": total("units", window),
+            f"receipts_{window}": total("receipts", window),
+            f"sales_{window}": total("sales", window),
+        }
+    for window in ("1h", "24h", "7d", "28d"):
+        found |= {
+            f"returned_units_{window}": total("returned", window),
+            f"promotion_share_{window}": share("promoted", "units", window),
+            f"mean_price_{window}": share("sales", "units", window),
+            f"units_per_receipt_{window}": share("units", "receipts", window),
+        }
     sold = [(sale["time"], sale["event_id"], sale["price"]) for sale in sales if sale["units"]]
-    return {
-        "units_1h": total("units", "1h"),
-        "units_24h": total("units", "24h"),
-        "units_today": total("units", "today"),
-        "units_7d": total("units", "7d"),
-        "units_28d": total("units", "28d"),
-        "receipts_1h": total("receipts", "1h"),
-        "receipts_24h": total("receipts", "24h"),
-        "receipts_7d": total("receipts", "7d"),
-        "receipts_28d": total("receipts", "28d"),
-        "sales_24h": total("sales", "24h"),
-        "sales_7d": total("sales", "7d"),
-        "sales_28d": total("sales", "28d"),
+    hours = {_same_hour(as_of, weeks, zone) for weeks in (1, 2, 3, 4)}
+    return found | {
         "refunds_28d": total("refunds", "28d"),
-        "returned_units_28d": total("returned", "28d"),
-        "promotion_share_28d": share("promoted", "units", "28d"),
-        "mean_price_28d": share("sales", "units", "28d"),
+        "units_same_hour_4w": sum(sale["units"] for sale in sales if sale["time"] // 3_600_000 in hours),
         "last_price": max(sold)[2] if sold else None,
         "last_sale_ms": max(sold)[0] if sold else None,
     }
+
+
+def _same_hour(as_of: int, weeks: int, zone: str) -> int:
+    """The UTC hour, counted from 1970, as far from the start of its local day, weeks ago, as the as-of time is from its own."""
+    into_the_day = as_of - _days_before(as_of, 0, zone)
+    return (_days_before(as_of, 7 * weeks, zone) + into_the_day) // 3_600_000
 
 
 def _sales(receipts: Iterable[Mapping[str, Any]], store_id: str, product_id: str) -> Iterable[dict[str, Any]]:

@@ -13,15 +13,27 @@ def once(events: Iterable[Any]) -> list[Any]:
     return list({event.event_id: event for event in reversed(list(events))}.values())
 
 
-def on_hand(events: Iterable[InventoryEvent]) -> dict[str, Any]:
-    """The latest count and all movements after it."""
-    events = once(events)
-    counts = [(e.event_time, e.event_id, e.quantity) for e in events if e.kind == "count"]
+def on_hand(events: Iterable[InventoryEvent], as_of: int, first_ms: int) -> dict[str, Any]:
+    """The latest count and all movements after it; the hours without stock from `first_ms` to the as-of time, span by span."""
+    ordered = sorted(once(events), key=lambda event: (event.event_time, event.event_id))
+    counts = [at for at, event in enumerate(ordered) if event.kind == "count"]
     if not counts:
-        return {"on_hand": None, "counted_ms": None}
-    time, event_id, quantity = max(counts)
-    moves = [e.quantity for e in events if e.kind != "count" and (e.event_time, e.event_id) > (time, event_id)]
-    return {"on_hand": quantity + sum(moves), "counted_ms": time}
+        return {"on_hand": None, "counted_ms": None, "hours_out_of_stock_28d": None}
+    without = 0
+    for at in range(counts[0], len(ordered)):
+        until = ordered[at + 1].event_time if at + 1 < len(ordered) else as_of
+        if _level(ordered[: at + 1]) <= 0:
+            without += max(until - max(ordered[at].event_time, first_ms), 0)
+    return {
+        "on_hand": _level(ordered),
+        "counted_ms": ordered[counts[-1]].event_time,
+        "hours_out_of_stock_28d": without / 3_600_000,
+    }
+
+
+def _level(ordered: list[InventoryEvent]) -> int:
+    last = max(at for at, event in enumerate(ordered) if event.kind == "count")
+    return sum(event.quantity for event in ordered[last:])
 
 
 def price_on(events: Iterable[PriceEvent], day: int, epoch: Any) -> tuple[int, int, bool] | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.request_features import planned_price
 from contracts.topics import INVENTORY, PRICES, SALES
-from contracts.windows import EPOCH, StoreCalendars
+from contracts.windows import EPOCH, WINDOWS, StoreCalendars
 from streams.letters import OFFSET
 from streams.processor import Incoming, Partition, Work
 from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel
@@ -186,10 +186,17 @@ movements = st.builds(
 @given(st.lists(movements, min_size=1, max_size=25), st.data())
 def test_stock_equals_the_oracle_whatever_the_order_the_batches_and_the_crashes(events: list[Any], data: st.DataObject) -> None:
     log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(unique(events))]
-    machine = Machine(StockKernel(ANY_LATENESS), log[0].partition, ANY_LATENESS)
+    machine = Machine(StockKernel(CALENDARS, ANY_LATENESS), log[0].partition, ANY_LATENESS)
     run(machine, log, data)
-    expected = on_hand(unique(events))
-    assert {name: machine.online["s-1", "p-1"][name] for name in expected} == expected
+    check_stock(machine, unique(events))
+    machine.tick(NOON + data.draw(st.integers(60_000, 40 * DAY), label="later"), "none")
+    check_stock(machine, unique(events))
+
+
+def check_stock(machine: Machine, events: list[Any]) -> None:
+    row = machine.online["s-1", "p-1"]
+    expected = on_hand(events, row["as_of_ms"], CALENDARS.of("s-1").window_start(WINDOWS["28d"], row["as_of_ms"]))
+    assert {name: row[name] for name in expected} == expected
 
 
 @settings(max_examples=150, deadline=None)
@@ -201,10 +208,10 @@ def test_folding_old_movements_changes_nothing(steps: list[tuple[int, Any]], dat
         at += step
         events.append(stock(f"i-{number:03d}", at, event.kind, event.quantity))
     log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(events)]
-    machine = Machine(StockKernel(DAY), log[0].partition, DAY)
+    machine = Machine(StockKernel(CALENDARS, DAY), log[0].partition, DAY)
     run(machine, log, data)
-    expected = on_hand(events)
-    assert {name: machine.online["s-1", "p-1"][name] for name in expected} == expected
+    assert not machine.late
+    check_stock(machine, events)
 
 
 plans = st.builds(
@@ -245,4 +252,8 @@ def _json(message: Incoming) -> Any:
 
 
 def test_the_machine_itself_reads_every_topic() -> None:
-    assert {kernel.topic for kernel in (SalesKernel(CALENDARS, 0), StockKernel(0), PriceKernel(0))} == {SALES, INVENTORY, PRICES}
+    assert {kernel.topic for kernel in (SalesKernel(CALENDARS, 0), StockKernel(CALENDARS, 0), PriceKernel(0))} == {
+        SALES,
+        INVENTORY,
+        PRICES,
+    }

@@ -63,7 +63,7 @@ def test_each_kind_of_difference_is_counted_and_shown() -> None:
     found = compare("stock", online, lake, {("s", "equal"), ("s", "missing")})
 
     assert (found.compared, found.missing, found.extra) == (2, 1, 1)
-    assert found.mismatches == {"fingerprint": 0, "on_hand": 1, "counted_ms": 0}
+    assert found.mismatches == {"fingerprint": 0, "on_hand": 1, "counted_ms": 0, "hours_out_of_stock_28d": 0}
     assert {(example.kind, example.key[1], example.online, example.lake) for example in found.examples} == {
         ("missing", "missing", None, "a row"),
         ("extra", "extra", "a row", None),

@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime as dt
 
 from contracts.request_features import OPEN_ENDED, planned_price
-from contracts.windows import EPOCH
+from contracts.windows import EPOCH, calendar
 from streams import prices, stock
-from tests.builders import DAY, NOON, price
+from tests.builders import DAY, HOUR, MINUTE, NOON, price
 from tests.builders import stock as movement
+
+LONDON = calendar("Europe/London")
 
 
 def on_hand(*events: stock.InventoryEvent, lateness: int = DAY) -> int | None:
-    state = stock.StockState()
+    state, features = stock.StockState(), {"on_hand": None}
     for offset, event in enumerate(events):
         stock.apply(state, event, offset, lateness)
-        stock.settle(state, lateness)
-    result: int | None = stock.features(state)["on_hand"]
+        _, features = stock.settle(state, LONDON, lateness)
+    result: int | None = features["on_hand"]
     return result
 
 
@@ -55,8 +57,27 @@ def test_old_movements_are_folded() -> None:
     state = stock.StockState()
     for day in range(50):
         stock.apply(state, movement(f"i-{day}", NOON + day * DAY, "receipt", 1), day, DAY)
-        stock.settle(state, DAY)
+        stock.settle(state, LONDON, DAY)
     assert len(state.moves) == 2
+
+
+def test_the_hours_without_stock_run_until_a_delivery_and_leave_the_window_day_by_day() -> None:
+    state = stock.StockState()
+    for offset, event in enumerate(
+        [
+            movement("i-1", NOON, "count", 0),
+            movement("i-2", NOON + 5 * HOUR, "receipt", 12),
+            movement("i-3", NOON + DAY, "count", 0),
+        ]
+    ):
+        stock.apply(state, event, offset, DAY)
+    assert stock.settle(state, LONDON, DAY)[1]["hours_out_of_stock_28d"] == 5.0
+    stock.advance(state, NOON + DAY + 90 * MINUTE)
+    assert stock.settle(state, LONDON, DAY)[1]["hours_out_of_stock_28d"] == 6.5
+    stock.advance(state, LONDON.day_start(LONDON.day(NOON) + 30))
+    whole_window = 28 * 24.0
+    assert stock.settle(state, LONDON, DAY)[1]["hours_out_of_stock_28d"] == whole_window
+    assert len(state.out) == 0, "the first span has left the window, the second one runs on"
 
 
 def planned(*events: prices.PriceEvent) -> prices.PriceState:

@@ -97,4 +97,4 @@ def test_the_state_of_a_fast_mover_stays_small(sales_a_day: int) -> None:
     kernel.settle(state, LONDON, DAY)
     assert len(state.seen) == sales_a_day + 1
     assert (len(state.five_minutes), len(state.hours), len(state.days)) <= (13, 25, 29)
-    assert len(kernel.encode(state)) < 4_000
+    assert len(kernel.encode(state)) < 7_000, "most of it the 673 hours of four weeks, in all of which it sold"

@@ -1,0 +1,57 @@
+"""Units by the hour over the last weeks, and what of them fell into the same hour of the week as an instant.
+
+The ring is the units sold by the index of their hour tile; only hours with a sale are there. Four weeks of hours with a whole
+tile each would be most of a state, so that this ring keeps one number.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from contracts.windows import HOUR_MS, Calendar
+
+UnitsByHour = dict[int, int]
+_SLACK_HOURS = 2  # where clocks go back, the same hour of a week before lies an hour earlier than the day before said
+
+
+class Reading(NamedTuple):
+    """The units of the same hours as of an instant, and when they next change within its local day, ms (None: not that day)."""
+
+    units: int
+    changes_at: int | None
+
+
+def add_to(ring: UnitsByHour, hour: int, units: int) -> None:
+    """Adds the units of one sale to its hour."""
+    if units:
+        ring[hour] = ring.get(hour, 0) + units
+
+
+def read(ring: UnitsByHour, calendar: Calendar, as_of: int) -> Reading:
+    """The reading as of an instant. Hours that no later instant looks back at are dropped: time does not go back."""
+    if not ring:
+        return Reading(0, None)
+    back = calendar.weeks_back(calendar.day(as_of))
+    hours = sorted(ring)
+    oldest = (as_of - back[-1]) // HOUR_MS - _SLACK_HOURS
+    if hours[0] < oldest:
+        for hour in hours:
+            if hour >= oldest:
+                break
+            del ring[hour]
+        hours = sorted(ring)
+    units, changes_at = 0, None
+    for shift in back:
+        now = (as_of - shift) // HOUR_MS
+        at = bisect_right(hours, now)
+        if at and hours[at - 1] == now:
+            units += ring[now]
+            change = (now + 1) * HOUR_MS + shift
+        elif at < len(hours):
+            change = hours[at] * HOUR_MS + shift
+        else:
+            continue
+        if changes_at is None or change < changes_at:
+            changes_at = change
+    return Reading(units, changes_at)
