@@ -26,7 +26,7 @@ _ITEMS = b"\x0a"  # the packed repeated field of both lists
 _SECONDS, _NANOS = b"\x08", b"\x10"  # of a protobuf Timestamp
 _MORE = [bytes((low | 128, high | 128)) for high in range(128) for low in range(128)]  # 14 bits with more to come
 _LAST = [bytes((low,)) for low in range(128)] + [bytes((low | 128, high)) for high in range(1, 128) for low in range(128)]
-KEPT_INTEGERS = 1 << 16  # units, receipts, cents of a day: 5 MB at most
+KEPT_VALUES = 1 << 16  # 10 MB at most
 _DOUBLE_BYTES = struct.Struct("<d").pack
 
 
@@ -42,9 +42,11 @@ class RowFormat:
         self._project = project
         dtypes: dict[str, DType] = {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
         whole = [name for name, dtype in dtypes.items() if dtype == "int64"]
-        self._whole = operator.itemgetter(*whole)
-        self._others = [(name, _ENCODERS[dtype]) for name, dtype in dtypes.items() if dtype != "int64"]
-        fields = [f"_ts:{view}".encode(), *(_field_name(view, name) for name in (*whole, *(name for name, _ in self._others)))]
+        doubles = [name for name, dtype in dtypes.items() if dtype == "float64"]
+        self._whole, self._doubles = operator.itemgetter(*whole), _several(doubles)
+        self._others = [(name, _ENCODERS[dtype]) for name, dtype in dtypes.items() if dtype not in ("int64", "float64")]
+        names = (*whole, *doubles, *(name for name, _ in self._others))
+        fields = [f"_ts:{view}".encode(), *(_field_name(view, name) for name in names)]
         head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * len(fields))
         self._template = head + b"%b" + b"".join(_bulk(field).replace(b"%", b"%%") + b"%b" for field in fields)
 
@@ -60,18 +62,42 @@ class RowFormat:
         whole = self._whole(row)
         if not _WHOLE_TYPES.issuperset(map(type, whole)):  # a bool or a float here is a fault of the writer, not a number
             raise TypeError(f"not an integer among {whole}")
+        doubles = self._doubles(row)
+        if not _DOUBLE_TYPES.issuperset(map(type, doubles)):
+            raise TypeError(f"not a number among {doubles}")
         others = [_NULL if (value := row[name]) is None else encode(value) for name, encode in self._others]
-        return self._template % (_bulk(self.key(row)), _bulk(_timestamp(row[AS_OF])), *map(_INT64_VALUES, whole), *others)
+        key, at = _bulk(self.key(row)), _bulk(_timestamp(row[AS_OF]))
+        return self._template % (key, at, *map(_INT64_VALUES, whole), *map(_FLOAT64_VALUES, doubles), *others)
 
 
 class _Int64Values(dict[int | None, bytes]):
-    """The value of each integer, and of none; those that come again and again are kept."""
+    """The value of each integer, and of none. All are kept for a while: small numbers come again and again, and the lines of one
+    receipt share their instant and their offset."""
 
     def __missing__(self, number: int) -> bytes:
         value = _bulk(_INT64 + _varint(number))
-        if 0 <= number < KEPT_INTEGERS:
+        if len(self) >= KEPT_VALUES:
+            self.clear()
+            self[None] = _NULL
+        self[number] = value
+        return value
+
+
+class _Float64Values(dict[float | None, bytes]):
+    """The value of each double, and of none; many come again and again. What equals is written the same: -0.0 as 0.0."""
+
+    def __missing__(self, number: float) -> bytes:
+        value = b"$9\r\n%b%b\r\n" % (_DOUBLE, _DOUBLE_BYTES(number or 0.0))
+        if len(self) < KEPT_VALUES and number == number:  # a NaN equals nothing: it would be kept again each time
             self[number] = value
         return value
+
+
+def _several(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Takes these columns of a row, as a tuple also where there is one or none."""
+    if len(names) > 1:
+        return operator.itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
 
 
 def _bulk(raw: bytes) -> bytes:
@@ -105,14 +131,11 @@ def _varint(value: int) -> bytes:
     return b"".join(parts) + _LAST[rest]
 
 
+@functools.lru_cache(maxsize=1 << 12)  # the lines of one receipt share it
 def _timestamp(milliseconds: int) -> bytes:
     """A protobuf Timestamp: a part that is zero is left out."""
     seconds, thousandths = divmod(milliseconds, 1000)
     return (_SECONDS + _varint(seconds) if seconds else b"") + _NANOSECONDS[thousandths]
-
-
-def _float64(value: Any) -> bytes:
-    return b"$9\r\n%b%b\r\n" % (_DOUBLE, _double(value))
 
 
 @functools.lru_cache(maxsize=1 << 12, typed=True)  # fingerprints, categories, zones
@@ -150,6 +173,8 @@ def _double(value: Any) -> bytes:
 
 _NULL = _bulk(b"")
 _WHOLE_TYPES = frozenset((int, type(None)))
+_DOUBLE_TYPES = frozenset((float, int, type(None)))
 _INT64_VALUES = _Int64Values({None: _NULL}).__getitem__
+_FLOAT64_VALUES = _Float64Values({None: _NULL}).__getitem__
 _NANOSECONDS = [_NANOS + _varint(thousandths * 1_000_000) if thousandths else b"" for thousandths in range(1000)]
-_ENCODERS: dict[DType, Encoder] = {"float64": _float64, "string": _string, "int64[]": _int64s, "float64[]": _float64s}
+_ENCODERS: dict[DType, Encoder] = {"string": _string, "int64[]": _int64s, "float64[]": _float64s}

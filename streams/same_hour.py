@@ -12,6 +12,7 @@ from typing import NamedTuple
 from contracts.windows import HOUR_MS, Calendar
 
 UnitsByHour = dict[int, int]
+HOURS_AHEAD = 25  # a local day at its longest: what comes into view later does so after the next midnight
 _SLACK_HOURS = 2  # where clocks go back, the same hour of a week before lies an hour earlier than the day before said
 
 
@@ -20,6 +21,9 @@ class Reading(NamedTuple):
 
     units: int
     changes_at: int | None
+
+
+NOTHING = Reading(0, None)
 
 
 def add_to(ring: UnitsByHour, hour: int, units: int) -> None:
@@ -31,8 +35,10 @@ def add_to(ring: UnitsByHour, hour: int, units: int) -> None:
 def read(ring: UnitsByHour, calendar: Calendar, as_of: int) -> Reading:
     """The reading as of an instant. Hours that no later instant looks back at are dropped: time does not go back."""
     if not ring:
-        return Reading(0, None)
+        return NOTHING
     back = calendar.weeks_back(calendar.day(as_of))
+    if min(ring) > (as_of - back[0]) // HOUR_MS + HOURS_AHEAD:
+        return NOTHING
     hours = sorted(ring)
     oldest = (as_of - back[-1]) // HOUR_MS - _SLACK_HOURS
     if hours[0] < oldest:

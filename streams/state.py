@@ -7,11 +7,12 @@ its hop at its tail. A tile leaves each window once, at a time known beforehand:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from contracts.aggregates import SALES_VALUES, LastSale, Tile, lift, ratio
+from contracts.aggregates import SALES_VALUES, LastSale, Tile, lift
 from contracts.events import Receipt, ReceiptLine
 from contracts.features import SALES_ROLLING, features_of
 from contracts.windows import DAY_MS, Calendar, Hop
@@ -23,16 +24,18 @@ SILENT_DAYS = 364  # a series without any event for so long is given up: its row
 _AT = {name: at for at, name in enumerate(SALES_VALUES)}
 _UNITS, _HOUR = _AT["units"], list(Hop).index(Hop.HOUR)
 _FEATURES = features_of(SALES_ROLLING.name)
-# The catalogue, sorted by what a feature takes: (name, slot of its window, positions in the window's sums).
-_SUMS = [(f.name, tiles.SLOT[f.window or ""], _AT[f.value]) for f in _FEATURES if f.aggregate == "sum"]
-_RATIOS = [
-    (f.name, tiles.SLOT[f.window or ""], _AT[over], _AT[under])
-    for f in _FEATURES
-    if f.aggregate == "ratio"
-    for over, under in [f.value.split("/")]
-]
-_SAME_HOUR = [f.name for f in _FEATURES if f.aggregate == "same_hour"]
-_LAST = [(f.name, {"event_time": 0, "unit_price": 2}[f.value]) for f in _FEATURES if f.aggregate == "last"]
+# The catalogue, sorted by what a feature takes. The numbers of all windows stand in one row: of each window its sums, then its
+# ratios, so that all features of windows are taken in one go.
+_WINDOWED = [f for f in _FEATURES if f.aggregate in ("sum", "ratio")]
+_QUOTIENTS = sorted({f.value for f in _WINDOWED if f.aggregate == "ratio"})
+_TERMS = [(_AT[over], _AT[under]) for over, under in (quotient.split("/") for quotient in _QUOTIENTS)]
+_COLUMNS = (*SALES_VALUES, *_QUOTIENTS)
+_windowed = itemgetter(*(tiles.SLOT[f.window or ""] * len(_COLUMNS) + _COLUMNS.index(f.value) for f in _WINDOWED))
+_SAME_HOUR = [f for f in _FEATURES if f.aggregate == "same_hour"]
+_LAST = [f for f in _FEATURES if f.aggregate == "last"]
+_NEVER_SOLD = (None,) * len(_LAST)
+_last = itemgetter(*({"event_time": 0, "unit_price": 2}[f.value] for f in _LAST))
+_NAMES = [f.name for f in (*_WINDOWED, *_SAME_HOUR, *_LAST)]
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
@@ -134,18 +137,27 @@ def advance(state: SalesState, now: int) -> None:
 
 
 def _due(state: SalesState, calendar: Calendar, *changes: int | None) -> int | None:
-    known = [change for change in changes if change is not None]
-    if state.as_of - state.heard < SILENT_DAYS * DAY_MS:
-        known.append(calendar.day_start(calendar.day(state.as_of) + 1))
-    return min(known, default=None)
+    silent = state.as_of - state.heard >= SILENT_DAYS * DAY_MS
+    first = None if silent else calendar.day_start(calendar.day(state.as_of) + 1)
+    for change in changes:
+        if change is not None and (first is None or change < first):
+            first = change
+    return first
 
 
 def _features(state: SalesState, sums: list[Tile], same_hours: int) -> dict[str, Any]:
-    features: dict[str, Any] = {name: sums[slot][at] for name, slot, at in _SUMS}
-    for name, slot, over, under in _RATIOS:
-        features[name] = ratio(sums[slot][over], sums[slot][under])
-    for name in _SAME_HOUR:
-        features[name] = same_hours
-    for name, at in _LAST:
-        features[name] = None if state.last is None else state.last[at]
-    return features
+    last = _last(state.last) if state.last else _NEVER_SOLD
+    values = (*_windowed(_with_ratios(sums)), *[same_hours] * len(_SAME_HOUR), *last)
+    return dict(zip(_NAMES, values, strict=True))
+
+
+def _with_ratios(sums: list[Tile]) -> list[int | float | None]:
+    """The sums of all windows, each followed by its ratios. Windows that hold the same sales share one tile, and one division."""
+    row: list[int | float | None] = []
+    known: Tile | None = None
+    for total in sums:
+        if total is not known:
+            ratios, known = [total[over] / total[under] if total[under] else None for over, under in _TERMS], total
+        row += total
+        row += ratios
+    return row

@@ -7,7 +7,7 @@ newest tile to the oldest finishes each of them on its way.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from contracts.aggregates import EMPTY, Tile, merge
@@ -16,7 +16,7 @@ from contracts.windows import WINDOWS, Calendar, Hop
 Ring = dict[int, Tile]
 # Windows by hop, the shortest first: the order in which a reading gives their sums.
 _ORDERED = [sorted((w for w in WINDOWS.values() if w.hop is hop), key=lambda window: window.hops) for hop in Hop]
-_RINGS = [(hop, tuple(window.hops for window in windows)) for hop, windows in zip(Hop, _ORDERED, strict=True)]
+_RINGS = [(hop.value, tuple(window.hops for window in windows)) for hop, windows in zip(Hop, _ORDERED, strict=True)]
 SLOT = {window.name: slot for slot, window in enumerate(itertools.chain(*_ORDERED))}  # where a window's sums stand
 
 
@@ -37,20 +37,22 @@ def add_to(rings: Iterable[Ring], at: Iterable[int], values: Tile) -> None:
 def read(rings: Iterable[Ring], calendar: Calendar, as_of: int) -> Reading:
     """The windows as of an instant. Tiles that no window covers any more are dropped: time does not go back."""
     sums: list[Tile] = []
-    exits = []
-    for ring, now, (hop, lengths) in zip(rings, calendar.tiles(as_of), _RINGS, strict=True):
-        leaves = _read_ring(ring, now, lengths, sums)
+    leaves_at = None
+    for ring, now, (hop_ms, lengths) in zip(rings, calendar.tiles(as_of), _RINGS, strict=True):
+        leaves = _READERS.get(len(ring), _read_many)(ring, now, lengths, sums)
         if leaves is not None:
-            exits.append(calendar.tile_start(hop, leaves))
-    return Reading(sums, min(exits, default=None))
+            exit_ms = calendar.day_start(leaves) if hop_ms is None else leaves * hop_ms
+            if leaves_at is None or exit_ms < leaves_at:
+                leaves_at = exit_ms
+    return Reading(sums, leaves_at)
 
 
-def _read_ring(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile]) -> int | None:
+def _read_many(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile]) -> int | None:
     """Appends the sums of each window, the shortest first. Returns the index of the running tile when the first one leaves."""
     newest_first = sorted(ring, reverse=True)
-    total, at, leaves = EMPTY, 0, None
+    total, at, leaves, count = EMPTY, 0, None, len(newest_first)
     for hops in lengths:
-        while at < len(newest_first) and now - newest_first[at] <= hops:
+        while at < count and now - newest_first[at] <= hops:
             total = merge(total, ring[newest_first[at]]) if at else ring[newest_first[at]]
             at += 1
         sums.append(total)
@@ -60,3 +62,26 @@ def _read_ring(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile])
     for index in newest_first[at:]:
         del ring[index]
     return leaves
+
+
+def _read_one(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile]) -> int | None:
+    """The same of a ring of one tile: most rings of most products."""
+    ((index, tile),) = ring.items()
+    leaves = None
+    for hops in lengths:
+        if now - index > hops:
+            sums.append(EMPTY)
+        else:
+            sums.append(tile)
+            leaves = index + hops + 1 if leaves is None else leaves
+    if leaves is None:
+        ring.clear()
+    return leaves
+
+
+def _read_none(_: Ring, __: int, lengths: tuple[int, ...], sums: list[Tile]) -> None:
+    """The same of an empty ring."""
+    sums.extend([EMPTY] * len(lengths))
+
+
+_READERS: dict[int, Callable[[Ring, int, tuple[int, ...], list[Tile]], int | None]] = {0: _read_none, 1: _read_one}

@@ -175,15 +175,12 @@ def kernels(settings: Settings) -> tuple[Kernel, ...]:
 
 
 def row(key: Key, state_: Admission, features: dict[str, Any]) -> Row:
-    """The online row of a key as of its state."""
-    return {
-        "store_id": key[0],
-        "product_id": key[1],
-        AS_OF: state_.as_of,
-        SOURCE_OFFSET: state_.offset,
-        FINGERPRINT: CATALOGUE_FINGERPRINT,
-        **features,
-    }
+    """The online row of a key as of its state: its features, which it takes over, with what every row has."""
+    features["store_id"], features["product_id"] = key
+    features[AS_OF] = state_.as_of
+    features[SOURCE_OFFSET] = state_.offset
+    features[FINGERPRINT] = CATALOGUE_FINGERPRINT
+    return features
 
 
 def store_key(key: Key) -> bytes:
