@@ -43,6 +43,10 @@ class Topic:
         """Where events beyond the allowed lateness go."""
         return f"{prefix}{self.kind}.late"
 
+    def rebuilt(self, prefix: str = "") -> str:
+        """Where states made anew from the archive go, for the worker to take over."""
+        return f"{prefix}{self.kind}.rebuilt"
+
 
 SALES = Topic("sales", "store_id", decode_receipt)
 INVENTORY = Topic("inventory", "store_id", decode_inventory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -17,6 +17,10 @@ ANSWER_SECONDS = 10.0
 LATE_PARTITION = "__connect.errors.partition"
 LATE_OFFSET = "__connect.errors.offset"
 LATE_KEYS = "rd360.late.keys"
+LATE_REASON = (
+    "rd360.reason"  # late; healed: the key has since taken over a state that holds all up to the offset; moved_on: it did not
+)
+Place = tuple[int, int]  # source partition, source offset
 LateKey = tuple[int, int, str, str]  # source partition, source offset, store_id, product_id
 
 
@@ -46,20 +50,51 @@ def committed(settings: Settings) -> dict[tuple[str, int], int]:
 
 
 def late_events(settings: Settings, topic: Topic) -> set[LateKey]:
-    """The events that came too late for some key, with that key. Raises DependencyUnavailable."""
+    """The events that came too late for some key, with that key, and that no rebuilt state has brought it since.
+
+    Raises DependencyUnavailable.
+    """
     name = topic.late(settings.topic_prefix)
     consumer = _consumer(settings, f"{settings.topic_prefix}rd360-parity")  # assigned by hand; nothing is ever committed
+    late = StillLate()
     try:
-        return {
-            late
-            for number in _partitions(consumer, name)
-            for message in _read_to_end(settings, consumer, name, number)
-            for late in _late_keys(message)
-        }
+        for number in _partitions(consumer, name):
+            for message in _read_to_end(settings, consumer, name, number):
+                headers = cast("dict[str, bytes]", dict(message.headers() or ()))  # ours come after those of the original
+                late.note(headers)
     except KafkaException as error:
         raise _unavailable(settings, f"reading {name}", error) from error
     finally:
         consumer.close()
+    return late.events
+
+
+class StillLate:
+    """The late events of each key that its state does not hold, as the letters of a late topic tell it one after another."""
+
+    def __init__(self) -> None:
+        self._late: dict[tuple[str, str], set[Place]] = {}
+        self._healed: dict[tuple[str, str], set[Place]] = {}
+
+    @property
+    def events(self) -> set[LateKey]:
+        """The events, each with its key."""
+        return {(*place, *key) for key, places in self._late.items() for place in places}
+
+    def note(self, headers: Mapping[str, bytes]) -> None:
+        """Takes the next letter."""
+        partition, offset = int(headers[LATE_PARTITION]), int(headers[LATE_OFFSET])
+        for store_id, product_id in json.loads(headers[LATE_KEYS]):
+            late = self._late.setdefault((store_id, product_id), set())
+            match headers[LATE_REASON]:
+                case b"healed":
+                    healed = {place for place in late if place[0] == partition and place[1] <= offset}
+                    late -= healed
+                    self._healed[store_id, product_id] = healed
+                case b"moved_on":  # said healed before, where the worker was killed before it had stored what it took over
+                    late |= self._healed.pop((store_id, product_id), set())
+                case _:
+                    late.add((partition, offset))
 
 
 def _consumer(settings: Settings, group: str) -> Consumer:
@@ -92,13 +127,6 @@ def _read_to_end(settings: Settings, consumer: Consumer, topic: str, partition: 
             return
         else:
             raise KafkaException(error)
-
-
-def _late_keys(message: Message) -> Iterator[LateKey]:
-    headers = cast("dict[str, bytes]", dict(message.headers() or ()))  # ours come after those of the original
-    place = int(headers[LATE_PARTITION]), int(headers[LATE_OFFSET])
-    for store_id, product_id in json.loads(headers[LATE_KEYS]):
-        yield (*place, store_id, product_id)
 
 
 def _unavailable(settings: Settings, doing: str, error: KafkaException) -> DependencyUnavailable:

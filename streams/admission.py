@@ -18,12 +18,14 @@ NOTHING_YET = -1
 class Admission(msgspec.Struct, array_like=True):
     """What each key's state begins with. `as_of` is the event time it stands at, `offset` that of the last event applied.
 
-    `seen` maps an 8-byte digest of each event id to its event time, for as long as a repetition would not be late anyway.
+    `seen` maps an 8-byte digest of each event id to its event time, for as long as a repetition would not be late anyway. All
+    events up to the offset `complete` are in the state, late ones too: it was made anew from the archive then.
     """
 
     as_of: int = NOTHING_YET
     offset: int = NOTHING_YET
     seen: dict[int, int] = msgspec.field(default_factory=dict)
+    complete: int = NOTHING_YET
 
     def admit(self, identity: int, event_time: int, offset: int, lateness: int) -> Outcome:
         """What an event is to this key; `identity` is the digest of its id. Where it is `applied`, the state has moved on."""

@@ -78,6 +78,18 @@ def read_to_end(settings: Settings, topic: str, partition: int, offset: int = OF
         consumer.close()
 
 
+def end_offset(settings: Settings, topic: str, partition: int) -> int:
+    """The offset after the last message of a partition. Raises DependencyUnavailable."""
+    consumer = reader(settings)
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise unavailable(settings, f"asking for the end of {topic}[{partition}]", error) from error
+    finally:
+        consumer.close()
+    return int(end)
+
+
 def has_messages(settings: Settings, topic: str, partition: int, offset: int) -> bool:
     """Whether a reader would see a message at or after an offset."""
     return next(read_to_end(settings, topic, partition, offset), None) is not None

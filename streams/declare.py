@@ -56,6 +56,7 @@ def wanted(settings: Settings) -> list[Wanted]:
     topics = [Wanted(topic.name(prefix), partitions, source) for topic in (*SOURCES, FORECASTS)]
     topics += [Wanted(topic.dead_letters(prefix), 1, letters) for topic in SOURCES]
     topics += [Wanted(topic.late(prefix), partitions, letters) for topic in SOURCES]
+    topics += [Wanted(topic.rebuilt(prefix), partitions, letters) for topic in SOURCES]
     topics += [
         Wanted(names.changelog(settings, view), partitions, _COMPACTED) for view in VIEWS.values() if view.writer == "stream"
     ]

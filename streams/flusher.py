@@ -45,6 +45,7 @@ class Flusher:
         self._online, self._writing, self._metrics, self._clock = online, writing, metrics, clock
         prefix = settings.topic_prefix
         self.source = kernel.topic.name(prefix)
+        self.rebuilt = kernel.topic.rebuilt(prefix)
         self._letters = {"dead": kernel.topic.dead_letters(prefix), "late": kernel.topic.late(prefix)}
         self._states = StateTable(app, settings, kernel.view)
         self._partitions: dict[int, Partition] = {}
@@ -66,12 +67,11 @@ class Flusher:
     async def batch(self, messages: Sequence[Incoming]) -> None:
         """Takes a batch of messages and writes all that follows. When this returns they may be acknowledged."""
         async with self.lock:
-            by_partition: dict[int, list[Incoming]] = {}
-            for message in messages:
-                by_partition.setdefault(message.partition, []).append(message)
-            works = [self._partitions[n].take(group, self._clock()) for n, group in by_partition.items()]
+            events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
+            works = [self._partitions[n].take(group, self._clock()) for n, group in events.items()]
             await self._write(works)
-            for number, group in by_partition.items():
+            await self._write([self._partitions[n].take_over(group) for n, group in states.items()])
+            for number, group in events.items():
                 self._busy_at[number] = time.monotonic()
                 self._next_offset[number] = group[-1].offset + 1
 
@@ -152,6 +152,15 @@ class Flusher:
 
 def _loader(states: StateTable, number: int) -> Callable[[bytes], bytes | None]:
     return lambda key: states.get(number, key)
+
+
+def _by_partition(messages: Iterable[Incoming], topic: str) -> dict[int, list[Incoming]]:
+    """The messages of one topic, in their order."""
+    groups: dict[int, list[Incoming]] = {}
+    for message in messages:
+        if message.topic == topic:
+            groups.setdefault(message.partition, []).append(message)
+    return groups
 
 
 def incoming(event: Any) -> Incoming:

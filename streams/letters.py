@@ -13,8 +13,11 @@ OFFSET = "__connect.errors.offset"
 CLASS = "__connect.errors.exception.class.name"
 MESSAGE = "__connect.errors.exception.message"
 STAGE = "__connect.errors.stage"
-REASON = "rd360.reason"  # contracts.events.Reason, or `late`
-LATE_KEYS = "rd360.late.keys"  # of a late event: the keys that did not take it, as JSON [[store_id, product_id], …]
+REASON = "rd360.reason"  # contracts.events.Reason, or one of LateReason
+LATE_KEYS = "rd360.late.keys"  # the keys that a letter on a late topic is about, as JSON [[store_id, product_id], …]
+# On a late topic: an event that some keys did not take; a key that took over a state which holds all before the letter's offset,
+# that event too; a key that did not, having moved on.
+LateReason = Literal["late", "healed", "moved_on"]
 MESSAGE_CHARACTERS = 1000  # of an error's text; it can quote the event
 
 
@@ -60,6 +63,12 @@ def late_letter(original: Original, late_keys: bytes) -> Letter:
     """The letter of an event that came after the allowed lateness of some of its keys."""
     headers = _from(original) + _header(REASON, "late") + ((LATE_KEYS, late_keys),)
     return Letter("late", original.key, original.value, original.headers + headers)
+
+
+def outcome_letter(original: Original, reason: LateReason, late_key: bytes, fence: int) -> Letter:
+    """What became of a rebuilt state that held all events of a key up to the offset `fence`."""
+    place = _header(PARTITION, str(original.partition)) + _header(OFFSET, str(fence))
+    return Letter("late", original.key, b"", place + _header(REASON, reason) + ((LATE_KEYS, late_key),))
 
 
 def _from(original: Original) -> tuple[tuple[str, bytes], ...]:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.errors import InvalidEvent
+from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.topics import Delivery, accept
 from streams.admission import NOTHING_YET, Admission
-from streams.letters import Letter, dead_letter, late_letter
+from streams.letters import LateReason, Letter, dead_letter, late_letter, outcome_letter
+from streams.rebuilt import received
 from streams.views import Kernel, Key, Row, key_in_store, row, store_key
 
 CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
@@ -102,6 +104,34 @@ class Partition:
             work.counts["events"] += 1
             self._apply(message, event, touched, work)
             self._observe(event.event_time, clock)
+        self._settle(touched, work)
+        return work
+
+    def take_over(self, messages: Iterable[Incoming]) -> Work:
+        """The changes of a batch of rebuilt states: each stands for all events up to its offset, late ones too.
+
+        A key that has taken an event beyond that offset keeps its own state, and a letter says so.
+        """
+        work = Work(self.number)
+        touched: dict[Key, Any] = {}
+        for message in messages:
+            rebuilt = received(message.headers, message.value or b"")
+            if rebuilt.fingerprint != CATALOGUE_FINGERPRINT:
+                work.counts["foreign"] += 1
+                continue
+            state, current = self.kernel.decode(rebuilt.raw), self._state(rebuilt.key)
+            reason: LateReason = "healed"
+            if current.complete >= state.offset:  # it was taken over before a crash
+                touched[rebuilt.key] = current
+            elif current.offset > state.offset:
+                reason = "moved_on"
+            else:
+                state.as_of = max(state.as_of, current.as_of)
+                self.keys += current.offset == NOTHING_YET
+                self._cache[rebuilt.key] = touched[rebuilt.key] = state
+            work.counts[reason] += 1
+            about = json.dumps([list(rebuilt.key)]).encode()
+            work.letters.append(outcome_letter(message, reason, about, state.offset))
         self._settle(touched, work)
         return work
 

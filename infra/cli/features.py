@@ -1,4 +1,4 @@
-"""`rd360 features apply | offline | materialize | parity | show | feast`: the feature store, and its proof."""
+"""`rd360 features apply | offline | materialize | parity | rebuild | show | feast`: the feature store, and its proof."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.clock import system_clock
-from contracts.errors import NotFoundError, UsageError
+from contracts.errors import DataGateError, NotFoundError, UsageError
 from contracts.features import FEATURES, PRICE_PLAN, SALES_ROLLING, STOCK, VIEWS, Feature
 from contracts.request_features import request_features
 from contracts.settings import Settings, load_settings
@@ -123,6 +123,42 @@ def parity(
                 note(f"{view.view} {'/'.join(example.key)}: {what}")
     job.gate(report, views or ())
     note(f"Equal: {report.compared} rows in {report.seconds:.0f} s")
+
+
+@app.command()
+def rebuild(
+    views: Views = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the worker may take.")] = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Make the states of keys with late events anew from the lake, and have the worker take them over. It must run.
+
+    Exits 5 where a key got new events all the time, so that it could not be: run it again.
+    """
+    from infra.feature_rebuild import rebuild as heal
+    from lake.session import open_session
+
+    settings = load_settings()
+    session = open_session(settings, "rd360 features rebuild")
+    try:
+        found = heal(session, settings, _views(views, [v.name for v in VIEWS.values() if v.writer == "stream"]), timeout, note)
+    finally:
+        session.stop()
+    if as_json:
+        json_result([asdict(view) for view in found])
+    else:
+        columns = ("view", "late events", "keys", "healed", "moved on", "seconds")
+        counts = [(v.view, v.late_events, v.keys, v.healed, len(v.moved_on), round(v.seconds, 1)) for v in found]
+        table(columns, [tuple(map(str, row)) for row in counts])
+    moving = [f"{view.view} {'/'.join(key)}" for view in found for key in view.moved_on]
+    if moving:
+        raise DataGateError(
+            f"{len(moving)} keys got new events each time they were made anew",
+            doing="rebuilding features",
+            why=f"the first is {moving[0]}",
+            hint="Run it again when fewer events come.",
+        )
+    note("Next: ./rd360 features parity")
 
 
 @app.command()

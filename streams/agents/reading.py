@@ -19,8 +19,13 @@ Fail = Callable[[BaseException], None]
 
 
 def source(app: faust.App, flusher: Flusher) -> Any:
-    """The topic of a flusher, bytes as they are: Faust would decode JSON otherwise, and end the agent where there is none."""
-    return app.topic(flusher.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    """The topics of a flusher, bytes as they are: Faust would decode JSON otherwise, and end the agent where there is none.
+
+    Both have the same partitions, so that Faust assigns the same of both to one worker.
+    """
+    return app.topic(
+        flusher.source, flusher.rebuilt, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
 
 
 async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> None:

@@ -146,6 +146,36 @@ def test_live_and_archive_agree_on_it(commands: Commands, till: Till, archived: 
     assert (report["feature_mismatches"], report["missing"], report["extra"]) == (0, 0, 0)
 
 
+def test_a_receipt_that_comes_days_late_is_set_aside_and_the_archive_brings_it_back(
+    settings: Settings, commands: Commands, till: Till, archived: None
+) -> None:
+    key = (till.stores[0], "cola")
+    late = {"event_id": "late", "event_time": int(time.time() * 1000) - 5 * 24 * HOUR_MS, "store_id": key[0], "channel": "pos"}
+    late["lines"] = [{"product_id": key[1], "quantity": 7, "unit_price": 150}]
+    _send(settings, [(key[0], json.dumps(late).encode())])
+    commands.run("stream", "drain", "--json")
+    assert units_28d(settings, key) == till.units[key], "too late for the stream"
+    commands.run("features", "parity", "--json")
+
+    healed = {view["view"]: view for view in commands.run("features", "rebuild", "--json")}["sales_rolling"]
+
+    assert (healed["keys"], healed["healed"], healed["moved_on"]) == (healed["keys"], healed["keys"], [])
+    assert units_28d(settings, key) == till.units[key] + 7
+    report = commands.run("features", "parity", "--json")
+    assert (report["feature_mismatches"], report["missing"], report["extra"]) == (0, 0, 0)
+    again = {view["view"]: view for view in commands.run("features", "rebuild", "--json")}["sales_rolling"]
+    assert (again["late_events"], again["keys"]) == (0, 0), "nothing is left to heal"
+
+
+def units_28d(settings: Settings, key: tuple[str, str]) -> int:
+    store = open_online_store(settings)
+    (row,) = store.read("sales_rolling", [key])
+    store.close()
+    assert row is not None
+    units: int = row["units_28d"]
+    return units
+
+
 def end_of_sales(settings: Settings) -> int:
     """How many messages the sales topic has had."""
     return sum(end_offsets(settings)[f"{settings.topic_prefix}sales"].values())

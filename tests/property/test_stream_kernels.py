@@ -10,11 +10,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.events import decode_receipt
+from contracts.features import SALES_ROLLING
 from contracts.request_features import planned_price
+from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES
 from contracts.windows import EPOCH, WINDOWS, StoreCalendars
-from streams.letters import OFFSET
+from streams.letters import OFFSET, REASON
 from streams.processor import Incoming, Partition, Work
+from streams.rebuilt import Rebuilder, headers
 from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, price, receipt, stock
 from tests.oracles.rolling import sales_rolling
@@ -59,6 +63,16 @@ class Machine:
     def tick(self, clock: int, crash: str) -> None:
         if not self.write(self.partition.tick(clock, caught_up=True), crash):
             self.restart()
+
+    def take_over(self, message: Incoming, crash: str) -> str:
+        """Takes over a rebuilt state, again and again until it is acknowledged. Returns what the last letter said of it."""
+        while True:
+            work = self.partition.take_over([message])
+            (letter,) = work.letters
+            if self.write(work, crash):
+                return dict(letter.headers)[REASON].decode()
+            self.restart()
+            crash = "none"
 
     def write(self, work: Work, crash: str) -> bool:
         if crash == "before writing":
@@ -171,6 +185,34 @@ def test_what_is_too_late_is_left_out_and_set_aside_and_nothing_else_is(events: 
                 newest = max(row["as_of_ms"] for key, row in machine.online.items() if key[0] == event["store_id"])
                 assert event["event_time"] < newest - DAY
         check_rows(machine, logs[number])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(receipts, min_size=2, max_size=20), st.integers(0, 20), st.data())
+def test_a_state_made_anew_from_the_archive_holds_the_late_events_too(events: list[Any], cut: int, data: st.DataObject) -> None:
+    """Rebuilt from what was read until then, in any order, taken over through crashes; and what comes after it counts as ever."""
+    events = [receipt(e.event_id, e.event_time, line("p-1"), store_id="s-2") for e in unique(events)]
+    machines, logs = sales_machines(events, DAY)
+    ((number, machine),), key = machines.items(), ("s-2", "p-1")
+    log, rebuilder = logs[number], Rebuilder(Settings(time_zone="UTC", store_time_zones={"s-2": "Africa/Cairo"}), SALES_ROLLING)
+    archived, later = log[:cut], log[cut:]
+    if archived:
+        run(machine, archived, data)
+    shuffled = data.draw(st.permutations(archived), label="order in the archive")
+    parts = [part for m in shuffled for _, part in rebuilder.kernel.split(decode_receipt(m.value))]
+    raw = rebuilder.state(key, parts, len(archived))
+    message = Incoming("sales.rebuilt", number, 0, NOON, b"s-2", raw, tuple(headers(key)))
+
+    assert machine.take_over(message, data.draw(CRASHES, label="crash while taking over")) == "healed"
+
+    machine.late = {offset for offset in machine.late if offset >= len(archived)}
+    if archived:
+        check_rows(machine, log[: len(archived)])
+    if later:
+        run(machine, log, data)
+        check_rows(machine, log)
+        assert machine.take_over(message, "none") == "healed", "it was taken over before, so that nothing is taken back"
+        check_rows(machine, log)
 
 
 movements = st.builds(

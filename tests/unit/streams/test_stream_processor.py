@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, features_of
+from contracts.settings import Settings
 from contracts.windows import StoreCalendars
 from streams import letters
-from streams.processor import QUIET_MS, TICK_KEYS, Partition
+from streams.processor import QUIET_MS, TICK_KEYS, Incoming, Partition
+from streams.rebuilt import FINGERPRINT, KEY, Rebuilder
 from streams.views import SalesKernel, key_in_store, store_key
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, receipt
 
@@ -168,3 +170,34 @@ def test_stored_keys_come_back_whatever_the_ids() -> None:
 def test_messages_of_another_topic_name_keep_it_in_their_letters() -> None:
     broken = dataclasses.replace(incoming(receipt(), 1), topic="x.sales", value=b"{")
     assert dict(partition().take([broken], NOON).letters[0].headers)[letters.TOPIC] == b"x.sales"
+
+
+def rebuilt(units: int, next_offset: int, fingerprint: str = CATALOGUE_FINGERPRINT) -> Incoming:
+    """A state of ("s-1", "p-1") made anew from the archive, as the worker receives it."""
+    rebuilder = Rebuilder(Settings(), SALES_ROLLING)
+    parts = [part for _, part in rebuilder.kernel.split(receipt("archived", NOON - HOUR, line(quantity=units)))]
+    raw = rebuilder.state(("s-1", "p-1"), parts, next_offset)
+    marks = ((KEY, store_key(("s-1", "p-1"))), (FINGERPRINT, fingerprint.encode()))
+    return Incoming("sales.rebuilt", incoming(receipt()).partition, 3, NOON, b"s-1", raw, marks)
+
+
+def test_a_rebuilt_state_replaces_one_that_has_nothing_beyond_it() -> None:
+    one = partition()
+    one.take([incoming(receipt(), 5)], NOON)
+    work = one.take_over([rebuilt(7, next_offset=6)])
+    assert [(row["units_24h"], row["source_offset"], row["as_of_ms"]) for row in work.rows] == [(7, 5, NOON)], "time stays"
+    (letter,) = work.letters
+    assert (letter.kind, dict(letter.headers)[letters.REASON], dict(letter.headers)[letters.OFFSET]) == ("late", b"healed", b"5")
+
+
+def test_a_key_that_took_an_event_beyond_the_rebuilt_state_keeps_its_own() -> None:
+    one = partition()
+    one.take([incoming(receipt(), 6)], NOON)
+    work = one.take_over([rebuilt(7, next_offset=6)])
+    assert (work.rows, work.states) == ([], {})
+    assert [dict(letter.headers)[letters.REASON] for letter in work.letters] == [b"moved_on"]
+
+
+def test_a_state_rebuilt_for_another_catalogue_is_left_alone() -> None:
+    work = partition().take_over([rebuilt(7, 6, fingerprint="another")])
+    assert (work.rows, work.states, work.letters, work.counts["foreign"]) == ([], {}, [], 1)

@@ -1,0 +1,55 @@
+"""A state made anew from all archived events of its key, the late ones too: how it is made, and how it travels to the worker.
+
+The worker is the only writer of states and rows. So a state that was made elsewhere is sent to it, on a topic beside the events',
+with the offset up to which it holds everything; the worker takes it over unless the key has moved on since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from contracts.features import CATALOGUE_FINGERPRINT, View
+from contracts.settings import Settings
+from streams.admission import NOTHING_YET
+from streams.views import Key, kernels, key_in_store, store_key
+
+KEY, FINGERPRINT = "rd360.key", "rd360.fingerprint"
+NEVER_LATE_MS = 2**60
+
+
+class Rebuilt(NamedTuple):
+    """A rebuilt state as it was received: its key, the catalogue it was made for, and its bytes."""
+
+    key: Key
+    fingerprint: str
+    raw: bytes
+
+
+class Rebuilder:
+    """Makes states of one view from archived events."""
+
+    def __init__(self, settings: Settings, view: View) -> None:
+        patient = settings.model_copy(update={"allowed_lateness_ms": NEVER_LATE_MS})
+        self.kernel, self._patient = (next(k for k in kernels(s) if k.view is view) for s in (settings, patient))
+
+    def state(self, key: Key, parts: Iterable[Any], next_offset: int) -> bytes:
+        """The stored state of a key, from what each of its events before `next_offset` says of it, in any order, once or more."""
+        state = self.kernel.empty()
+        for part in parts:
+            state.offset = NOTHING_YET  # the fence is for the order of a partition, which the archive does not keep
+            self._patient.apply(state, part, 0)
+        state.offset = state.complete = next_offset - 1
+        self.kernel.settle(key, state)
+        return self.kernel.encode(state)
+
+
+def headers(key: Key) -> list[tuple[str, bytes]]:
+    """The headers under which a rebuilt state is sent."""
+    return [(KEY, store_key(key)), (FINGERPRINT, CATALOGUE_FINGERPRINT.encode())]
+
+
+def received(headers: Iterable[tuple[str, bytes]], value: bytes) -> Rebuilt:
+    """The rebuilt state in a message."""
+    found: Mapping[str, bytes] = dict(headers)
+    return Rebuilt(key_in_store(found[KEY]), found[FINGERPRINT].decode(), value)
