@@ -25,6 +25,8 @@ from tests.waiting import until
 class WorkerProcess:
     """`rd360 stream worker` as a process of its own."""
 
+    module: tuple[str, ...] = ("infra.cli", "stream", "worker")  # a drill runs it through an entry of its own
+
     def __init__(self, settings: Settings, log: Path, **environment: str) -> None:
         self.settings, self._log = settings, log
         self._port = settings.worker_metrics_port + 1
@@ -43,7 +45,7 @@ class WorkerProcess:
 
     def start(self) -> WorkerProcess:
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "infra.cli", "stream", "worker"]
+            command = [sys.executable, "-m", *self.module]
             self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, cwd=CHECKOUT)
         return self
 

@@ -1,0 +1,99 @@
+"""A sample of online rows against the slow and obvious oracles, which share nothing with the stream or with Spark."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.events import InventoryEvent, PriceEvent
+from contracts.features import AS_OF, PRICE_PLAN, SALES_ROLLING, STOCK
+from contracts.request_features import planned_price
+from contracts.windows import DAY_MS, EPOCH, StoreCalendars
+from lake.parity import Row, in_sample, same
+from tests.drills.arrival import Key, Sent, keys_of
+from tests.drills.lateness import Place
+from tests.oracles.rolling import sales_rolling
+from tests.oracles.standing import on_hand, price_on
+
+DAYS_AHEAD = 60
+EXAMPLES = 5
+Expected = Callable[[Key, Row, list[Sent]], tuple[dict[str, Any], dict[str, Any]]]  # what is online, what must be
+
+
+@dataclass(slots=True)
+class Oracle:
+    """Keys looked at in all views, features that differ, and the first of them."""
+
+    keys: int = 0
+    mismatches: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def check(
+    sent: Iterable[Sent],
+    online: Mapping[str, Mapping[Key, Row]],
+    late: Mapping[str, Collection[Place]],
+    calendars: StoreCalendars,
+    sample: int,
+) -> Oracle:
+    """The findings on about `sample` keys of each view, chosen by their hash."""
+    chosen = {view: _chosen(rows, sample) for view, rows in online.items()}
+    events = _events_by_key(sent, chosen, late)
+    found = Oracle()
+    for view, expected in _expectations(calendars).items():
+        for key in chosen.get(view, ()):
+            seen, must = expected(key, online[view][key], events[view, key])
+            wrong = [name for name in must if not same(seen[name], must[name])]
+            found.keys += 1
+            found.mismatches += len(wrong)
+            found.examples += [f"{view} {'/'.join(key)} {name}: {seen[name]}, the oracle says {must[name]}" for name in wrong[:1]]
+    del found.examples[EXAMPLES:]
+    return found
+
+
+def _chosen(rows: Mapping[Key, Row], sample: int) -> set[Key]:
+    return {key for key in rows if in_sample(key, min(1.0, sample / len(rows)))}
+
+
+def _events_by_key(
+    sent: Iterable[Sent], chosen: Mapping[str, set[Key]], late: Mapping[str, Collection[Place]]
+) -> dict[tuple[str, Key], list[Sent]]:
+    """Of each chosen key, what was sent and not set aside, repetitions included: the oracles know them themselves."""
+    found: dict[tuple[str, Key], list[Sent]] = defaultdict(list)
+    view_of = {"sales": SALES_ROLLING.name, "inventory": STOCK.name, "prices": PRICE_PLAN.name}
+    for one in sent:
+        view = view_of[one.topic.kind]
+        for key in keys_of(one.event) & chosen.get(view, set()):
+            if (one.partition, one.offset, *key) not in late.get(one.topic.kind, ()):
+                found[view, key].append(one)
+    return found
+
+
+def _expectations(calendars: StoreCalendars) -> dict[str, Expected]:
+    def rolling(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+        receipts = [json.loads(one.value) for one in events]
+        must = sales_rolling(receipts, *key, row[AS_OF], calendars.zone(key[0]))
+        return {name: row[name] for name in must}, must
+
+    return {SALES_ROLLING.name: rolling, STOCK.name: _stock, PRICE_PLAN.name: _prices}
+
+
+def _stock(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+    must = on_hand(one.event for one in events if isinstance(one.event, InventoryEvent))
+    return {name: row[name] for name in must}, must
+
+
+def _prices(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The price of each day from the as-of day on, by its number."""
+    first = row[AS_OF] // DAY_MS
+    plans = [one.event for one in events if isinstance(one.event, PriceEvent)]
+    seen, must = {}, {}
+    for day in range(first, first + DAYS_AHEAD):
+        planned = planned_price(day, row, None)
+        seen[str(day)] = None if planned is None else [planned.price, planned.list_price, planned.promoted]
+        price = price_on(plans, day, EPOCH)
+        must[str(day)] = None if price is None else list(price)
+    return seen, must

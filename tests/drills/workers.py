@@ -1,0 +1,74 @@
+"""How a drill starts a stream worker, and what it reads from one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from contracts.errors import DependencyUnavailable
+from contracts.settings import Settings
+from tests.stream_worker import WorkerProcess
+
+READY_SECONDS = 300.0  # a million states come back from the changelog
+POLL_SECONDS = 0.05
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+
+
+class DrillWorker(WorkerProcess):
+    """A worker of a drill: it may be killed and started again, and fails the drill clearly where it does not come up."""
+
+    def ready_after(self, seconds: float = READY_SECONDS) -> float:
+        """Waits until it is ready; the seconds that took. Raises DependencyUnavailable."""
+        started = time.monotonic()
+        while self.get("/readyz")[0] != 200:
+            if self.ended() is not None or time.monotonic() - started > seconds:
+                raise DependencyUnavailable(
+                    "The drill's worker is not ready"
+                    if self.ended() is None
+                    else f"The drill's worker ended with {self.ended()}",
+                    doing="waiting for it",
+                    why=self.log()[-1500:],
+                )
+            time.sleep(POLL_SECONDS)
+        return time.monotonic() - started
+
+    def ended(self) -> int | None:
+        """The exit code of a worker that has ended; negative for a signal."""
+        return None if self.process is None else self.process.poll()
+
+    def counted(self, name: str) -> dict[str, float]:
+        """One metric by its labels as text, such as `topic="sales"`."""
+        found = {}
+        for line in self.get("/metrics")[1].decode().splitlines():
+            sample = _SAMPLE.match(line)
+            if sample and sample[1] == name:
+                found[sample[2] or ""] = float(sample[3])
+        return found
+
+
+def new_worker(
+    settings: Settings,
+    folder: Path,
+    number: int = 1,
+    module: tuple[str, ...] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> DrillWorker:
+    """A worker, not started. Each number has a local state and a port of its own, so that several share a consumer group."""
+    home = folder / f"worker-{number}"
+    if not home.exists():
+        home.mkdir()
+        (home / "secrets.json").symlink_to((settings.home / "secrets.json").resolve())  # Feast's configuration names a password
+    moved = settings.model_copy(
+        update={
+            "home": home,
+            "kafka_bootstrap": settings.kafka,
+            "redis_address": settings.redis,
+            "port_offset": settings.port_offset + number - 1,
+        }
+    )
+    worker = DrillWorker(moved, folder / f"worker-{number}.log", **(environment or {}))
+    if module is not None:
+        worker.module = module
+    return worker

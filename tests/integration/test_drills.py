@@ -1,0 +1,37 @@
+"""The drills in their quick forms, through the command line: each bar holds on real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from contracts.settings import CHECKOUT, Settings
+
+pytestmark = pytest.mark.stack
+
+
+def drill(settings: Settings, *arguments: str) -> dict[str, Any]:
+    """The outcome of one drill. It is a process of its own: its Spark session must not be that of other tests."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(CHECKOUT),
+        "RD360_HOME": str(settings.home),
+        "RD360_PORT_OFFSET": str(settings.port_offset),
+    }
+    command = [sys.executable, "-m", "infra.cli", "drill", *arguments, "--quick", "--json"]
+    done = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 5), done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_replay(settings: Settings) -> None:
+    found = drill(settings, "replay")
+    assert found["held"], found
+    assert found["figures"]["late_set_aside"] > 0
+    assert found["figures"]["duplicates"] > 0

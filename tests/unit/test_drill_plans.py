@@ -1,0 +1,113 @@
+"""What a drill plans to send, and how it judges what was set aside as late."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from contracts.errors import UsageError
+from contracts.topics import PRICES, SALES
+from tests.builders import DAY, HOUR, NOON, PARTITIONS, line, price, receipt
+from tests.drills.arrival import Arrival, Faults, Sent, arrivals, keys_of, placed
+from tests.drills.lateness import account
+from tests.drills.sources import first_lines
+
+EVENTS = [(SALES, receipt(f"r-{n}", NOON + n * HOUR, store_id=f"s-{n % 3}")) for n in range(400)]
+FAULTS = Faults(DAY, duplicates=0.1, late=0.05, lateness_ms=DAY)
+
+
+def planned(faults: Faults = FAULTS, seed: int = 1) -> list[Arrival]:
+    return arrivals(EVENTS, faults, random.Random(seed))
+
+
+def test_the_same_seed_plans_the_same() -> None:
+    assert planned() == planned()
+    assert planned() != planned(seed=2)
+
+
+def test_each_event_arrives_and_some_twice_or_late() -> None:
+    kinds = {kind: [one for one in planned() if one.kind == kind] for kind in ("event", "duplicate", "late")}
+    assert len(kinds["event"]) + len(kinds["late"]) == len(EVENTS)
+    assert 20 <= len(kinds["duplicate"]) <= 60
+    assert 8 <= len(kinds["late"]) <= 40
+
+
+def test_nothing_is_late_by_being_shuffled() -> None:
+    latest = 0
+    for one in planned():
+        latest = max(latest, one.event.event_time)
+        if one.kind != "late":
+            assert one.event.event_time > latest - DAY
+
+
+def test_a_late_one_is_planned_behind_all_that_is_allowed() -> None:
+    assert all(one.at - one.event.event_time > DAY for one in planned() if one.kind == "late")
+
+
+def test_the_duplicate_is_the_second_of_two() -> None:
+    seen: set[str] = set()
+    for one in planned():
+        assert (one.event.event_id in seen) == (one.kind == "duplicate")
+        seen.add(one.event.event_id)
+
+
+def test_without_a_shuffle_the_order_is_that_of_the_events() -> None:
+    assert [(one.topic, one.event) for one in planned(Faults(0, 0.0, 0.0, DAY))] == EVENTS
+
+
+def test_a_shuffle_beyond_the_allowed_lateness_is_refused() -> None:
+    with pytest.raises(UsageError):
+        Faults(DAY + 1, 0.0, 0.0, DAY)
+
+
+def test_offsets_count_each_partition_of_each_topic() -> None:
+    events = [*EVENTS[:40], *((PRICES, price(f"a-{n}", product_id=f"p-{n}")) for n in range(40))]
+    sent = list(placed(arrivals(events, Faults(0, 0.0, 0.0, DAY), random.Random(1)), PARTITIONS))
+    offsets: dict[Any, list[int]] = {}
+    for one in sent:
+        offsets.setdefault((one.topic.kind, one.partition), []).append(one.offset)
+    assert sum(map(len, offsets.values())) == 80
+    assert all(found == list(range(len(found))) for found in offsets.values())
+
+
+def test_so_many_lines_are_taken() -> None:
+    two = [(SALES, receipt(f"r-{n}", NOON, line("a"), line("b"))) for n in range(9)]
+    assert len(list(first_lines(two, 5))) == 3
+    assert len(list(first_lines(two, None))) == 9
+
+
+def messages(*events: Any) -> list[Sent]:
+    """Messages in the order given, the last one planned to be late."""
+    kinds = ["event"] * (len(events) - 1) + ["late"]
+    numbered = zip(events, kinds, itertools.count(), strict=False)
+    return list(placed([Arrival(at, SALES, event, kind) for event, kind, at in numbered], 1))  # type: ignore[arg-type]
+
+
+OLD = receipt("r-0", NOON, line("fig"), line("nut"))
+FIG_LATER = receipt("r-1", NOON + DAY + 1, line("fig"))
+NUT_LATER = receipt("r-1", NOON + DAY + 1, line("nut"))
+
+
+def test_a_key_that_has_moved_on_must_set_aside() -> None:
+    sent = messages(FIG_LATER, OLD)
+    assert account(sent, {"sales": {(0, 1, "s-1", "fig")}}, DAY).wrongly_taken == 0
+    assert account(sent, {}, DAY).wrongly_taken == 1
+
+
+def test_a_key_that_heard_nothing_may_do_either() -> None:
+    sent = messages(FIG_LATER, OLD)
+    both = account(sent, {"sales": {(0, 1, "s-1", "fig"), (0, 1, "s-1", "nut")}}, DAY)
+    assert (both.wrongly_taken, both.wrongly_set_aside) == (0, 0)
+    assert (both.planned, both.set_aside, both.all_taken, both.keys_set_aside) == (1, 1, 0, 2)
+
+
+def test_nothing_is_set_aside_where_the_partition_is_not_that_far() -> None:
+    on_time = receipt("r-2", NOON + 1, line("fig"))
+    assert account(messages(NUT_LATER, on_time), {"sales": {(0, 1, "s-1", "fig")}}, DAY).wrongly_set_aside == 1
+
+
+def test_keys_of_a_receipt_are_its_products_once_each() -> None:
+    assert keys_of(receipt("r", NOON, line("a"), line("a"), line("b"))) == {("s-1", "a"), ("s-1", "b")}
