@@ -1,0 +1,107 @@
+"""Who takes part in `bench stream`: our worker, the bare loop, and the same kernel under Quix Streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from contracts.errors import RetailDemandError, UsageError
+from contracts.settings import CHECKOUT, Settings
+from contracts.topics import SALES
+from streams.broker import connect
+from streams.lag import PartitionLag, lag
+from tests.bench import ground
+from tests.bench.pace import Pace
+from tests.bench.receipts import Filled
+from tests.bench.usage import cpu_seconds
+from tests.stream_worker import WorkerProcess
+from tests.waiting import until
+
+PATIENCE_SECONDS = 1_800.0
+POLL_SECONDS = 0.02  # between two questions to Kafka about what is committed
+
+Contestant = Callable[[Settings, Filled], Pace]
+
+
+def worker(settings: Settings, filled: Filled) -> Pace:
+    """Our worker as it is deployed, from its first flush until all is written and committed."""
+    with ground.running_worker(settings) as process:
+        pace = paced(process, settings, filled.receipts)
+        process.stop()
+    return pace
+
+
+def paced(process: WorkerProcess, settings: Settings, receipts: int, before: int = 0) -> Pace:
+    """How a running worker gets through so many receipts, of which it had done some `before`."""
+    assert process.process is not None
+    pid = process.process.pid
+    first = until(lambda: _done(process, before), "the worker writes its first batch")
+    started, cpu_started = time.monotonic(), cpu_seconds(pid)
+    if first - before >= receipts:
+        raise UsageError(f"{receipts} receipts are too few", doing="measuring the worker", why="its first batch is not measured")
+    wait_committed(settings)
+    seconds, cpu = time.monotonic() - started, cpu_seconds(pid) - cpu_started
+    return Pace(receipts - (first - before), seconds, cpu)
+
+
+def wait_committed(settings: Settings) -> None:
+    """Waits until the worker has committed the end of every source topic. Raises RetailDemandError after half an hour."""
+    admin, deadline = connect(settings), time.monotonic() + PATIENCE_SECONDS
+    while _behind(found := lag(settings, admin)):
+        if time.monotonic() > deadline:
+            raise RetailDemandError(f"The worker is {_behind(found)} receipts behind", doing="measuring it")
+        time.sleep(POLL_SECONDS)
+
+
+def bare_loop(settings: Settings, filled: Filled) -> Pace:
+    """The kernel alone, in a process of its own."""
+    return _alone([sys.executable, "-m", "tests.bench.bare_loop", str(filled.receipts)], settings, {})
+
+
+def events_done(metrics: str) -> int:
+    """The receipts that a worker has flushed, from the text of its metrics."""
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name == "rd360_stream_events_total" and sample.labels["topic"] == SALES.kind:
+                return int(sample.value)
+    return 0
+
+
+def _done(process: WorkerProcess, before: int) -> int | None:
+    done = events_done(process.get("/metrics")[1].decode())
+    return done if done > before else None
+
+
+def _behind(lags: list[PartitionLag]) -> int:
+    return sum(one.behind for one in lags)
+
+
+def _alone(command: list[str], settings: Settings, more: Mapping[str, str]) -> Pace:
+    """Runs a contestant's process and reads the span that it prints. Raises RetailDemandError with its last words."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(CHECKOUT),
+        "RD360_HOME": str(settings.home),
+        "RD360_KAFKA_BOOTSTRAP": settings.kafka,
+        "RD360_REDIS_ADDRESS": settings.redis,
+        "RD360_TOPIC_PREFIX": settings.topic_prefix,
+        "OMP_NUM_THREADS": "1",
+        **more,
+    }
+    log = ground.log_file(settings)
+    with log.open("ab") as errors:
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=errors, cwd=CHECKOUT, check=False)
+    if done.returncode != 0:
+        raise RetailDemandError(f"{' '.join(command[1:])} failed", doing="measuring it", why=_last_words(log))
+    return Pace(**json.loads(done.stdout))
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-1_500:]
