@@ -36,12 +36,11 @@ def rebuild(
 ) -> list[ViewRebuild]:
     """What became of each view's late events. The archive takes in the topics first. Raises DependencyUnavailable."""
     take_in(session, settings, stream_position.committed(settings))
-    return [_rebuild_view(session, settings, kernel, timeout, note) for kernel in kernels(settings) if kernel.view.name in views]
+    return [heal(session, settings, kernel, timeout, note) for kernel in kernels(settings) if kernel.view.name in views]
 
 
-def _rebuild_view(
-    session: SparkSession, settings: Settings, kernel: Kernel, timeout: float, note: Callable[[str], None]
-) -> ViewRebuild:
+def heal(session: SparkSession, settings: Settings, kernel: Kernel, timeout: float, note: Callable[[str], None]) -> ViewRebuild:
+    """What became of one view's late events, from the archive as it is. Raises DependencyUnavailable where no worker answers."""
     started = time.monotonic()
     late = stream_position.late_events(settings, kernel.topic)
     keys = {(store_id, product_id) for _, _, store_id, product_id in late}

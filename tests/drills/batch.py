@@ -20,11 +20,15 @@ from contracts.clock import system_clock
 from contracts.settings import Settings
 from contracts.spark_conf import spark_conf
 from contracts.tables import CATALOG
-from lake import recompute, silver
+from infra import feature_rebuild
+from infra.cli.console import note
+from infra.feature_rebuild import ViewRebuild
+from lake import progress, recompute, silver
 from lake.parity import Key, Row, ViewParity, compare
-from lake.schemas import SILVER_OF_KIND
+from lake.schemas import PROGRESS, SILVER_OF_KIND, SILVER_PROGRESS, create_if_missing
 from lake.session import require_jars
 from lake.stream_position import LateKey
+from streams.views import kernels
 from tests.drills.arrival import Sent
 
 CHUNK = 50_000  # messages a row group
@@ -63,6 +67,16 @@ def compared(
         session.stop()
 
 
+def heal(settings: Settings, sent: Sequence[Sent], folder: Path, timeout: float) -> list[ViewRebuild]:
+    """What became of the late events once their keys were made anew from the same lake. A worker must run."""
+    session = _session(settings, folder)
+    try:
+        _fill(session, settings, sent, folder)
+        return [feature_rebuild.heal(session, settings, kernel, timeout, note) for kernel in kernels(settings)]
+    finally:
+        session.stop()
+
+
 def _session(settings: Settings, folder: Path) -> SparkSession:
     """A session as the lake's, whose catalog is a folder instead of PostgreSQL and S3."""
     require_jars(settings)
@@ -76,8 +90,10 @@ def _session(settings: Settings, folder: Path) -> SparkSession:
     return builder.getOrCreate()
 
 
-def _fill(session: SparkSession, settings: Settings, sent: Iterable[Sent], folder: Path) -> None:
+def _fill(session: SparkSession, settings: Settings, sent: Sequence[Sent], folder: Path) -> None:
     path = folder / "sent.parquet"
+    if path.exists():
+        return  # filled before
     write_sent(sent, path, settings.topic_prefix)
     decoded = silver.decoded(session.read.parquet(f"file:{path}"), silver.rule_of(settings))
     nothing = session.createDataFrame([], ", ".join(f"{name} string" for name in silver.IDENTITY))
@@ -85,6 +101,11 @@ def _fill(session: SparkSession, settings: Settings, sent: Iterable[Sent], folde
     for kind in {topic.kind for topic in recompute.TOPIC_OF.values()}:
         silver.silver_rows(rows, kind, settings).writeTo(SILVER_OF_KIND[kind].name).create()
     rows.unpersist()
+    ends: dict[progress.TopicPartition, int] = {}
+    for one in sent:
+        ends[one.topic.name(settings.topic_prefix), one.partition] = one.offset + 1
+    create_if_missing(session, [table for table in PROGRESS if table.name == SILVER_PROGRESS])
+    progress.write(session, SILVER_PROGRESS, ends)
 
 
 def write_sent(sent: Iterable[Sent], path: Path, prefix: str) -> None:

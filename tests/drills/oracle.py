@@ -11,7 +11,7 @@ from typing import Any
 from contracts.events import InventoryEvent, PriceEvent
 from contracts.features import AS_OF, PRICE_PLAN, SALES_ROLLING, STOCK
 from contracts.request_features import planned_price
-from contracts.windows import DAY_MS, EPOCH, StoreCalendars
+from contracts.windows import DAY_MS, EPOCH, WINDOWS, StoreCalendars
 from lake.parity import Row, in_sample, same
 from tests.drills.arrival import Key, Sent, keys_of
 from tests.drills.lateness import Place
@@ -78,12 +78,12 @@ def _expectations(calendars: StoreCalendars) -> dict[str, Expected]:
         must = sales_rolling(receipts, *key, row[AS_OF], calendars.zone(key[0]))
         return {name: row[name] for name in must}, must
 
-    return {SALES_ROLLING.name: rolling, STOCK.name: _stock, PRICE_PLAN.name: _prices}
+    def stock(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+        first_ms = calendars.of(key[0]).window_start(WINDOWS["28d"], row[AS_OF])
+        must = on_hand([one.event for one in events if isinstance(one.event, InventoryEvent)], row[AS_OF], first_ms)
+        return {name: row[name] for name in must}, must
 
-
-def _stock(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
-    must = on_hand(one.event for one in events if isinstance(one.event, InventoryEvent))
-    return {name: row[name] for name in must}, must
+    return {SALES_ROLLING.name: rolling, STOCK.name: stock, PRICE_PLAN.name: _prices}
 
 
 def _prices(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
