@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 
@@ -19,23 +18,41 @@ from streams.agents.reading import Fail
 from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
 from streams.metrics import Metrics
+from streams.patience import GivenUp, Outages
 from streams.views import kernels
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
 TICK_SECONDS = 1.0
 
 
+class Watcher(Protocol):
+    """Who is told how the app fares."""
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing can go on after this error."""
+        ...
+
+    def lost(self) -> None:
+        """The partitions are given up; others will be restored."""
+        ...
+
+    def restored(self, partitions: int) -> None:
+        """All states of the assigned partitions are there."""
+        ...
+
+
 def build(
-    settings: Settings, online: OnlineStore, metrics: Metrics, clock: Clock, fail: Fail, restored: Callable[[], None]
+    settings: Settings, online: OnlineStore, outages: Outages, metrics: Metrics, clock: Clock, watcher: Watcher
 ) -> tuple[faust.App, list[Flusher]]:
-    """The app, not started, and its flushers, one a view. `restored` is called each time all states are there again."""
+    """The app, not started, and its flushers, one a view."""
     app = _app(settings)
     writing = asyncio.Lock()
-    flushers = [Flusher(app, settings, kernel, online, writing, metrics, clock) for kernel in kernels(settings)]
+    flushers = [Flusher(app, settings, kernel, online, writing, outages, metrics, clock) for kernel in kernels(settings)]
     for flusher in flushers:
-        ATTACH[flusher.kernel.topic](app, flusher, fail)
-    app.on_rebalance_complete.connect(_restore(app, flushers, fail, restored))
-    app.timer(TICK_SECONDS, name="tick")(_tick(flushers, fail))
+        ATTACH[flusher.kernel.topic](app, flusher, watcher.fail)
+    app.on_partitions_revoked.connect(_leave(flushers, watcher))
+    app.on_rebalance_complete.connect(_restore(app, flushers, watcher))
+    app.timer(TICK_SECONDS, name="tick")(_tick(flushers, watcher.fail))
     return app, flushers
 
 
@@ -67,16 +84,25 @@ def _app(settings: Settings) -> faust.App:
     )
 
 
-def _restore(app: faust.App, flushers: list[Flusher], fail: Fail, restored: Callable[[], None]) -> Any:
+def _leave(flushers: list[Flusher], watcher: Watcher) -> Any:
+    async def on_partitions_revoked(*_: Any, **__: Any) -> None:
+        watcher.lost()
+        for flusher in flushers:
+            await flusher.leave()
+
+    return on_partitions_revoked
+
+
+def _restore(app: faust.App, flushers: list[Flusher], watcher: Watcher) -> Any:
     async def on_rebalance_complete(*_: Any, **__: Any) -> None:
         try:
             assignment = app.consumer.assignment()
             for flusher in flushers:
                 await flusher.restore(sorted(tp.partition for tp in assignment if tp.topic == flusher.source))
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
-            fail(error)
+            watcher.fail(error)
         else:
-            restored()
+            watcher.restored(sum(len(flusher.assigned) for flusher in flushers))
 
     return on_rebalance_complete
 
@@ -86,6 +112,8 @@ def _tick(flushers: list[Flusher], fail: Fail) -> Any:
         try:
             for flusher in flushers:
                 await flusher.tick()
+        except GivenUp:
+            return  # the partitions have gone to another worker, or this one stops
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
             fail(error)
 

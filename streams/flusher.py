@@ -3,13 +3,17 @@
 1. Letters, acknowledged. 2. Rows to the online store. 3. States to the changelog and RocksDB. 4. Only then are the messages
 acknowledged. A crash before 3 reads them again and applies them again to the old states; one after 3 reads them again, and
 the fence in each state knows them, but their rows are written once more.
+
+A server that is away is waited for, at the step that needs it: nothing is acknowledged meanwhile, and the queues before this
+fill up until Kafka is no longer read. A partition that goes to another worker ends the wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import faust
@@ -18,9 +22,10 @@ from contracts.clock import Clock
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
 from streams.metrics import Metrics
+from streams.patience import GivenUp, Outages, Server, patiently
 from streams.processor import Incoming, Partition, Work
 from streams.table import StateTable
-from streams.views import Kernel
+from streams.views import Kernel, Row
 
 IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether there is any
 
@@ -38,11 +43,13 @@ class Flusher:
         kernel: Kernel,
         online: OnlineStore,
         writing: asyncio.Lock,
+        outages: Outages,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._app, self._settings, self.kernel = app, settings, kernel
         self._online, self._writing, self._metrics, self._clock = online, writing, metrics, clock
+        self._outages = outages
         prefix = settings.topic_prefix
         self.source = kernel.topic.name(prefix)
         self.rebuilt = kernel.topic.rebuilt(prefix)
@@ -51,11 +58,23 @@ class Flusher:
         self._partitions: dict[int, Partition] = {}
         self._busy_at: dict[int, float] = {}
         self._next_offset: dict[int, int] = {}
+        self._given_up = asyncio.Event()
         self.lock = asyncio.Lock()
+
+    def give_up(self) -> None:
+        """Ends every wait for a server; what was not written stays unacknowledged."""
+        self._given_up.set()
+
+    async def leave(self) -> None:
+        """Gives all partitions up, after the batch under way: whoever restores them next must find all that this worker wrote."""
+        self.give_up()
+        async with self.lock:
+            self._partitions = {}
 
     async def restore(self, assigned: Iterable[int]) -> None:
         """Begins anew with the assigned partitions, from their stored states."""
         async with self.lock:
+            self._given_up.clear()
             self._partitions = {}
             self._next_offset.clear()
             for number in assigned:
@@ -65,8 +84,13 @@ class Flusher:
                 self._busy_at[number] = time.monotonic()
 
     async def batch(self, messages: Sequence[Incoming]) -> None:
-        """Takes a batch of messages and writes all that follows. When this returns they may be acknowledged."""
+        """Takes a batch of messages and writes all that follows. When this returns they may be acknowledged.
+
+        Raises GivenUp where a partition went to another worker meanwhile: it reads the messages again.
+        """
         async with self.lock:
+            if not {message.partition for message in messages} <= self._partitions.keys():
+                raise GivenUp
             events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
             works = [self._partitions[n].take(group, self._clock()) for n, group in events.items()]
             await self._write(works)
@@ -92,6 +116,11 @@ class Flusher:
         self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
 
     @property
+    def assigned(self) -> list[int]:
+        """The partitions that are restored here."""
+        return list(self._partitions)
+
+    @property
     def keys(self) -> int:
         """How many keys have a state here."""
         return sum(partition.keys for partition in self._partitions.values())
@@ -103,14 +132,27 @@ class Flusher:
 
     async def _write(self, works: list[Work]) -> None:
         started = time.monotonic()
-        await self._send_letters(works)
+        try:
+            await self._patiently(functools.partial(self._send_letters, works), "kafka")
+            await self._write_rows(works)
+            for work in works:
+                await self._patiently(functools.partial(self._states.put, work.partition, work.states), "kafka")
+        except GivenUp:
+            self._partitions = {}  # their caches are ahead of what is stored
+            raise
+        self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
+
+    async def _write_rows(self, works: Iterable[Work]) -> None:
         rows = [row for work in works for row in work.rows]
         if rows:
-            async with self._writing:
-                await asyncio.to_thread(self._online.write, self.kernel.view.name, rows)
-        for work in works:
-            await self._states.put(work.partition, work.states)
-        self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
+            await self._patiently(functools.partial(self._write_view, self.kernel.view.name, rows), "online_store")
+
+    async def _write_view(self, view: str, rows: list[Row]) -> None:
+        async with self._writing:  # held for one try alone: others may try meanwhile
+            await asyncio.to_thread(self._online.write, view, rows)
+
+    async def _patiently(self, step: Callable[[], Awaitable[None]], server: Server) -> None:
+        await patiently(step, self._outages[server], self._given_up)
 
     async def _send_letters(self, works: list[Work]) -> None:
         sent = []

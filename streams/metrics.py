@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from contracts import telemetry
 from contracts.features import View
 from contracts.topics import Topic
+from streams.patience import Server
 from streams.processor import Work
 
 
@@ -22,6 +23,16 @@ class Metrics:
         self._rows = self._counter("rd360_stream_rows_written_total", "Rows written to the online store.", "view")
         self._lag = self._gauge("rd360_stream_watermark_lag_seconds", "Clock minus the oldest partition's stream time.", "topic")
         self._keys = self._gauge("rd360_stream_keys", "Keys with a state on this worker.", "view")
+        self._waits = self._counter("rd360_stream_waits_total", "Tries in vain of a server that is away.", "server")
+        text = "How long the worker has waited for it, at the latest try; 0 while it is there."
+        self._unavailable: dict[Server, Gauge] = {
+            "online_store": self._gauge("rd360_stream_online_store_unavailable_seconds", text),
+            "kafka": self._gauge("rd360_stream_kafka_unavailable_seconds", text),
+        }
+        self._partitions = self._gauge("rd360_stream_partitions", "Source partitions that this worker has.")
+        self._restore = self._gauge(
+            "rd360_stream_restore_seconds", "From the latest start or rebalance until all states were there."
+        )
         self._flush = self._histogram("rd360_stream_flush_seconds", "From a batch to its last write.", "view")
         buckets = (1, 10, 100, 1_000, 10_000, 100_000)
         self._flush_rows = self._histogram("rd360_stream_flush_rows", "Rows in one flush.", "view", buckets=buckets)
@@ -45,6 +56,17 @@ class Metrics:
         self._keys.labels(view.name).set(keys)
         if lag_seconds is not None:
             self._lag.labels(topic.kind).set(lag_seconds)
+
+    def waited(self, server: Server, seconds: float) -> None:
+        """Notes how long a server has been away; 0: it is there again."""
+        self._unavailable[server].set(seconds)
+        if seconds:
+            self._waits.labels(server).inc()
+
+    def restored(self, partitions: int, seconds: float) -> None:
+        """Notes what is assigned, and how long it took to have its states."""
+        self._partitions.set(partitions)
+        self._restore.set(seconds)
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""

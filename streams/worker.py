@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from typing import Any
+import time
+from typing import Any, get_args
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -19,6 +20,7 @@ from streams.declare import declare
 from streams.flusher import Flusher
 from streams.health import HealthServer
 from streams.metrics import Metrics
+from streams.patience import Outage, Outages, Server
 
 STOP_SECONDS = 15.0
 log = structlog.get_logger("rd360.streams")
@@ -32,16 +34,17 @@ class Worker:
         self._metrics = Metrics()
         self._ended = asyncio.Event()
         self._error: BaseException | None = None
-        self._restored = False
         self._flushers: list[Flusher] = []
+        self._restoring_since: float | None = time.monotonic()
+        self._outages: Outages = {server: Outage(server, self._metrics.waited) for server in get_args(Server)}
 
     async def run(self) -> None:
-        """Runs until SIGTERM or SIGINT. Raises DependencyUnavailable when Kafka or the online store fails: nothing that was
-        not written has been acknowledged then, and the next start goes on from there."""
+        """Runs until SIGTERM or SIGINT. Raises DependencyUnavailable when a server is not there at the start; one that goes away
+        later is waited for, and nothing that was not written is acknowledged meanwhile."""
         declare(self._settings)
         self._on_signals()
         _calm_collector()
-        app, self._flushers = build(self._settings, self._online, self._metrics, self._clock, self._fail, self._on_restored)
+        app, self._flushers = build(self._settings, self._online, self._outages, self._metrics, self._clock, self)
         with HealthServer(self._settings.worker_metrics_port, self._ready, self._metrics.text):
             await self._start(app)
             watch = asyncio.ensure_future(self._watch(app))
@@ -60,11 +63,13 @@ class Worker:
     async def _watch(self, app: Any) -> None:
         """Ends the worker where Faust itself has ended."""
         await app.wait_until_stopped()
-        self._fail(app.crash_reason or RuntimeError("Faust stopped by itself"))
+        self.fail(app.crash_reason or RuntimeError("Faust stopped by itself"))
 
     async def _stop(self, app: Any) -> None:
         """Lets the flushes under way finish, then commits and leaves the group; bounded."""
-        self._restored = False
+        self.lost()
+        for flusher in self._flushers:
+            flusher.give_up()
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 if self._error is None:
@@ -75,19 +80,30 @@ class Worker:
             log.warning("stop.unfinished", seconds=STOP_SECONDS)
         log.info("worker.stopped", error=None if self._error is None else str(self._error))
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Ends the worker with an error; the first one counts."""
         if self._error is None:
             self._error = error
             log.error("worker.failed", error=str(error), kind=type(error).__name__)
         self._ended.set()
 
-    def _on_restored(self) -> None:
-        self._restored = True
-        log.info("worker.ready", keys={flusher.kernel.view.name: flusher.keys for flusher in self._flushers})
+    def lost(self) -> None:
+        """Notes that there are no states now."""
+        self._restoring_since = time.monotonic()
+
+    def restored(self, partitions: int) -> None:
+        """Notes that all states are there."""
+        seconds = time.monotonic() - (self._restoring_since or time.monotonic())
+        self._restoring_since = None
+        self._metrics.restored(partitions, seconds)
+        keys = {flusher.kernel.view.name: flusher.keys for flusher in self._flushers}
+        log.info("worker.ready", partitions=partitions, keys=keys, seconds=round(seconds, 1))
 
     def _ready(self) -> tuple[bool, dict[str, Any]]:
+        why = ["it stops" if self._ended.is_set() else "states are being restored"] if self._restoring_since is not None else []
+        why += [f"{o.server} is away: {o.reason}" for o in self._outages.values() if o.reason is not None]
         views = {f.kernel.view.name: {"keys": f.keys, "watermark_lag_seconds": f.lag_seconds()} for f in self._flushers}
-        return self._restored, {"ready": self._restored, "views": views}
+        return not why, {"ready": not why, "why_not": why, "views": views}
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()

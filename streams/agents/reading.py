@@ -12,6 +12,7 @@ from typing import Any
 import faust
 
 from streams.flusher import Flusher, incoming
+from streams.patience import GivenUp
 
 BATCH_MESSAGES = 2_000
 LINGER_SECONDS = 0.05  # what a lone event waits for company
@@ -53,6 +54,8 @@ async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher
         current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
         try:
             await flusher.batch([incoming(event) for event in current])
+        except GivenUp:
+            continue  # not acknowledged: read again by whoever has their partition now
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
             fail(error)
             return

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,10 +22,9 @@ from streams.producers.faults import Rates, messages
 from streams.producers.publish import Publisher
 from streams.producers.retailer import Retailer, draw
 from streams.producers.simulate import history
-from tests.builders import line, receipt
 from tests.oracles.rolling import sales_rolling
 from tests.oracles.standing import on_hand
-from tests.stream_worker import apart, by_reason, opened, rows, send, worker
+from tests.stream_worker import apart, by_reason, opened, worker
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -119,62 +115,6 @@ def check_stock(online: OnlineStore, sent: list[Any], calendars: StoreCalendars)
         mine = [e for e in events if (e.store_id, e.product_id) == key]
         expected = on_hand(mine, row["as_of_ms"], calendars.of(key[0]).window_start(WINDOWS["28d"], row["as_of_ms"]))
         assert {name: row[name] for name in expected} == expected, key
-
-
-class Gate:
-    """A TCP forwarder to a server, which can be shut: what a server that goes away looks like to its clients."""
-
-    def __init__(self, address: str) -> None:
-        host, port = address.rsplit(":", 1)
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def shut(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for one in self._open:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
-                self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-
-
-def test_a_worker_that_loses_the_online_store_ends_and_acknowledges_nothing_unwritten(
-    fresh: Settings, fresh_online: OnlineStore, tmp_path: Path
-) -> None:
-    store, gate = f"gone-{uuid.uuid4().hex[:6]}", Gate(fresh.redis)
-    with worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=gate.address) as one:
-        one.ready()
-        send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
-        drain(fresh, 60, lambda _: None)
-        gate.shut()
-        send(fresh, SALES, [receipt("r-2", system_clock(), line("fig"), store_id=store)])
-        assert one.process is not None
-        assert one.process.wait(PATIENCE) == 4
-        assert "Dependency unavailable" in one.log()
-    assert sum(x.behind for x in lag(fresh)) == 1
-    with worker(fresh, tmp_path / "again.log") as one:
-        one.ready()
-        drain(fresh, 60, lambda _: None)
-        assert one.stop() == 0
-    assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 2
 
 
 def test_a_worker_without_a_server_says_so(fresh: Settings, tmp_path: Path) -> None:

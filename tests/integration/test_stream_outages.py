@@ -1,0 +1,81 @@
+"""What a worker does while a server is away, and once it is back: it waits, acknowledges nothing, and goes on."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.clock import system_clock
+from contracts.settings import Settings
+from contracts.topics import SALES
+from featurestore.online import OnlineStore
+from streams.lag import drain, lag
+from tests.builders import line, receipt
+from tests.gate import Gate
+from tests.stream_worker import apart, opened, rows, send, worker
+from tests.waiting import until
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def fresh(settings: Settings) -> Settings:
+    """Topics of this test alone."""
+    return apart(settings)
+
+
+@pytest.fixture
+def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
+    """The online rows of a worker on fresh topics."""
+    with opened(fresh) as store:
+        yield store
+
+
+def test_a_worker_that_loses_the_online_store_waits_acknowledges_nothing_and_goes_on_when_it_is_back(
+    fresh: Settings, fresh_online: OnlineStore, tmp_path: Path
+) -> None:
+    store, gate = f"gone-{uuid.uuid4().hex[:6]}", Gate(fresh.redis)
+    with worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=gate.address) as one:
+        one.ready()
+        send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
+        drain(fresh, 60, lambda _: None)
+        gate.shut()
+        send(fresh, SALES, [receipt("r-2", system_clock(), line("fig"), store_id=store)])
+        until(lambda: one.get("/readyz")[0] == 503, "it says that it waits")
+        assert any("online_store is away" in why for why in json.loads(one.get("/readyz")[1])["why_not"])
+        assert one.get("/livez")[0] == 200
+        until(lambda: metric(one.get("/metrics")[1], "rd360_stream_waits_total") >= 5, "it tries again")
+        assert metric(one.get("/metrics")[1], "rd360_stream_online_store_unavailable_seconds") > 0
+        assert sum(x.behind for x in lag(fresh)) == 1
+        gate.open()
+        drain(fresh, 60, lambda _: None)
+        assert one.ready().get("/readyz")[0] == 200
+        assert metric(one.get("/metrics")[1], "rd360_stream_online_store_unavailable_seconds") == 0
+        assert one.stop() == 0
+        assert one.log().count("waiting.begins") == one.log().count("waiting.ends") == 1
+    assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 2
+
+
+def test_a_worker_that_waits_ends_when_it_is_asked_to(fresh: Settings, fresh_online: OnlineStore, tmp_path: Path) -> None:
+    store, gate = f"gone-{uuid.uuid4().hex[:6]}", Gate(fresh.redis)
+    with worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=gate.address) as one:
+        one.ready()
+        gate.shut()
+        send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
+        until(lambda: one.get("/readyz")[0] == 503, "it waits")
+        assert one.stop(15) == 0
+    assert sum(x.behind for x in lag(fresh)) == 1
+    with worker(fresh, tmp_path / "again.log") as one:
+        one.ready()
+        drain(fresh, 60, lambda _: None)
+        assert one.stop() == 0
+    assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 1
+
+
+def metric(text: bytes, name: str) -> float:
+    """The sum of a metric's series in Prometheus's text format."""
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.decode().splitlines() if line.startswith((f"{name} ", f"{name}{{")))
