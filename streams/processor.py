@@ -158,6 +158,12 @@ class Partition:
         self._settle(touched, work)
         return work
 
+    def rewrite(self, stored_keys: Iterable[bytes]) -> Work:
+        """The rows of some stored keys as their states are at this moment."""
+        work = Work(self.number)
+        self._settle({key: self._state(key) for key in map(key_in_store, stored_keys)}, work)
+        return work
+
     def now(self, clock: int, caught_up: bool) -> int | None:
         """Stream time, ms; None where there is none yet, a backlog is ahead, or two times are told at once.
 

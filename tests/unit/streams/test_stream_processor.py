@@ -107,6 +107,17 @@ def test_what_is_read_again_after_a_crash_is_written_again() -> None:
     assert after.states == before.states
 
 
+def test_rows_are_written_anew_as_the_states_are_now() -> None:
+    """Not as they were stored: what is read since may not be stored yet."""
+    stored = Store()
+    made = partition(stored)
+    stored.update(made.take([incoming(receipt("r-1", NOON), 1)], NOON).states)
+    made.take([incoming(receipt("r-2", NOON + MINUTE), 2)], NOON + MINUTE)
+    (row,) = made.rewrite(stored).rows
+    assert (row["units_1h"], row["source_offset"], row["as_of_ms"]) == (2, 2, NOON + MINUTE)
+    assert made.tick(NOON + 70 * MINUTE, caught_up=True).rows, "its schedule stays"
+
+
 def test_history_is_never_mixed_with_the_clock() -> None:
     made = partition()
     made.take([incoming(receipt("r-1", NOON - 30 * DAY, line("p-1")), 1)], clock=NOON)
