@@ -92,8 +92,7 @@ class Flusher:
             if not {message.partition for message in messages} <= self._partitions.keys():
                 raise GivenUp
             events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
-            works = [self._partitions[n].take(group, self._clock()) for n, group in events.items()]
-            await self._write(works)
+            await self._write([self._partitions[n].take(group, self._clock()) for n, group in events.items()])
             await self._write([self._partitions[n].take_over(group) for n, group in states.items()])
             for number, group in events.items():
                 self._busy_at[number] = time.monotonic()
@@ -131,6 +130,8 @@ class Flusher:
         return max(0.0, (self._clock() - min(marks)) / 1000) if marks else None
 
     async def _write(self, works: list[Work]) -> None:
+        if not works:
+            return
         started = time.monotonic()
         try:
             await self._patiently(functools.partial(self._send_letters, works), "kafka")
