@@ -31,3 +31,17 @@ def stream(
 
     outcome = run(load_settings(), data, lines, runs, note, quick=quick, with_quix=quix)
     conclude(outcome, as_json=as_json, keep=keep)
+
+
+@app.command()
+def freshness(
+    rate: Annotated[float, typer.Option(min=1, help="Receipt lines a second.")] = 1_000.0,
+    minutes: Annotated[float, typer.Option(min=0.1)] = 10.0,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """From when a receipt is due to when Feast reads it, at a steady rate that waits for nobody. Exits 5 above a bar."""
+    from tests.bench.freshness import run
+
+    conclude(run(load_settings(), rate, minutes, note, quick=quick), as_json=as_json, keep=keep)
