@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from contracts.settings import load_settings
+from infra.cli.console import note
 from infra.cli.measuring import Json, Keep, Quick, conclude
 
 app = typer.Typer(no_args_is_help=True)
@@ -17,12 +18,9 @@ Data = Annotated[
 Lines = Annotated[int | None, typer.Option(min=1, help="About so many receipt lines.")]
 Seed = Annotated[int, typer.Option(help="The same seed sends the same.")]
 Share = Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of the events.")]
+Sample = Annotated[int, typer.Option(min=1, help="Keys of each view that are also held against the oracles.")]
 QUICK_LINES = 5_000
-
-
-@app.callback()
-def drill() -> None:
-    """Break things on purpose, and check that nothing is lost."""
+QUICK_KILLS = 4
 
 
 @app.command()
@@ -35,7 +33,7 @@ def replay(
     duplicates: Share = 0.02,
     late: Share = 0.01,
     seed: Seed = 7,
-    sample: Annotated[int, typer.Option(min=1, help="Keys of each view that are also held against the oracles.")] = 1_000,
+    sample: Sample = 1_000,
     quick: Quick = False,
     as_json: Json = False,
     keep: Keep = None,
@@ -45,3 +43,24 @@ def replay(
 
     plan = Replay(data, QUICK_LINES if quick else lines, shuffle_hours, duplicates, late, seed, sample)
     conclude(run(load_settings(), plan), as_json=as_json, keep=keep)
+
+
+@app.command()
+def kill(
+    kills: Annotated[int, typer.Option(min=1, help="How many, at named places and at random moments.")] = 200,
+    lines: Lines = 1_000_000,
+    data: Data = None,
+    seed: Seed = 7,
+    sample: Sample = 1_000,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Kill two workers again and again while receipts stream in; compare every online row with a batch recomputation."""
+    from tests.drills.kill import KillPlan, run
+    from tests.drills.kill_plan import ALL_PLACES, QUICK_PLACES
+    from tests.drills.replay import Replay
+
+    replayed = Replay(data, QUICK_LINES if quick else lines, 24.0, 0.02, 0.01, seed, sample)
+    plan = KillPlan(replayed, QUICK_KILLS if quick else kills, QUICK_PLACES if quick else ALL_PLACES)
+    conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)

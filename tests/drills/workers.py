@@ -22,7 +22,7 @@ class DrillWorker(WorkerProcess):
     def ready_after(self, seconds: float = READY_SECONDS) -> float:
         """Waits until it is ready; the seconds that took. Raises DependencyUnavailable."""
         started = time.monotonic()
-        while self.get("/readyz")[0] != 200:
+        while not self.is_ready():
             if self.ended() is not None or time.monotonic() - started > seconds:
                 raise DependencyUnavailable(
                     "The drill's worker is not ready"
@@ -33,6 +33,10 @@ class DrillWorker(WorkerProcess):
                 )
             time.sleep(POLL_SECONDS)
         return time.monotonic() - started
+
+    def is_ready(self) -> bool:
+        """Whether it says so."""
+        return self.get("/readyz")[0] == 200
 
     def ended(self) -> int | None:
         """The exit code of a worker that has ended; negative for a signal."""

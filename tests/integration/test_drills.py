@@ -35,3 +35,8 @@ def test_replay(settings: Settings) -> None:
     assert found["held"], found
     assert found["figures"]["late_set_aside"] > 0
     assert found["figures"]["duplicates"] > 0
+
+
+def test_kill(settings: Settings) -> None:
+    found = drill(settings, "kill")
+    assert found["held"], found

@@ -12,6 +12,7 @@ from contracts.errors import UsageError
 from contracts.topics import PRICES, SALES
 from tests.builders import DAY, HOUR, NOON, PARTITIONS, line, price, receipt
 from tests.drills.arrival import Arrival, Faults, Sent, arrivals, keys_of, placed
+from tests.drills.kill_plan import ALL_PLACES, QUICK_PLACES, RANDOM, schedule
 from tests.drills.lateness import account
 from tests.drills.sources import first_lines
 
@@ -111,3 +112,21 @@ def test_nothing_is_set_aside_where_the_partition_is_not_that_far() -> None:
 
 def test_keys_of_a_receipt_are_its_products_once_each() -> None:
     assert keys_of(receipt("r", NOON, line("a"), line("a"), line("b"))) == {("s-1", "a"), ("s-1", "b")}
+
+
+def test_kills_are_as_many_as_asked_for_and_meet_every_place() -> None:
+    plan = schedule(200, ALL_PLACES, random.Random(1))
+    assert len(plan) == 200
+    assert {kill.place for kill in plan} == {*ALL_PLACES, RANDOM}
+    assert plan == schedule(200, ALL_PLACES, random.Random(1))
+
+
+def test_few_kills_still_meet_every_place() -> None:
+    assert sorted(kill.place for kill in schedule(3, ALL_PLACES, random.Random(1))) == sorted(ALL_PLACES)
+
+
+def test_every_planned_place_is_one_at_which_a_worker_can_end() -> None:
+    from tests.drills.crash_points import PLACES  # it imports Faust and Feast
+
+    assert set(PLACES) == set(ALL_PLACES)
+    assert set(QUICK_PLACES) <= set(ALL_PLACES)
