@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
 
 from contracts.clock import Clock
 from contracts.settings import Settings
@@ -166,7 +168,13 @@ class Flusher:
         await asyncio.gather(*sent)
 
     async def _caught_up(self, number: int) -> bool:
-        tp = faust.types.TP(self.source, number)
+        try:
+            return await self._is_at_end(number)
+        except (AssertionError, IllegalStateError):  # aiokafka's words for a partition that a rebalance has just taken away
+            return False
+
+    async def _is_at_end(self, number: int) -> bool:
+        tp = TP(self.source, number)
         consumer: Any = self._app.consumer  # its annotations promise numbers that are None before the first answer
         end = consumer.highwater(tp)
         if end is None:
