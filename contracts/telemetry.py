@@ -10,6 +10,7 @@ Counter = Literal[
     "rd360_stream_late_total",  # by topic
     "rd360_stream_duplicates_total",  # by topic
     "rd360_stream_rows_written_total",  # by view
+    "rd360_stream_rows_refilled_total",  # by view
     "rd360_stream_waits_total",  # by server: tries in vain
     "rd360_forecasts_total",  # by outcome
     "rd360_http_requests_total",  # by route and status

@@ -15,7 +15,9 @@ from feast.infra.provider import Provider, get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from contracts.errors import DependencyUnavailable
 from contracts.features import AS_OF
@@ -37,7 +39,14 @@ class FeastOnlineStore:
         self._read_config = repo_config(settings, settings.online_read_timeout_ms)
         self._reader: Provider = get_provider(self._read_config)  # a provider of its own: the timeout belongs to its connections
         host, port = settings.redis.rsplit(":", 1)
-        self._redis = Redis(host=host, port=int(port), socket_timeout=WRITE_TIMEOUT_MS / 1000, socket_connect_timeout=5)
+        self._redis = Redis(
+            host=host,
+            port=int(port),
+            socket_timeout=WRITE_TIMEOUT_MS / 1000,
+            socket_connect_timeout=5,
+            # once, for a connection that went stale; redis-py's own default sleeps for seconds in between, unseen and unended
+            retry=Retry(NoBackoff(), 1),
+        )
 
     @classmethod
     def open(cls, settings: Settings) -> FeastOnlineStore:

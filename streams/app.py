@@ -11,6 +11,7 @@ import faust
 from contracts.clock import Clock
 from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES
+from featurestore.fill import FillMarks
 from featurestore.online import OnlineStore
 from streams import names
 from streams.agents import inventory, prices, sales
@@ -19,6 +20,7 @@ from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
+from streams.refill import Refill
 from streams.views import kernels
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
@@ -42,7 +44,13 @@ class Watcher(Protocol):
 
 
 def build(
-    settings: Settings, online: OnlineStore, outages: Outages, metrics: Metrics, clock: Clock, watcher: Watcher
+    settings: Settings,
+    online: OnlineStore,
+    marks: FillMarks,
+    outages: Outages,
+    metrics: Metrics,
+    clock: Clock,
+    watcher: Watcher,
 ) -> tuple[faust.App, list[Flusher]]:
     """The app, not started, and its flushers, one a view."""
     app = _app(settings)
@@ -53,6 +61,7 @@ def build(
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     app.on_rebalance_complete.connect(_restore(app, flushers, watcher))
     app.timer(TICK_SECONDS, name="tick")(_tick(flushers, watcher.fail))
+    app.timer(TICK_SECONDS, name="refill")(_refill(Refill(flushers, marks, outages["online_store"], metrics), watcher.fail))
     return app, flushers
 
 
@@ -118,3 +127,13 @@ def _tick(flushers: list[Flusher], fail: Fail) -> Any:
             fail(error)
 
     return tick
+
+
+def _refill(refill: Refill, fail: Fail) -> Any:
+    async def check(_: faust.App) -> None:
+        try:
+            await refill.check()
+        except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
+            fail(error)
+
+    return check

@@ -29,6 +29,7 @@ from streams.processor import Incoming, Partition, Work
 from streams.table import StateTable
 from streams.views import Kernel, Row
 
+REWRITE_KEYS = 500  # rows written again in one go: a batch of events waits for so many, some 50 ms
 IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether there is any
 
 
@@ -115,6 +116,23 @@ class Flusher:
                         await self._write([work])
                     more = work.more
         self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
+
+    async def rewrite(self, number: int) -> int:
+        """Writes the online rows of all stored states of a partition again, as they are then; how many these are.
+
+        Between two parts batches go on. Raises GivenUp where the partition goes to another worker.
+        """
+        rows, after = 0, b""
+        while True:
+            async with self.lock:
+                partition = self._partitions.get(number)
+                if partition is None:
+                    raise GivenUp
+                keys = self._states.keys_after(number, after, REWRITE_KEYS)
+                if not keys:
+                    return rows
+                await self._write_rows([partition.rewrite(keys)])
+            rows, after = rows + len(keys), keys[-1]
 
     @property
     def assigned(self) -> list[int]:

@@ -23,6 +23,8 @@ class Metrics:
         self._rows = self._counter("rd360_stream_rows_written_total", "Rows written to the online store.", "view")
         self._lag = self._gauge("rd360_stream_watermark_lag_seconds", "Clock minus the oldest partition's stream time.", "topic")
         self._keys = self._gauge("rd360_stream_keys", "Keys with a state on this worker.", "view")
+        text = "Rows written again because the online store may have lacked them."
+        self._refilled = self._counter("rd360_stream_rows_refilled_total", text, "view")
         self._waits = self._counter("rd360_stream_waits_total", "Tries in vain of a server that is away.", "server")
         text = "How long the worker has waited for it, at the latest try; 0 while it is there."
         self._unavailable: dict[Server, Gauge] = {
@@ -62,6 +64,10 @@ class Metrics:
         self._unavailable[server].set(seconds)
         if seconds:
             self._waits.labels(server).inc()
+
+    def refilled(self, view: str, rows: int) -> None:
+        """Counts rows that were written again."""
+        self._refilled.labels(view).inc(rows)
 
     def restored(self, partitions: int, seconds: float) -> None:
         """Notes what is assigned, and how long it took to have its states."""

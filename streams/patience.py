@@ -29,33 +29,36 @@ class GivenUp(Exception):  # not an error: nobody needs this work from this work
 
 
 class Outage:
-    """Whether one server is away, since when and why. Several writers may wait for the same one."""
+    """Whether one server is away, since when and why. Several may wait for it; it is there again once none of them does."""
 
     def __init__(self, server: Server, noted: Callable[[Server, float], None]) -> None:
         self.server: Server = server
         self._noted = noted
-        self._since: float | None = None
+        self._since = 0.0
+        self._waiting: set[object] = set()
         self.reason: str | None = None
 
     @property
-    def seconds(self) -> float | None:
-        """How long it has been away; None while it is there."""
-        return None if self._since is None else time.monotonic() - self._since
+    def seconds(self) -> float:
+        """How long it has been away; 0 while it is there."""
+        return time.monotonic() - self._since if self._waiting else 0.0
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, who: object, error: BaseException) -> None:
         """Notes a try in vain."""
         self.reason = str(error) or type(error).__name__
-        if self._since is None:
+        if not self._waiting:
             self._since = time.monotonic()
             log.warning("waiting.begins", server=self.server, why=self.reason)
-        self._noted(self.server, self.seconds or 0.0)
+        self._waiting.add(who)
+        self._noted(self.server, self.seconds)
 
-    def answered(self) -> None:
-        """Notes that it is there."""
-        if self._since is not None:
-            log.warning("waiting.ends", server=self.server, seconds=round(self.seconds or 0.0, 1))
-            self._since = self.reason = None
+    def over(self, who: object) -> None:
+        """Notes that somebody waits no longer."""
+        if self._waiting == {who}:
+            log.warning("waiting.ends", server=self.server, seconds=round(self.seconds, 1))
+            self.reason = None
             self._noted(self.server, 0.0)
+        self._waiting.discard(who)
 
 
 Outages = dict[Server, Outage]
@@ -81,19 +84,20 @@ def may_pass(error: BaseException) -> bool:
 async def patiently(step: Callable[[], Awaitable[Result]], outage: Outage, given_up: asyncio.Event) -> Result:
     """The step's result, however often it takes. Raises GivenUp after a failure where nobody waits for it any more, and what
     can never pass."""
-    for pause in pauses():
-        try:
-            result = await step()
-        except Exception as error:
-            if not may_pass(error):
-                raise
-            outage.failed(error)
-        else:
-            outage.answered()
-            return result
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await given_up.wait()
-        if given_up.is_set():
-            raise GivenUp
+    who = object()
+    try:
+        for pause in pauses():
+            try:
+                return await step()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                outage.failed(who, error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await given_up.wait()
+            if given_up.is_set():
+                raise GivenUp
+    finally:
+        outage.over(who)
     raise AssertionError("pauses do not end")

@@ -8,6 +8,7 @@ a partition, and the key under which Faust keeps its changelog offset. A test ho
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -48,6 +49,12 @@ class StateTable:
         for key, value in self._rocksdb(partition).items():
             if key != offset_key:
                 yield key, value
+
+    def keys_after(self, partition: int, key: bytes, limit: int) -> list[bytes]:
+        """The next stored keys of a partition after a key, in their order; from the first one after b""."""
+        keys = self._rocksdb(partition).keys(from_key=key) if key else self._rocksdb(partition).keys()
+        wanted = (found for found in keys if found not in (key, self._store().offset_key))
+        return list(itertools.islice(wanted, limit))
 
     async def put(self, partition: int, states: Mapping[bytes, bytes]) -> None:
         """Stores states: on Kafka first, acknowledged, then here together with the changelog offset they reach.

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from contracts.clock import Clock, system_clock
 from contracts.errors import DependencyUnavailable, RetailDemandError
 from contracts.settings import Settings
+from featurestore.fill import FillMarks
 from featurestore.online import OnlineStore
 from streams.app import build
 from streams.declare import declare
@@ -29,8 +30,8 @@ log = structlog.get_logger("rd360.streams")
 class Worker:
     """One worker process. `run` returns when it was asked to stop, and raises what ended it otherwise."""
 
-    def __init__(self, settings: Settings, online: OnlineStore, clock: Clock = system_clock) -> None:
-        self._settings, self._online, self._clock = settings, online, clock
+    def __init__(self, settings: Settings, online: OnlineStore, marks: FillMarks, clock: Clock = system_clock) -> None:
+        self._settings, self._online, self._marks, self._clock = settings, online, marks, clock
         self._metrics = Metrics()
         self._ended = asyncio.Event()
         self._error: BaseException | None = None
@@ -44,7 +45,7 @@ class Worker:
         declare(self._settings)
         self._on_signals()
         _calm_collector()
-        app, self._flushers = build(self._settings, self._online, self._outages, self._metrics, self._clock, self)
+        app, self._flushers = build(self._settings, self._online, self._marks, self._outages, self._metrics, self._clock, self)
         with HealthServer(self._settings.worker_metrics_port, self._ready, self._metrics.text):
             await self._start(app)
             watch = asyncio.ensure_future(self._watch(app))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from featurestore.fill import Filled, Mark, Place
 from featurestore.online import Key, Row, key_columns, key_of, value_columns
 
 
@@ -28,3 +30,35 @@ class FakeOnlineStore:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class FakeFillMarks:
+    """FillMarks in memory. `restart` is what a server does that keeps its data."""
+
+    def __init__(self) -> None:
+        self.run = 1
+        self.marks: dict[Place, Mark] = {}
+        self._filling: dict[Place, str] = {}
+        self._tokens = itertools.count()
+
+    def read(self) -> Filled:
+        return Filled(f"run-{self.run}", dict(self.marks))
+
+    def begin(self, place: Place) -> str:
+        self.marks.pop(place, None)
+        self._filling[place] = f"run-{self.run}:{next(self._tokens)}"
+        return self._filling[place]
+
+    def finish(self, place: Place, token: str, rows: int) -> bool:
+        if self._filling.get(place) != token or token.split(":")[0] != f"run-{self.run}":
+            return False
+        self.marks[place] = Mark(f"run-{self.run}", rows)
+        del self._filling[place]
+        return True
+
+    def clear(self) -> None:
+        self.marks.clear()
+        self._filling.clear()
+
+    def restart(self) -> None:
+        self.run += 1

@@ -128,6 +128,7 @@ def parity(
 @app.command()
 def rebuild(
     views: Views = None,
+    online: Annotated[bool, typer.Option("--online", help="Only have the worker write all its online rows again.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that the worker may take.")] = 300.0,
     as_json: Json = False,
 ) -> None:
@@ -135,6 +136,9 @@ def rebuild(
 
     Exits 5 where a key got new events all the time, so that it could not be: run it again.
     """
+    if online:
+        _rebuild_online(views, timeout, as_json)
+        return
     from infra.feature_rebuild import rebuild as heal
     from lake.session import open_session
 
@@ -210,6 +214,18 @@ def _views(given: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]
             f"There is no view {', '.join(unknown)} here", doing="choosing the views", hint=f"There are {', '.join(known)}."
         )
     return tuple(given or known)
+
+
+def _rebuild_online(views: Views, timeout: float, as_json: bool) -> None:
+    from streams.refill import rebuild_online
+
+    if views:
+        raise UsageError("--online writes the rows of all views", doing="choosing the views", hint="Leave out --view.")
+    done = rebuild_online(load_settings(), timeout)
+    if as_json:
+        json_result(asdict(done))
+    else:
+        result(f"{done.rows} rows of {done.partitions} partitions in {done.seconds} s")
 
 
 def _features(name: str | None) -> list[Feature]:

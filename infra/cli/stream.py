@@ -40,6 +40,7 @@ def worker() -> None:
     """Run the worker that keeps the streaming feature views, until SIGTERM or Ctrl-C. Exits 4 when a server fails it."""
     import asyncio
 
+    from featurestore.fill import open_fill_marks
     from featurestore.online import open_online_store
     from infra import logs
     from streams.worker import Worker
@@ -48,7 +49,7 @@ def worker() -> None:
     settings = load_settings()
     online = open_online_store(settings)
     try:
-        asyncio.run(Worker(settings, online).run())
+        asyncio.run(Worker(settings, online, open_fill_marks(settings)).run())
     finally:
         online.close()
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from contracts.clock import system_clock
+from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
 from contracts.topics import SALES
 from featurestore.online import OnlineStore
 from streams.lag import drain, lag
+from streams.refill import rebuild_online
 from tests.builders import line, receipt
 from tests.gate import Gate
+from tests.own_servers import OwnValkey
 from tests.stream_worker import apart, opened, rows, send, worker
 from tests.waiting import until
 
@@ -74,6 +77,55 @@ def test_a_worker_that_waits_ends_when_it_is_asked_to(fresh: Settings, fresh_onl
         drain(fresh, 60, lambda _: None)
         assert one.stop() == 0
     assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 1
+
+
+@pytest.fixture
+def valkey(fresh: Settings) -> Iterator[OwnValkey]:
+    """A Valkey of this test alone."""
+    with OwnValkey(fresh) as server:
+        yield server
+
+
+def test_what_the_online_store_has_lost_is_written_again_while_events_go_on(
+    fresh: Settings, valkey: OwnValkey, tmp_path: Path
+) -> None:
+    """It is emptied, then killed and replaced by an empty one, then filled on request; the worker runs all the while."""
+    own, now = fresh.model_copy(update={"redis_address": valkey.address}), system_clock()
+    stores = [f"s-{n}" for n in range(40)]
+    first = [receipt(f"a-{s}", now, line("fig"), line("kiwi", 2), store_id=s) for s in stores]
+    again = [receipt(f"b-{s}", now + 1, line("fig"), store_id=s) for s in stores[:20]]
+    with opened(own) as online, worker(fresh, tmp_path / "worker.log", RD360_REDIS_ADDRESS=valkey.address) as one:
+        one.ready()
+        send(fresh, SALES, first)
+        drain(fresh, 60, lambda _: None)
+        full = [(s, p) for s in stores for p in ("fig", "kiwi")]
+        assert all(rows(online, "sales_rolling", *full))
+
+        valkey.client.flushall()
+        send(fresh, SALES, again)
+        drain(fresh, 60, lambda _: None)
+        until(lambda: all(rows(online, "sales_rolling", *full)), "all rows are there again")
+        assert units(online, stores) == [2] * 20 + [1] * 20
+
+        valkey.kill()
+        until(lambda: one.get("/readyz")[0] == 503, "it says that it waits")
+        valkey.start()
+        until(lambda: all(rows(online, "sales_rolling", *full)), "all rows are there again")
+        assert units(online, stores) == [2] * 20 + [1] * 20
+        one.ready()
+
+        for key in valkey.client.scan_iter(b"*fig*"):
+            valkey.client.delete(key)
+        report = rebuild_online(own, 60)
+        assert report.rows == len(full)
+        assert units(online, stores) == [2] * 20 + [1] * 20
+        assert one.stop() == 0
+    with pytest.raises(DependencyUnavailable, match="worker"):
+        rebuild_online(own, 0.5)
+
+
+def units(online: OnlineStore, stores: list[str]) -> list[int]:
+    return [row["units_1h"] for row in rows(online, "sales_rolling", *((s, "fig") for s in stores))]
 
 
 def metric(text: bytes, name: str) -> float:

@@ -67,9 +67,20 @@ def test_a_step_is_repeated_until_it_is_done_and_the_outage_is_over_then() -> No
     outage, step = Outage("kafka", lambda _, seconds: noted.append(seconds)), Step(*[RequestTimedOutError()] * 3)
     assert asyncio.run(patiently(step, outage, asyncio.Event())) == 4
     assert outage.reason is None
-    assert outage.seconds is None
+    assert outage.seconds == 0
     assert len(noted) == 4
     assert noted[-1] == 0
+
+
+def test_a_server_is_back_once_nobody_waits_for_it() -> None:
+    outage = Outage("kafka", Metrics().waited)
+    outage.failed("a", TimeoutError("slow"))
+    outage.failed("b", TimeoutError("gone"))
+    outage.over("a")
+    assert outage.reason == "gone"
+    outage.over("b")
+    outage.over("b")
+    assert outage.reason is None
 
 
 def test_what_cannot_pass_is_raised_at_once() -> None:
