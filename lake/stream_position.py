@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
+from contracts.stream_states import worker_group
 from contracts.topics import SOURCES, Topic
 
 ANSWER_SECONDS = 10.0
@@ -22,11 +23,6 @@ LATE_REASON = (
 )
 Place = tuple[int, int]  # source partition, source offset
 LateKey = tuple[int, int, str, str]  # source partition, source offset, store_id, product_id
-
-
-def worker_group(settings: Settings) -> str:
-    """The consumer group of the stream worker."""
-    return f"{settings.topic_prefix}rd360-streams"
 
 
 def committed(settings: Settings) -> dict[tuple[str, int], int]:

@@ -21,6 +21,7 @@ from streams.flusher import Flusher
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.refill import Refill
+from streams.stale import state_folder
 from streams.views import kernels
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
@@ -68,7 +69,7 @@ def build(
 def _app(settings: Settings) -> faust.App:
     # Faust builds two debug records for each changelog message even where nobody reads them; it halves the throughput
     logging.disable(logging.DEBUG)
-    folder = settings.home / "data" / "streams" / names.group(settings)
+    folder = state_folder(settings, names.group(settings))
     folder.mkdir(parents=True, exist_ok=True)
     return faust.App(
         names.group(settings),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contracts.features import View
 from contracts.settings import Settings
+from contracts.stream_states import state_table, worker_group
 
 
 def group(settings: Settings) -> str:
     """The consumer group of the worker: its committed offsets say what the online rows hold."""
-    return f"{settings.topic_prefix}rd360-streams"
+    return worker_group(settings)
 
 
 def table(view: View) -> str:
     """The Faust table of a view's states."""
-    return f"{view.name}-states"
+    return state_table(view)
 
 
 def changelog(settings: Settings, view: View) -> str:

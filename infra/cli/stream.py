@@ -24,15 +24,30 @@ Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 
 @app.command()
-def topics(as_json: Json = False, dry_run: DryRun = False) -> None:
-    """Create the topics that are missing; refuse those that could not keep the contract."""
+def topics(
+    remove_stale: Annotated[
+        bool, typer.Option("--remove-stale", help="Delete the states that workers of other versions left, unless one still runs.")
+    ] = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Create the topics that are missing; refuse those that could not keep the contract; show what other versions left."""
     from streams.declare import declare
+    from streams.stale import find_stale, remove
 
-    declared = declare(load_settings(), dry_run=dry_run)
+    settings = load_settings()
+    declared = declare(settings, dry_run=dry_run)
+    stale = find_stale(settings)
+    removed = remove(settings, stale) if remove_stale and not dry_run else []
+    left = [(one, "removed" if one in removed else "stale, in use" if one.in_use else "stale") for one in stale]
     if as_json:
-        json_result([dataclasses.asdict(topic) for topic in declared])
-    else:
-        table(("topic", "partitions", "action"), [(t.name, str(t.partitions), t.action) for t in declared])
+        shown = [{"name": one.name, "kind": one.kind, "action": action} for one, action in left]
+        json_result([dataclasses.asdict(topic) for topic in declared] + shown)
+        return
+    rows = [(t.name, str(t.partitions), t.action) for t in declared]
+    table(("topic", "partitions", "action"), rows + [(one.name, one.kind, action) for one, action in left])
+    if any(action == "stale" for _, action in left):
+        note("Next: ./rd360 stream topics --remove-stale")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from contracts.errors import DataGateError
 from contracts.events import Event, encode
 from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, STOCK, VIEWS
 from contracts.settings import CHECKOUT, Settings
+from contracts.stream_states import worker_group
 from contracts.topics import INVENTORY, PRICES, SALES, Topic, partition_of
 from featurestore.materialize import BATCH_VIEWS, materialize
 from featurestore.online import OnlineStore, open_online_store
@@ -31,7 +32,7 @@ from lake.jobs import features, gold
 from lake.jobs import parity as job
 from lake.jobs.parity import ParityReport
 from lake.parity import Example
-from lake.stream_position import committed, late_events, worker_group
+from lake.stream_position import committed, late_events
 from streams.declare import declare
 from streams.lag import drain
 from streams.producers.publish import Publisher
