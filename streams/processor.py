@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.errors import InvalidEvent
-from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.topics import Delivery, accept
 from streams.admission import NOTHING_YET, Admission
 from streams.letters import LateReason, Letter, dead_letter, late_letter, outcome_letter
-from streams.rebuilt import received
+from streams.rebuilt import STATES, received
 from streams.views import Kernel, Key, Row, key_in_store, row, store_key
 
 CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
@@ -116,7 +115,7 @@ class Partition:
         touched: dict[Key, Any] = {}
         for message in messages:
             rebuilt = received(message.headers, message.value or b"")
-            if rebuilt.fingerprint != CATALOGUE_FINGERPRINT:
+            if rebuilt.fingerprint != STATES:
                 work.counts["foreign"] += 1
                 continue
             state, current = self.kernel.decode(rebuilt.raw), self._state(rebuilt.key)

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from contracts.features import CATALOGUE_FINGERPRINT, View
+from contracts.features import View
 from contracts.settings import Settings
+from contracts.stream_states import group_fingerprint
 from streams.admission import NOTHING_YET
 from streams.views import Key, kernels, key_in_store, store_key
 
 KEY, FINGERPRINT = "rd360.key", "rd360.fingerprint"
+STATES = group_fingerprint()  # of the layout and the catalogue that these bytes are for
 NEVER_LATE_MS = 2**60
 
 
 class Rebuilt(NamedTuple):
-    """A rebuilt state as it was received: its key, the catalogue it was made for, and its bytes."""
+    """A rebuilt state as it was received: its key, the states' fingerprint it was made for, and its bytes."""
 
     key: Key
     fingerprint: str
@@ -46,7 +48,7 @@ class Rebuilder:
 
 def headers(key: Key) -> list[tuple[str, bytes]]:
     """The headers under which a rebuilt state is sent."""
-    return [(KEY, store_key(key)), (FINGERPRINT, CATALOGUE_FINGERPRINT.encode())]
+    return [(KEY, store_key(key)), (FINGERPRINT, STATES.encode())]
 
 
 def received(headers: Iterable[tuple[str, bytes]], value: bytes) -> Rebuilt:

@@ -12,7 +12,7 @@ from contracts.settings import Settings
 from contracts.windows import StoreCalendars
 from streams import letters
 from streams.processor import QUIET_MS, TICK_KEYS, Incoming, Partition
-from streams.rebuilt import FINGERPRINT, KEY, Rebuilder
+from streams.rebuilt import FINGERPRINT, KEY, STATES, Rebuilder
 from streams.views import SalesKernel, key_in_store, store_key
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, receipt
 
@@ -183,7 +183,7 @@ def test_messages_of_another_topic_name_keep_it_in_their_letters() -> None:
     assert dict(partition().take([broken], NOON).letters[0].headers)[letters.TOPIC] == b"x.sales"
 
 
-def rebuilt(units: int, next_offset: int, fingerprint: str = CATALOGUE_FINGERPRINT) -> Incoming:
+def rebuilt(units: int, next_offset: int, fingerprint: str = STATES) -> Incoming:
     """A state of ("s-1", "p-1") made anew from the archive, as the worker receives it."""
     rebuilder = Rebuilder(Settings(), SALES_ROLLING)
     parts = [part for _, part in rebuilder.kernel.split(receipt("archived", NOON - HOUR, line(quantity=units)))]
