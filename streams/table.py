@@ -18,6 +18,7 @@ import rocksdict
 from contracts.features import View
 from contracts.settings import Settings
 from streams import names
+from streams.changelog import Changelog
 
 WRITTEN_FOR_FAUST = "0.15.3"
 # Per partition and view. Faust's defaults (2 GB of cache, three buffers of 64 MB each) are those of a machine of its own.
@@ -28,7 +29,7 @@ class StateTable:
     """The stored states of one view, by partition."""
 
     def __init__(self, app: faust.App, settings: Settings, view: View) -> None:
-        self._app = app
+        self._log = Changelog(settings)
         self._changelog = names.changelog(settings, view)
         self._table = app.Table(
             names.table(view),
@@ -59,12 +60,13 @@ class StateTable:
     async def put(self, partition: int, states: Mapping[bytes, bytes]) -> None:
         """Stores states: on Kafka first, acknowledged, then here together with the changelog offset they reach.
 
-        The local copy is therefore never ahead of the changelog. Raises what Kafka's client raises.
+        The local copy is therefore never ahead of the changelog. Raises DependencyUnavailable; all may be put again then.
         """
-        if not states:
-            return
-        sent = [await self._app.producer.send(self._changelog, key, raw, partition, None, None) for key, raw in states.items()]
-        offset = max(record.offset for record in await asyncio.gather(*sent))
+        if states:
+            await asyncio.to_thread(self._put, partition, states)
+
+    def _put(self, partition: int, states: Mapping[bytes, bytes]) -> None:
+        offset = self._log.write(self._changelog, partition, states)
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, raw in states.items():
             batch.put(key, raw)
