@@ -21,6 +21,7 @@ Share = Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of the event
 Sample = Annotated[int, typer.Option(min=1, help="Keys of each view that are also held against the oracles.")]
 QUICK_LINES = 5_000
 QUICK_KILLS = 4
+QUICK_SECONDS = 5.0
 
 
 @app.command()
@@ -63,4 +64,24 @@ def kill(
 
     replayed = Replay(data, QUICK_LINES if quick else lines, 24.0, 0.02, 0.01, seed, sample)
     plan = KillPlan(replayed, QUICK_KILLS if quick else kills, QUICK_PLACES if quick else ALL_PLACES)
+    conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
+
+
+@app.command()
+def outage(
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long the online store and then Kafka are away.")] = 60.0,
+    lines: Lines = 50_000,
+    data: Data = None,
+    seed: Seed = 7,
+    sample: Sample = 1_000,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Stop, empty and start the servers under a running worker; compare every online row. The servers are the drill's own."""
+    from tests.drills.outage import OutagePlan, run
+    from tests.drills.replay import Replay
+
+    replayed = Replay(data, QUICK_LINES if quick else lines, 24.0, 0.02, 0.01, seed, sample)
+    plan = OutagePlan(replayed, QUICK_SECONDS if quick else seconds)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
