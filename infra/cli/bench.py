@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import note
 from infra.cli.measuring import Json, Keep, Quick, conclude
@@ -45,3 +46,43 @@ def freshness(
     from tests.bench.freshness import run
 
     conclude(run(load_settings(), rate, minutes, note, quick=quick), as_json=as_json, keep=keep)
+
+
+@app.command()
+def keys(
+    keys: Annotated[str, typer.Option(help="Numbers of keys, with commas between.")] = "1000,10000,100000,1000000",
+    lines: Annotated[int, typer.Option(min=1, help="Lines over each number of keys.")] = 500_000,
+    lines_long: Annotated[int | None, typer.Option(min=1, help="Then so many lines, while memory is watched.")] = None,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """The same number of lines over more and more keys: speed, memory and bytes a key. Exits 5 below a bar."""
+    from tests.bench.keys import run
+
+    conclude(run(load_settings(), _numbers(keys), lines, lines_long, note, quick=quick), as_json=as_json, keep=keep)
+
+
+@app.command()
+def recovery(
+    keys: Annotated[int, typer.Option(min=1_000, help="Keys with a state.")] = 200_000,
+    runs: Annotated[int, typer.Option(min=1, help="Kills of each kind.")] = 3,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """From the start of a worker that was killed to ready, with its local states and without. Exits 5 above a bar."""
+    from tests.bench.recovery import run
+
+    conclude(run(load_settings(), keys, 1 if quick else runs, note, quick=quick), as_json=as_json, keep=keep)
+
+
+def _numbers(text: str) -> list[int]:
+    """Whole numbers of at least 1,000 with commas between. Raises UsageError."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--keys {text} are not numbers", doing="reading the options", hint="Such as 1000,10000.") from error
+    if min(found) < 1_000:
+        raise UsageError("fewer than 1,000 keys say nothing", doing="reading the options")
+    return found

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from contracts.errors import RetailDemandError, UsageError
 from contracts.settings import CHECKOUT, Settings
 from contracts.topics import SALES
+from featurestore.repo import project_name
+from infra.stack.place import Place
 from streams.broker import connect
 from streams.lag import PartitionLag, lag
 from tests.bench import ground
@@ -24,7 +26,9 @@ from tests.bench.usage import cpu_seconds
 from tests.stream_worker import WorkerProcess
 from tests.waiting import until
 
+PEERS = "peers"  # the environment of requirements/peers.txt
 PATIENCE_SECONDS = 1_800.0
+LAST_WORDS = 1_500  # of a log, characters
 POLL_SECONDS = 0.02  # between two questions to Kafka about what is committed
 
 Contestant = Callable[[Settings, Filled], Pace]
@@ -33,28 +37,30 @@ Contestant = Callable[[Settings, Filled], Pace]
 def worker(settings: Settings, filled: Filled) -> Pace:
     """Our worker as it is deployed, from its first flush until all is written and committed."""
     with ground.running_worker(settings) as process:
-        pace = paced(process, settings, filled.receipts)
+        pace = paced(process, filled.receipts)
         process.stop()
     return pace
 
 
-def paced(process: WorkerProcess, settings: Settings, receipts: int, before: int = 0) -> Pace:
-    """How a running worker gets through so many receipts, of which it had done some `before`."""
+def paced(process: WorkerProcess, receipts: int) -> Pace:
+    """How a worker that was just started gets through so many receipts."""
     assert process.process is not None
     pid = process.process.pid
-    first = until(lambda: _done(process, before), "the worker writes its first batch")
+    first = until(lambda: _done(process), "the worker writes its first batch")
     started, cpu_started = time.monotonic(), cpu_seconds(pid)
-    if first - before >= receipts:
+    if first >= receipts:
         raise UsageError(f"{receipts} receipts are too few", doing="measuring the worker", why="its first batch is not measured")
-    wait_committed(settings)
+    wait_committed(process)
     seconds, cpu = time.monotonic() - started, cpu_seconds(pid) - cpu_started
-    return Pace(receipts - (first - before), seconds, cpu)
+    return Pace(receipts - first, seconds, cpu)
 
 
-def wait_committed(settings: Settings) -> None:
-    """Waits until the worker has committed the end of every source topic. Raises RetailDemandError after half an hour."""
-    admin, deadline = connect(settings), time.monotonic() + PATIENCE_SECONDS
-    while _behind(found := lag(settings, admin)):
+def wait_committed(process: WorkerProcess) -> None:
+    """Waits until the worker has committed the end of every source topic. Raises RetailDemandError where it ends before."""
+    admin, deadline = connect(process.settings), time.monotonic() + PATIENCE_SECONDS
+    while _behind(found := lag(process.settings, admin)):
+        if process.process is None or process.process.poll() is not None:
+            raise RetailDemandError("The worker has ended", doing="measuring it", why=process.log()[-LAST_WORDS:])
         if time.monotonic() > deadline:
             raise RetailDemandError(f"The worker is {_behind(found)} receipts behind", doing="measuring it")
         time.sleep(POLL_SECONDS)
@@ -62,7 +68,14 @@ def wait_committed(settings: Settings) -> None:
 
 def bare_loop(settings: Settings, filled: Filled) -> Pace:
     """The kernel alone, in a process of its own."""
-    return _alone([sys.executable, "-m", "tests.bench.bare_loop", str(filled.receipts)], settings, {})
+    return _alone([sys.executable, "-m", "tests.bench.bare_loop", str(filled.receipts)], settings)
+
+
+def quix(settings: Settings, filled: Filled) -> Pace:
+    """The same kernel and rows under Quix Streams, in its own environment; see tests/bench/quix_loop.py."""
+    python = str(Place(settings).venv_bin(PEERS, "python"))
+    command = [python, "-m", "tests.bench.quix_loop", str(filled.receipts), project_name(settings)]
+    return _alone(command, settings)
 
 
 def events_done(metrics: str) -> int:
@@ -74,16 +87,16 @@ def events_done(metrics: str) -> int:
     return 0
 
 
-def _done(process: WorkerProcess, before: int) -> int | None:
+def _done(process: WorkerProcess) -> int | None:
     done = events_done(process.get("/metrics")[1].decode())
-    return done if done > before else None
+    return done or None
 
 
 def _behind(lags: list[PartitionLag]) -> int:
     return sum(one.behind for one in lags)
 
 
-def _alone(command: list[str], settings: Settings, more: Mapping[str, str]) -> Pace:
+def _alone(command: list[str], settings: Settings) -> Pace:
     """Runs a contestant's process and reads the span that it prints. Raises RetailDemandError with its last words."""
     environment = {
         **os.environ,
@@ -93,7 +106,6 @@ def _alone(command: list[str], settings: Settings, more: Mapping[str, str]) -> P
         "RD360_REDIS_ADDRESS": settings.redis,
         "RD360_TOPIC_PREFIX": settings.topic_prefix,
         "OMP_NUM_THREADS": "1",
-        **more,
     }
     log = ground.log_file(settings)
     with log.open("ab") as errors:
@@ -104,4 +116,4 @@ def _alone(command: list[str], settings: Settings, more: Mapping[str, str]) -> P
 
 
 def _last_words(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")[-1_500:]
+    return log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]

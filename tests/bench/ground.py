@@ -22,6 +22,7 @@ from streams.broker import TIMEOUT_SECONDS, connect, unavailable
 from streams.declare import declare
 from tests.stream_worker import WorkerProcess, worker
 
+PREFIX = "bench-"
 SCAN_COUNT = 1_000
 HINT = "`./rd360 up --only kafka --only valkey` starts what a bench needs."
 
@@ -34,7 +35,7 @@ def ground(settings: Settings) -> Iterator[Settings]:
     """
     _require_servers(settings)
     given = settings.model_dump(exclude={"topic_prefix"}, exclude_unset=True)
-    own: Settings = load_settings(**given, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
+    own: Settings = load_settings(**given, topic_prefix=f"{PREFIX}{uuid.uuid4().hex[:8]}.")
     declare(own)
     try:
         yield own

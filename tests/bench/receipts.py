@@ -116,6 +116,16 @@ def fill(settings: Settings, receipts: Iterable[Receipt]) -> Filled:
     return Filled(len(sent), sum(len(p.receipt.lines) for p in sent), len(keys), _of_keys(sent, set(chosen)))
 
 
+def send(settings: Settings, receipts: Iterable[Receipt]) -> tuple[int, int]:
+    """Sends receipts in their order and keeps none of them. Returns how many there were, and how many lines."""
+    count = lines = 0
+    with Publisher(settings) as publisher:
+        for receipt in receipts:
+            publisher.publish(SALES, receipt)
+            count, lines = count + 1, lines + len(receipt.lines)
+    return count, lines
+
+
 def _of_keys(sent: Iterable[Placed], chosen: set[Key]) -> dict[Key, list[Placed]]:
     of_key: dict[Key, list[Placed]] = {key: [] for key in sorted(chosen)}
     for placed in sent:

@@ -8,6 +8,8 @@ from typing import Any
 
 from contracts.events import Receipt
 from contracts.settings import Settings
+from infra.stack.environments import ensure
+from infra.stack.place import Place
 from tests.bench import contestants, ground
 from tests.bench.contestants import Contestant
 from tests.bench.pace import concluded
@@ -17,6 +19,7 @@ from tests.outcome import Bar, Outcome
 
 SIMULATED_LINES = 300_000
 QUICK_LINES = 50_000  # more than two batches: the first one is not measured
+WRITERS = {"worker", "quix"}  # the same rows are asked of both: an error would make either faster
 CORRECT = (Bar("wrong_rows", at_most=0), Bar("rows_checked", at_least=1))
 TIMING = (
     Bar("worker_lines_per_second", at_least=30_000),
@@ -45,12 +48,17 @@ def run(
             filled = fill(own, _receipts(own, data, lines, quick))
             say(f"round {number + 1}: {filled.receipts:,} receipts, {filled.lines:,} lines, {filled.keys:,} keys are on Kafka")
             for name, contestant in turns(taking_part, number):
+                ground.remove_rows(own)  # each finds the store as empty as the others
                 found.append({"round": number, "contestant": name, **contestant(own, filled).as_run(filled)})
                 say(f"round {number + 1}: {name} {found[-1]['lines_per_second']:,.0f} lines/s")
-                if name == "worker":
-                    wrong += _read_back(own, filled)
+                if name in WRITERS:
+                    wrong += [f"{name}: {fault}" for fault in _read_back(own, filled)]
     assert filled is not None
-    figures = _input(settings, filled, data) | concluded(found) | {"rows_checked": len(filled.sample) * runs}
+    figures = (
+        _input(settings, filled, data)
+        | concluded(found)
+        | {"rows_checked": len(filled.sample) * runs * len(WRITERS & taking_part.keys())}
+    )
     figures["wrong_rows"] = len(wrong)
     return Outcome("bench stream", figures, bars(with_quix=with_quix, quick=quick), found, _notes(settings, wrong))
 
@@ -72,6 +80,9 @@ def turns(taking_part: Mapping[str, Contestant], number: int) -> Iterator[tuple[
 
 def _contestants(settings: Settings, with_quix: bool) -> dict[str, Contestant]:
     taking_part: dict[str, Contestant] = {"worker": contestants.worker, "bare_loop": contestants.bare_loop}
+    if with_quix:
+        ensure(Place(settings), contestants.PEERS)
+        taking_part["quix"] = contestants.quix
     return taking_part
 
 

@@ -1,0 +1,27 @@
+"""What is concluded of a worker's memory, and which numbers of keys may be asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.errors import UsageError
+from infra.cli.bench import _numbers
+from tests.bench.keys import flatness
+
+
+def test_growth_compares_the_last_quarter_with_the_second() -> None:
+    samples = [{"receipts_done": n, "resident_mb": 100.0 + (50.0 if n >= 75 else 0.0)} for n in range(101)]
+    found = flatness(samples)
+    assert (found["long_resident_mb_second_quarter"], found["long_resident_mb_last_quarter"]) == (100.0, 150.0)
+    assert found["long_growth"] == 1.5
+
+
+def test_memory_seen_once_has_not_grown() -> None:
+    assert flatness([{"receipts_done": 7, "resident_mb": 300.0}])["long_growth"] == 1.0
+
+
+def test_numbers_of_keys_are_read_from_text() -> None:
+    assert _numbers("1000,20000") == [1_000, 20_000]
+    for text in ("few", "1000,", "999"):
+        with pytest.raises(UsageError):
+            _numbers(text)
