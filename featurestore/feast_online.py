@@ -101,7 +101,7 @@ class FeastOnlineStore:
         pool = self._redis.connection_pool
         connection: Any = pool.get_connection()
         try:
-            connection.send_packed_command(commands)
+            connection.send_packed_command([b"".join(commands)])  # one call of the system: each gives up the interpreter's lock
             for _ in commands:
                 connection.read_response()
         except BaseException:

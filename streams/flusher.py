@@ -4,6 +4,9 @@
 acknowledged. A crash before 3 reads them again and applies them again to the old states; one after 3 reads them again, and
 the fence in each state knows them, but their rows are written once more.
 
+While one batch is written the next one may already be taken: states in memory are then two batches ahead of what is stored, and
+writes stay in order. A write that fails takes those behind it with it.
+
 A server that is away is waited for, at the step that needs it: nothing is acknowledged meanwhile, and the queues before this
 fill up until Kafka is no longer read. A partition that goes to another worker ends the wait.
 """
@@ -62,21 +65,28 @@ class Flusher:
         self._busy_at: dict[int, float] = {}
         self._next_offset: dict[int, int] = {}
         self._given_up = asyncio.Event()
+        self._order = asyncio.Lock()  # whoever has taken works waits for it under `lock`, so that they are written as taken
+        self._failures = 0  # works that were taken before the last one are not to be written
         self.lock = asyncio.Lock()
 
     def give_up(self) -> None:
         """Ends every wait for a server; what was not written stays unacknowledged."""
         self._given_up.set()
 
+    async def hold(self) -> None:
+        """Waits for what is under way, and lets nothing begin any more."""
+        await self.lock.acquire()
+        await self._order.acquire()
+
     async def leave(self) -> None:
         """Gives all partitions up, after the batch under way: whoever restores them next must find all that this worker wrote."""
         self.give_up()
-        async with self.lock:
+        async with self.lock, self._order:
             self._partitions = {}
 
     async def restore(self, assigned: Iterable[int]) -> None:
         """Begins anew with the assigned partitions, from their stored states."""
-        async with self.lock:
+        async with self.lock, self._order:
             self._given_up.clear()
             self._partitions = {}
             self._next_offset.clear()
@@ -95,11 +105,14 @@ class Flusher:
             if not {message.partition for message in messages} <= self._partitions.keys():
                 raise GivenUp
             events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
-            await self._write([self._partitions[n].take(group, self._clock()) for n, group in events.items()])
-            await self._write([self._partitions[n].take_over(group) for n, group in states.items()])
-            for number, group in events.items():
+            works = [self._partitions[n].take(group, self._clock()) for n, group in events.items()]
+            works += [self._partitions[n].take_over(group) for n, group in states.items()]
+            for number in events:
                 self._busy_at[number] = time.monotonic()
-                self._next_offset[number] = group[-1].offset + 1
+            turn = await self._turn()
+        await self._write(works, turn)
+        for number, group in events.items():
+            self._next_offset[number] = group[-1].offset + 1
 
     async def tick(self) -> None:
         """Writes the rows that time alone has changed."""
@@ -112,9 +125,9 @@ class Flusher:
                     if partition is None:
                         break
                     work = partition.tick(self._clock(), caught_up)
-                    if work.rows:
-                        await self._write([work])
                     more = work.more
+                    turn = await self._turn()
+                await self._write([work] if work.rows else [], turn)
         self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
 
     async def rewrite(self, number: int) -> int:
@@ -124,7 +137,7 @@ class Flusher:
         """
         rows, after = 0, b""
         while True:
-            async with self.lock:
+            async with self.lock, self._order:  # a row of a batch under way would come after the newer one made here
                 partition = self._partitions.get(number)
                 if partition is None:
                     raise GivenUp
@@ -149,18 +162,32 @@ class Flusher:
         marks = [p.watermark for p in self._partitions.values() if p.watermark is not None]
         return max(0.0, (self._clock() - min(marks)) / 1000) if marks else None
 
-    async def _write(self, works: list[Work]) -> None:
-        if not works:
-            return
-        started = time.monotonic()
+    async def _turn(self) -> int:
+        """Waits until what was taken before is written. Call it under the lock, and give the result to `_write`."""
+        failures = self._failures
+        await self._order.acquire()
+        return failures
+
+    async def _write(self, works: list[Work], failures: int) -> None:
+        """Writes works in their turn, and ends the turn. Raises GivenUp, also where those before it were not written."""
         try:
-            await self._patiently(functools.partial(self._send_letters, works), "kafka")
-            await self._write_rows(works)
-            for work in works:
-                await self._patiently(functools.partial(self._states.put, work.partition, work.states), "kafka")
-        except GivenUp:
+            if failures != self._failures:
+                raise GivenUp
+            if works:
+                await self._write_all(works)
+        except BaseException:
+            self._failures += 1
             self._partitions = {}  # their caches are ahead of what is stored
             raise
+        finally:
+            self._order.release()
+
+    async def _write_all(self, works: list[Work]) -> None:
+        started = time.monotonic()
+        await self._patiently(functools.partial(self._send_letters, works), "kafka")
+        await self._write_rows(works)
+        for work in works:
+            await self._patiently(functools.partial(self._states.put, work.partition, work.states), "kafka")
         self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
 
     async def _write_rows(self, works: Iterable[Work]) -> None:

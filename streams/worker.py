@@ -75,7 +75,7 @@ class Worker:
             async with asyncio.timeout(STOP_SECONDS):
                 if self._error is None:
                     for flusher in self._flushers:
-                        await flusher.lock.acquire()
+                        await flusher.hold()
                 await app.stop()
         except TimeoutError:
             log.warning("stop.unfinished", seconds=STOP_SECONDS)

@@ -95,9 +95,9 @@ def _valkey_command(place: Place) -> list[str]:
         "--dir",
         str(place.data("valkey")),
         "--appendonly",
-        "yes",
+        "no",  # a third of its time for a log of what the worker writes again from its states after any restart
         "--save",
-        "",
+        "300 1",  # and when it is stopped
     ]
     return [str(program), "--port", str(place.settings.port(6379)), *flags]
 

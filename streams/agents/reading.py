@@ -44,20 +44,32 @@ async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> Non
 
 
 async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
-    """While one batch is written, the next one gathers."""
-    while True:
-        events = [await queue.get()]
-        await asyncio.sleep(LINGER_SECONDS)
-        while len(events) < BATCH_MESSAGES and not queue.empty():
-            events.append(queue.get_nowait())
-        # events of an earlier assignment come again, to whoever has their partition now
-        current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
-        try:
-            await flusher.batch([incoming(event) for event in current])
-        except GivenUp:
-            continue  # not acknowledged: read again by whoever has their partition now
-        except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
-            fail(error)
-            return
-        for event in current:
-            await stream.ack(event)
+    """While one batch is written, the next one is taken, and the one after it gathers."""
+    earlier: asyncio.Task[None] | None = None
+    try:
+        while True:
+            events = [await queue.get()]
+            await asyncio.sleep(LINGER_SECONDS)
+            while len(events) < BATCH_MESSAGES and not queue.empty():
+                events.append(queue.get_nowait())
+            later = asyncio.create_task(_flush(app, stream, events, flusher, fail), name=f"flush {flusher.source}")
+            if earlier is not None:
+                await earlier
+            earlier = later
+    finally:
+        if earlier is not None:
+            earlier.cancel()
+
+
+async def _flush(app: faust.App, stream: Any, events: list[Any], flusher: Flusher, fail: Fail) -> None:
+    # events of an earlier assignment come again, to whoever has their partition now
+    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    try:
+        await flusher.batch([incoming(event) for event in current])
+    except GivenUp:
+        return  # not acknowledged: read again by whoever has their partition now
+    except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
+        fail(error)
+        return
+    for event in current:
+        await stream.ack(event)

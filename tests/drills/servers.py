@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Server:
 
     def __init__(self, service: Service, place: Place) -> None:
         self._service, self._place = service, place
-        self._process = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it and waits until it answers. Raises DependencyUnavailable."""

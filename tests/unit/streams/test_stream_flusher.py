@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aiokafka.errors import IllegalStateError
@@ -12,6 +12,7 @@ from aiokafka.errors import IllegalStateError
 from contracts.settings import Settings
 from streams.flusher import Flusher
 from streams.metrics import Metrics
+from streams.patience import Outage, Outages, Server
 from streams.views import kernels
 from tests.builders import NOON
 from tests.fakes import FakeOnlineStore
@@ -37,7 +38,9 @@ def test_a_tick_outlives_a_partition_that_is_taken_away_meanwhile(end: int | Non
         table = SimpleNamespace(data=SimpleNamespace(offset_key=b"", _db_for_partition=lambda _: {}))
         app: Any = SimpleNamespace(Table=lambda *_, **__: table, consumer=LostPartition(end))
         online = FakeOnlineStore()
-        flusher = Flusher(app, Settings(), kernels(Settings())[0], online, asyncio.Lock(), Metrics(), lambda: NOON)
+        metrics = Metrics()
+        outages: Outages = {server: Outage(server, metrics.waited) for server in get_args(Server)}
+        flusher = Flusher(app, Settings(), kernels(Settings())[0], online, asyncio.Lock(), outages, metrics, lambda: NOON)
         monkeypatch.setattr("streams.flusher.IDLE_SECONDS", 0.0)  # asked at once, not only after some quiet
         await flusher.restore([0])
         await flusher.tick()
