@@ -35,7 +35,7 @@ VALUES: Mapping[DType, Callable[[random.Random], Any]] = {
 }
 PROTOBUFS: Mapping[DType, Callable[[Any], Value]] = {
     "int64": lambda value: Value(int64_val=value),
-    "float64": lambda value: Value(double_val=value),
+    "float64": lambda value: Value(double_val=value + 0.0),  # the one difference: a zero of ours has no sign
     "string": lambda value: Value(string_val=value),
     "int64[]": lambda value: Value(int64_list_val=Int64List(val=value)),
     "float64[]": lambda value: Value(double_list_val=DoubleList(val=value)),
