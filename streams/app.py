@@ -18,6 +18,7 @@ from streams.agents import inventory, prices, sales
 from streams.agents.reading import Fail
 from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
+from streams.kafka_client import never_give_recovery_up
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.refill import Refill
@@ -59,6 +60,7 @@ def build(
     flushers = [Flusher(app, settings, kernel, online, writing, outages, metrics, clock) for kernel in kernels(settings)]
     for flusher in flushers:
         ATTACH[flusher.kernel.topic](app, flusher, watcher.fail)
+    never_give_recovery_up(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     app.on_rebalance_complete.connect(_restore(app, flushers, watcher))
     app.timer(TICK_SECONDS, name="tick")(_tick(flushers, watcher.fail))
@@ -80,12 +82,15 @@ def _app(settings: Settings) -> faust.App:
         topic_allow_declare=False,  # streams.declare makes every topic
         topic_partitions=settings.topic_partitions,
         consumer_auto_offset_reset="earliest",
+        # A group that forms just after the broker came back sees no topics and assigns none: seen anew, they are assigned.
+        consumer_metadata_max_age_ms=10_000,
         stream_wait_empty=False,  # messages in a batch that was not begun are read again
         stream_buffer_maxsize=8_192,
         broker_commit_interval=1.0,
         broker_session_timeout=10.0,  # how long a killed worker's partitions wait
         broker_heartbeat_interval=2.0,
         broker_request_timeout=20.0,
+        broker_max_poll_interval=7 * 86_400.0,  # a consumer that waits for the online store stays in its group
         producer_request_timeout=15.0,
         producer_acks=-1,
         producer_max_request_size=DEAD_LETTER_BYTES,

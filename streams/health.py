@@ -11,15 +11,16 @@ from typing import Any
 from contracts.errors import ConfigurationError
 
 Answer = tuple[int, str, bytes]  # status, content type, body
+Standing = Callable[[], tuple[bool, dict[str, Any]]]  # whether all is well, and what there is to say
 
 
 class HealthServer:
-    """Serves while it is used as a context manager. `ready` says whether the worker is, and how it stands."""
+    """Serves while it is used as a context manager. `alive` fails where a restart would help; `ready` says why it is not."""
 
-    def __init__(self, port: int, ready: Callable[[], tuple[bool, dict[str, Any]]], metrics: Callable[[], bytes]) -> None:
+    def __init__(self, port: int, alive: Standing, ready: Standing, metrics: Callable[[], bytes]) -> None:
         routes: dict[str, Callable[[], Answer]] = {
-            "/livez": lambda: (200, "application/json", b'{"alive": true}'),
-            "/readyz": lambda: _ready(ready),
+            "/livez": lambda: _answer(alive),
+            "/readyz": lambda: _answer(ready),
             "/metrics": lambda: (200, "text/plain; version=0.0.4; charset=utf-8", metrics()),
         }
         try:
@@ -43,9 +44,9 @@ class HealthServer:
         self._server.server_close()
 
 
-def _ready(ready: Callable[[], tuple[bool, dict[str, Any]]]) -> Answer:
-    is_ready, standing = ready()
-    return 200 if is_ready else 503, "application/json", json.dumps(standing).encode()
+def _answer(standing: Standing) -> Answer:
+    is_well, said = standing()
+    return 200 if is_well else 503, "application/json", json.dumps(said).encode()
 
 
 def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:

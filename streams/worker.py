@@ -20,10 +20,15 @@ from streams.app import build
 from streams.declare import declare
 from streams.flusher import Flusher
 from streams.health import HealthServer
+from streams.kafka_client import coordinator_lost, say_less
 from streams.metrics import Metrics
 from streams.patience import Outage, Outages, Server
 
 STOP_SECONDS = 15.0
+STOP_SECONDS_WITHOUT_KAFKA = 2.0  # there is nobody to commit to
+PULSE_SECONDS = 1.0
+LOST_PULSES = 2  # a group that forms, or moves to another broker, has no coordinator for a moment
+STUCK_SECONDS = 30.0  # an event loop that has not turned for so long: the heaviest batch holds it for less than a second
 log = structlog.get_logger("rd360.streams")
 
 
@@ -36,6 +41,7 @@ class Worker:
         self._ended = asyncio.Event()
         self._error: BaseException | None = None
         self._flushers: list[Flusher] = []
+        self._beat_at = time.monotonic()
         self._restoring_since: float | None = time.monotonic()
         self._outages: Outages = {server: Outage(server, self._metrics.waited) for server in get_args(Server)}
 
@@ -45,40 +51,55 @@ class Worker:
         declare(self._settings)
         self._on_signals()
         _calm_collector()
+        say_less()
         app, self._flushers = build(self._settings, self._online, self._marks, self._outages, self._metrics, self._clock, self)
-        with HealthServer(self._settings.worker_metrics_port, self._ready, self._metrics.text):
-            await self._start(app)
-            watch = asyncio.ensure_future(self._watch(app))
+        with HealthServer(self._settings.worker_metrics_port, self._alive, self._ready, self._metrics.text):
+            # Faust has started once all states are restored: it may be asked to stop before, and Kafka may go away before
+            tasks = [asyncio.create_task(self._start_and_watch(app)), asyncio.create_task(self._pulse(app))]
             await self._ended.wait()
-            watch.cancel()
+            for task in tasks:
+                task.cancel()
             await self._stop(app)
         if self._error is not None:
             raise _ours(self._settings, self._error)
 
-    async def _start(self, app: Any) -> None:
+    async def _start_and_watch(self, app: Any) -> None:
+        """Ends the worker where Faust itself does not start, or has ended."""
         try:
             await app.start()
-        except KafkaError as error:
-            raise _ours(self._settings, error) from error
+            await app.wait_until_stopped()
+        except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
+            self.fail(error)
+        else:
+            self.fail(app.crash_reason or RuntimeError("Faust stopped by itself"))
 
-    async def _watch(self, app: Any) -> None:
-        """Ends the worker where Faust itself has ended."""
-        await app.wait_until_stopped()
-        self.fail(app.crash_reason or RuntimeError("Faust stopped by itself"))
+    async def _pulse(self, app: Any) -> None:
+        """Beats for /livez, and looks whether Kafka is there. No timer of Faust's: these stand still while it waits for Kafka."""
+        outage, pulses_lost = self._outages["kafka"], 0
+        while True:
+            self._beat_at = time.monotonic()
+            lost = coordinator_lost(app)
+            pulses_lost = 0 if lost is None else pulses_lost + 1
+            if lost is None:
+                outage.over(self)
+            elif pulses_lost > LOST_PULSES:
+                outage.failed(self, lost)
+            await asyncio.sleep(PULSE_SECONDS)
 
     async def _stop(self, app: Any) -> None:
         """Lets the flushes under way finish, then commits and leaves the group; bounded."""
         self.lost()
         for flusher in self._flushers:
             flusher.give_up()
+        seconds = STOP_SECONDS if self._outages["kafka"].reason is None else STOP_SECONDS_WITHOUT_KAFKA
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(seconds):
                 if self._error is None:
                     for flusher in self._flushers:
                         await flusher.hold()
                 await app.stop()
         except TimeoutError:
-            log.warning("stop.unfinished", seconds=STOP_SECONDS)
+            log.warning("stop.unfinished", seconds=seconds)
         log.info("worker.stopped", error=None if self._error is None else str(self._error))
 
     def fail(self, error: BaseException) -> None:
@@ -100,8 +121,14 @@ class Worker:
         keys = {flusher.kernel.view.name: flusher.keys for flusher in self._flushers}
         log.info("worker.ready", partitions=partitions, keys=keys, seconds=round(seconds, 1))
 
+    def _alive(self) -> tuple[bool, dict[str, Any]]:
+        silent = time.monotonic() - self._beat_at
+        return silent < STUCK_SECONDS, {"alive": silent < STUCK_SECONDS, "silent_seconds": round(silent, 1)}
+
     def _ready(self) -> tuple[bool, dict[str, Any]]:
         why = ["it stops" if self._ended.is_set() else "states are being restored"] if self._restoring_since is not None else []
+        if not why and not any(flusher.assigned for flusher in self._flushers):
+            why.append("no partition is assigned")
         why += [f"{o.server} is away: {o.reason}" for o in self._outages.values() if o.reason is not None]
         views = {f.kernel.view.name: {"keys": f.keys, "watermark_lag_seconds": f.lag_seconds()} for f in self._flushers}
         return not why, {"ready": not why, "why_not": why, "views": views}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from contracts.settings import Settings
+from contracts.settings import Settings, load_settings
+from infra.cli.test import free_offset
+from infra.stack import kafka, probes
 from infra.stack.place import Place
 from infra.stack.services import VALKEY
 from tests.waiting import until
@@ -55,3 +58,34 @@ class OwnValkey:
             return bool(self.client.ping())
         except RedisError:
             return False
+
+
+class OwnKafka:
+    """A Kafka that keeps its data in a folder, so that it may be killed and started again. Used as a context manager."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "jars").symlink_to((settings.home / "jars").resolve())
+        self._place = Place(load_settings(home=folder, port_offset=free_offset(settings)))
+        self._place.run.mkdir()
+        kafka.prepare(self._place)
+        self.address = self._place.settings.kafka
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._place.home / "kafka.log").open("ab") as log:
+            self._process = subprocess.Popen(kafka.command(self._place), stdout=log, stderr=log)
+        until(lambda: probes.kafka(self._place.settings) is None, "Kafka answers")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def __enter__(self) -> OwnKafka:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()

@@ -18,7 +18,7 @@ from streams.lag import drain, lag
 from streams.refill import rebuild_online
 from tests.builders import line, receipt
 from tests.gate import Gate
-from tests.own_servers import OwnValkey
+from tests.own_servers import OwnKafka, OwnValkey
 from tests.stream_worker import apart, opened, rows, send, worker
 from tests.waiting import until
 
@@ -59,7 +59,8 @@ def test_a_worker_that_loses_the_online_store_waits_acknowledges_nothing_and_goe
         assert one.ready().get("/readyz")[0] == 200
         assert metric(one.get("/metrics")[1], "rd360_stream_online_store_unavailable_seconds") == 0
         assert one.stop() == 0
-        assert one.log().count("waiting.begins") == one.log().count("waiting.ends") == 1
+        said = [line for line in one.log().splitlines() if '"server": "online_store"' in line]
+        assert [json.loads(line)["event"] for line in said] == ["waiting.begins", "waiting.ends"]
     assert rows(fresh_online, "sales_rolling", (store, "fig"))[0]["units_1h"] == 2
 
 
@@ -122,6 +123,56 @@ def test_what_the_online_store_has_lost_is_written_again_while_events_go_on(
         assert one.stop() == 0
     with pytest.raises(DependencyUnavailable, match="worker"):
         rebuild_online(own, 0.5)
+
+
+@pytest.fixture(scope="module")
+def kafka(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
+    """A Kafka of these tests alone."""
+    with OwnKafka(settings, tmp_path_factory.mktemp("own") / "kafka") as server:
+        yield server
+
+
+@pytest.fixture
+def on_own_kafka(settings: Settings, kafka: OwnKafka) -> Settings:
+    """Topics of one test alone, on a Kafka that may be killed."""
+    return apart(settings.model_copy(update={"kafka_bootstrap": kafka.address}))
+
+
+def test_a_worker_that_loses_kafka_in_the_middle_of_a_batch_waits_and_goes_on_with_nothing_lost_or_doubled(
+    on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
+) -> None:
+    """For longer than its session lasts: its partitions are assigned anew."""
+    settings, now = on_own_kafka, system_clock()
+    with opened(settings) as online, worker(settings, tmp_path / "worker.log") as one:
+        one.ready()
+        events = [receipt(f"r-{n}", now + n, line("fig"), line(f"p-{n % 300}"), store_id=f"s-{n % 7}") for n in range(8_000)]
+        send(settings, SALES, events)
+        until(lambda: metric(one.get("/metrics")[1], "rd360_stream_events_total") > 500, "it reads")
+        kafka.kill()
+        until(lambda: any("kafka is away" in why for why in json.loads(one.get("/readyz")[1])["why_not"]), "it says so")
+        until(lambda: metric(one.get("/metrics")[1], "rd360_stream_kafka_unavailable_seconds") > 15, "the session is over")
+        assert one.get("/livez")[0] == 200
+        kafka.start()
+        send(settings, SALES, [receipt(f"r-{n}", now + n, line("fig"), store_id=f"s-{n % 7}") for n in range(8_000, 8_100)])
+        drain(settings, 90, lambda _: None)
+        one.ready()
+        found = online.read("sales_rolling", list(online.scan("sales_rolling")))
+        assert sum(row["units_1h"] for row in found if row) == 2 * 8_000 + 100
+        assert len(one.log()) < 50_000, "the clients do not repeat themselves"
+        assert one.stop() == 0
+
+
+def test_a_worker_whose_kafka_is_away_ends_when_it_is_asked_to_and_one_that_starts_then_says_so(
+    on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
+) -> None:
+    with worker(on_own_kafka, tmp_path / "worker.log") as one:
+        one.ready()
+        kafka.kill()
+        until(lambda: one.get("/readyz")[0] == 503, "it waits")
+        assert one.stop(15) == 0
+        assert one.start().process is not None
+        assert one.process.wait(90) == 4
+    kafka.start()
 
 
 def units(online: OnlineStore, stores: list[str]) -> list[int]:

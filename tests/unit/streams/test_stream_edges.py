@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import socket
 import urllib.error
 import urllib.request
@@ -32,6 +33,33 @@ def test_the_table_was_written_for_the_faust_that_is_installed() -> None:
     assert rocksdb.Store.offset_key == b"__faust\0offset__"
     assert callable(rocksdb.Store._db_for_partition)
     assert rocksdb.USE_ROCKSDICT
+
+
+def test_the_private_parts_of_the_clients_are_there() -> None:
+    import faust
+    from aiokafka.consumer.group_coordinator import GroupCoordinator
+    from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+
+    from streams.kafka_client import coordinator_lost
+
+    assert AIOKafkaConsumerThread._consumer is None
+    assert "coordinator_id" in GroupCoordinator.__init__.__code__.co_names
+    assert coordinator_lost(faust.App("not-started", broker="aiokafka://")) is None
+
+
+def test_a_client_that_repeats_itself_is_heard_once() -> None:
+    from streams.kafka_client import Repeats
+
+    repeats = Repeats()
+
+    def passes(name: str, text: str, *arguments: object) -> bool:
+        return repeats.filter(logging.LogRecord(name, logging.ERROR, "", 0, text, arguments, None))
+
+    assert passes("aiokafka.client", "node %s is away", 1)
+    assert not passes("aiokafka.client", "node %s is away", 2)
+    assert passes("aiokafka.client", "another thing")
+    assert passes("rd360.streams", "ours")
+    assert passes("rd360.streams", "ours")
 
 
 def test_every_streaming_view_has_a_kernel_and_a_changelog() -> None:
@@ -66,16 +94,20 @@ def free_port() -> int:
 
 
 def test_health_says_what_the_worker_says() -> None:
-    port, standing = free_port(), [False]
-    with HealthServer(port, lambda: (standing[0], {"ready": standing[0]}), Metrics().text):
+    port, standing, alive = free_port(), [False], [True]
+    with HealthServer(port, lambda: (alive[0], {}), lambda: (standing[0], {"ready": standing[0]}), Metrics().text):
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/livez").status == 200
+        alive[0] = False
+        with pytest.raises(urllib.error.HTTPError) as stuck:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/livez")
+        assert stuck.value.code == 503
         with pytest.raises(urllib.error.HTTPError) as not_ready:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz")
         assert not_ready.value.code == 503
         standing[0] = True
         assert json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?x=1")) == {"ready": True}
         with pytest.raises(ConfigurationError, match=str(port)):
-            HealthServer(port, lambda: (True, {}), Metrics().text)
+            HealthServer(port, lambda: (True, {}), lambda: (True, {}), Metrics().text)
 
 
 def test_metrics_count_what_was_written() -> None:
