@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     freshness_limit_seconds: Annotated[int, Field(ge=1)] = 48 * 3600  # older online rows make a forecast a fallback
     online_read_timeout_ms: Annotated[int, Field(ge=1)] = 250
 
+    # One of several stream workers: a name that outlives its restarts, and a port of its own where they share a machine
+    worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,32}$")] = ""
+    worker_port: Annotated[int | None, Field(ge=1, le=65_535)] = None
+
     postgres_password: SecretStr | None = None
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
@@ -142,7 +146,7 @@ class Settings(BaseSettings):
     @property
     def worker_metrics_port(self) -> int:
         """Port of the Faust worker's /metrics, /livez and /readyz."""
-        return self.port(9808)
+        return self.worker_port or self.port(9808)
 
     def secret(self, field: str) -> str:
         """The value of a secret. Raises ConfigurationError when it was never set nor generated."""

@@ -71,12 +71,14 @@ def build(
 def _app(settings: Settings) -> faust.App:
     # Faust builds two debug records for each changelog message even where nobody reads them; it halves the throughput
     logging.disable(logging.DEBUG)
-    folder = state_folder(settings, names.group(settings))
+    folder = state_folder(settings, names.group(settings)) / (settings.worker_id or "worker")
     folder.mkdir(parents=True, exist_ok=True)
     return faust.App(
         names.group(settings),
         broker=[f"aiokafka://{address}" for address in settings.kafka.split(",")],
+        consumer_group_instance_id=names.member(settings),
         store="rocksdb://",
+        table_standby_replicas=0,  # a copy on another worker would cost each of them the other's writes
         datadir=str(folder),
         web_enabled=False,
         topic_allow_declare=False,  # streams.declare makes every topic

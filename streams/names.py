@@ -12,6 +12,11 @@ def group(settings: Settings) -> str:
     return worker_group(settings)
 
 
+def member(settings: Settings) -> str | None:
+    """What Kafka knows one of several workers by over its restarts; None: each start is a new member."""
+    return f"{group(settings)}-{settings.worker_id}" if settings.worker_id else None
+
+
 def table(view: View) -> str:
     """The Faust table of a view's states."""
     return state_table(view)
