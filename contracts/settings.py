@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     freshness_limit_seconds: Annotated[int, Field(ge=1)] = 48 * 3600  # older online rows make a forecast a fallback
     online_read_timeout_ms: Annotated[int, Field(ge=1)] = 250
 
+    # The worker stops where more than this share of a topic's latest events is refused; 1: never
+    dead_letter_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    dead_letter_window: Annotated[int, Field(ge=10)] = 10_000
+
     # One of several stream workers: a name that outlives its restarts, and a port of its own where they share a machine
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{0,32}$")] = ""
     worker_port: Annotated[int | None, Field(ge=1, le=65_535)] = None

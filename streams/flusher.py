@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from faust.types import TP
 from contracts.clock import Clock
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
+from streams.budget import Budget, Taken
+from streams.letters import OFFSET, PARTITION
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages, Server, patiently
 from streams.processor import Incoming, Partition, Work
@@ -60,6 +63,7 @@ class Flusher:
         self.source = kernel.topic.name(prefix)
         self.rebuilt = kernel.topic.rebuilt(prefix)
         self._letters = {"dead": kernel.topic.dead_letters(prefix), "late": kernel.topic.late(prefix)}
+        self._budget = Budget(settings.dead_letter_share, settings.dead_letter_window)
         self._states = StateTable(app, settings, kernel.view)
         self._partitions: dict[int, Partition] = {}
         self._busy_at: dict[int, float] = {}
@@ -106,6 +110,7 @@ class Flusher:
                 raise GivenUp
             events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
             works = [self._partitions[n].take(group, self._clock()) for n, group in events.items()]
+            self._judge(works)
             works += [self._partitions[n].take_over(group) for n, group in states.items()]
             for number in events:
                 self._busy_at[number] = time.monotonic()
@@ -161,6 +166,16 @@ class Flusher:
         """Clock minus the stream time of the partition that is furthest behind; None where nothing was read yet."""
         marks = [p.watermark for p in self._partitions.values() if p.watermark is not None]
         return max(0.0, (self._clock() - min(marks)) / 1000) if marks else None
+
+    def _judge(self, works: Iterable[Work]) -> None:
+        """Raises DataGateError where too many of the latest events are dead: this batch is not written then."""
+        dead: Counter[str] = Counter()
+        for work in works:
+            dead.update({name.removeprefix("dead:"): n for name, n in work.counts.items() if name.startswith("dead:")})
+        events = sum(work.counts["events"] for work in works) + dead.total()
+        if not self._budget.take(Taken(events, dead)):
+            headers = next(dict(x.headers) for work in works for x in work.letters if x.kind == "dead")
+            self._budget.refuse(self.source, f"{headers[PARTITION].decode()}:{headers[OFFSET].decode()}")
 
     async def _turn(self) -> int:
         """Waits until what was taken before is written. Call it under the lock, and give the result to `_write`."""
