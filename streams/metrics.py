@@ -69,6 +69,10 @@ class Metrics:
         """Counts rows that were written again."""
         self._refilled.labels(view).inc(rows)
 
+    def lost(self) -> None:
+        """Notes that nothing is assigned."""
+        self._partitions.set(0)
+
     def restored(self, partitions: int, seconds: float) -> None:
         """Notes what is assigned, and how long it took to have its states."""
         self._partitions.set(partitions)

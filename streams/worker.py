@@ -111,6 +111,7 @@ class Worker:
 
     def lost(self) -> None:
         """Notes that there are no states now."""
+        self._metrics.lost()
         self._restoring_since = time.monotonic()
 
     def restored(self, partitions: int) -> None:
