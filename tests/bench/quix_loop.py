@@ -22,7 +22,7 @@ from featurestore.redis_format import RowFormat
 from streams.views import Key, SalesKernel, row
 from tests.bench.alone import Span, calm_collector, kernel, say
 
-COMMIT_SECONDS = 1.0  # as the worker; Quix's default of 5 was no faster
+COMMIT_SECONDS = 1.0  # as the worker; with its default of 5 rows would be no fresher than that
 CHUNK = 1_000  # rows a pipeline, as the worker
 Changed = dict[Key, tuple[Any, dict[str, Any]]]  # state and features of each key
 
