@@ -42,7 +42,6 @@ def test_kill(settings: Settings) -> None:
     assert found["held"], found
 
 
-@pytest.mark.xfail(strict=True, reason="the worker ends where the online store is away, and does not fill one that was emptied")
 def test_outage(settings: Settings) -> None:
     found = drill(settings, "outage")
     assert found["held"], found
