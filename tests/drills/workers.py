@@ -7,8 +7,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
+from infra.stack.ports import is_taken
 from tests.stream_worker import WorkerProcess
 
 READY_SECONDS = 300.0  # a million states come back from the changelog
@@ -35,12 +38,21 @@ class DrillWorker(WorkerProcess):
         return time.monotonic() - started
 
     def is_ready(self) -> bool:
-        """Whether it says so."""
-        return self.get("/readyz")[0] == 200
+        """Whether it says so: this process, and not another worker on the port that it wants."""
+        return self.get("/readyz")[0] == 200 and self._listens()
 
     def ended(self) -> int | None:
         """The exit code of a worker that has ended; negative for a signal."""
         return None if self.process is None else self.process.poll()
+
+    def _listens(self) -> bool:
+        if self.process is None:
+            return False
+        try:
+            ours = psutil.Process(self.process.pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == self._port for one in ours)
 
     def counted(self, name: str) -> dict[str, float]:
         """One metric by its labels as text, such as `topic="sales"`."""
@@ -69,10 +81,17 @@ def new_worker(
             "home": home,
             "kafka_bootstrap": settings.kafka,
             "redis_address": settings.redis,
-            "port_offset": settings.port_offset + number - 1,
+            "port_offset": _free_offset(settings, number),
         }
     )
     worker = DrillWorker(moved, folder / f"worker-{number}.log", **(environment or {}))
     if module is not None:
         worker.module = module
     return worker
+
+
+def _free_offset(settings: Settings, number: int) -> int:
+    """An offset at which a worker's port is free: another drill may run on the same stack."""
+    offsets = range(settings.port_offset + number - 1, settings.port_offset + 500, 5)
+    port = settings.worker_metrics_port - settings.port_offset + 1  # a WorkerProcess takes the port after that of its settings
+    return next(offset for offset in offsets if not is_taken(port + offset))
