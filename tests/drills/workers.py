@@ -84,7 +84,10 @@ def new_worker(
             "port_offset": _free_offset(settings, number),
         }
     )
-    worker = DrillWorker(moved, folder / f"worker-{number}.log", **(environment or {}))
+    name = {
+        "RD360_WORKER_ID": f"drill-{number}"
+    }  # static members: a restart within the session takes its partitions back at once
+    worker = DrillWorker(moved, folder / f"worker-{number}.log", **name, **(environment or {}))
     if module is not None:
         worker.module = module
     return worker
