@@ -96,7 +96,7 @@ class Flusher:
             self._next_offset.clear()
             for number in assigned:
                 partition = self._partition(number)
-                await asyncio.to_thread(partition.restore, list(self._states.items(number)))
+                await asyncio.to_thread(partition.restore, self._states.items(number))
                 self._partitions[number] = partition
                 self._busy_at[number] = time.monotonic()
 
