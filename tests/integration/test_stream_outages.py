@@ -162,6 +162,22 @@ def test_a_worker_that_loses_kafka_in_the_middle_of_a_batch_waits_and_goes_on_wi
         assert one.stop() == 0
 
 
+def test_a_worker_that_loses_kafka_before_it_has_begun_to_read_reads_when_it_is_back(
+    on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
+) -> None:
+    """For longer than Faust waits in any step of a start: it would stand still for ever."""
+    settings = on_own_kafka
+    with opened(settings) as online, worker(settings, tmp_path / "worker.log") as one:
+        one.ready()
+        kafka.kill()
+        until(lambda: metric(one.get("/metrics")[1], "rd360_stream_kafka_unavailable_seconds") > 22, "Faust's waits are over")
+        kafka.start()
+        send(settings, SALES, [receipt("r-1", system_clock(), line("fig"), store_id="s-1")])
+        drain(settings, 90, lambda _: None)
+        assert rows(online, "sales_rolling", ("s-1", "fig"))[0]["units_1h"] == 1
+        assert one.stop() == 0
+
+
 def test_a_worker_whose_kafka_is_away_ends_when_it_is_asked_to_and_one_that_starts_then_says_so(
     on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
 ) -> None:
