@@ -6,6 +6,7 @@ Faust's own `take` family waits for its time-out when a batch is not full; here 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from streams.flusher import Flusher, incoming
 from streams.patience import GivenUp
 
 BATCH_MESSAGES = 2_000
-LINGER_SECONDS = 0.05  # what a lone event waits for company
+LINGER_SECONDS = 0.05  # from the beginning of one batch to that of the next; a lone event does not wait
 Fail = Callable[[BaseException], None]
 
 
@@ -46,10 +47,12 @@ async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> Non
 async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
     """While one batch is written, the next one is taken, and the one after it gathers."""
     earlier: asyncio.Task[None] | None = None
+    begun = 0.0  # long ago: the first event does not wait
     try:
         while True:
             events = [await queue.get()]
-            await asyncio.sleep(LINGER_SECONDS)
+            await asyncio.sleep(begun + LINGER_SECONDS - time.monotonic())
+            begun = time.monotonic()
             while len(events) < BATCH_MESSAGES and not queue.empty():
                 events.append(queue.get_nowait())
             later = asyncio.create_task(_flush(app, stream, events, flusher, fail), name=f"flush {flusher.source}")
