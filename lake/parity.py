@@ -16,7 +16,7 @@ from contracts.features import AS_OF, FINGERPRINT, features_of
 
 Key = tuple[str, ...]
 Row = Mapping[str, Any]
-EXAMPLES = 20  # of each view
+EXAMPLES = 60  # of each view: more than one whole row that is wrong
 
 
 @dataclass(frozen=True, slots=True)
