@@ -70,7 +70,7 @@ class Flusher:
         self._next_offset: dict[int, int] = {}
         self._given_up = asyncio.Event()
         self._order = asyncio.Lock()  # whoever has taken works waits for it under `lock`, so that they are written as taken
-        self._failures = 0  # works that were taken before the last one are not to be written
+        self._failures = 0  # of writes: what was taken before one is not to be written after it
         self.lock = asyncio.Lock()
 
     def give_up(self) -> None:
@@ -131,8 +131,10 @@ class Flusher:
                         break
                     work = partition.tick(self._clock(), caught_up)
                     more = work.more
+                    if not work.rows:
+                        continue
                     turn = await self._turn()
-                await self._write([work] if work.rows else [], turn)
+                await self._write([work], turn)
         self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
 
     async def rewrite(self, number: int) -> int:
@@ -188,8 +190,7 @@ class Flusher:
         try:
             if failures != self._failures:
                 raise GivenUp
-            if works:
-                await self._write_all(works)
+            await self._write_all(works)
         except BaseException:
             self._failures += 1
             self._partitions = {}  # their caches are ahead of what is stored
@@ -203,6 +204,7 @@ class Flusher:
         await self._write_rows(works)
         for work in works:
             await self._patiently(functools.partial(self._states.put, work.partition, work.states), "kafka")
+            self._partitions[work.partition].written(work)
         self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
 
     async def _write_rows(self, works: Iterable[Work]) -> None:

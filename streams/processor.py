@@ -1,7 +1,7 @@
 """One partition of one view: messages in, what to write out. Pure; `flusher.py` does the writing.
 
-The cache of states is ahead of the store until a `Work` is written. Whoever fails to write one must forget the whole partition
-(`restore`, or end the process): the messages were not acknowledged and come again.
+States are ahead of the store until a `Work` is written, which `written` is told; more may be taken before. Whoever fails to write
+one must forget the whole partition (`restore`, or end the process): the messages were not acknowledged and come again.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Partition:
         self.kernel, self.number, self.partitions = kernel, number, partitions
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
         self._cache: dict[Key, Any] = {}
+        self._unwritten: dict[bytes, bytes] = {}  # stored keys of works under way: the store has older states of them
         self._scheduled: dict[Key, int] = {}
         self._heap: list[tuple[int, Key]] = []
         self._old_event_at = self._back_at = -QUIET_MS
@@ -80,6 +81,7 @@ class Partition:
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         """Begins anew from the stored states: watermark and schedule follow from them."""
         self._cache.clear()
+        self._unwritten.clear()
         self._scheduled.clear()
         self._heap.clear()
         self.watermark, self.keys = None, 0
@@ -103,8 +105,7 @@ class Partition:
             work.counts["events"] += 1
             self._apply(message, event, touched, work)
             self._observe(event.event_time, clock)
-        self._settle(touched, work)
-        return work
+        return self._finished(touched, work)
 
     def take_over(self, messages: Iterable[Incoming]) -> Work:
         """The changes of a batch of rebuilt states: each stands for all events up to its offset, late ones too.
@@ -131,8 +132,7 @@ class Partition:
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, state.offset))
-        self._settle(touched, work)
-        return work
+        return self._finished(touched, work)
 
     def tick(self, clock: int, caught_up: bool) -> Work:
         """The rows that time alone has changed. Nothing while there is a backlog: the batches to come move time on themselves."""
@@ -154,8 +154,18 @@ class Partition:
                 work.more = len(touched) >= TICK_KEYS
             elif at_last is not None:
                 self._schedule(key, state)
-        self._settle(touched, work)
-        return work
+        return self._finished(touched, work)
+
+    def written(self, work: Work) -> None:
+        """Notes that a work's states are in the store."""
+        for key, raw in work.states.items():
+            if self._unwritten.get(key) is raw:  # a later work may have the key too
+                del self._unwritten[key]
+
+    @property
+    def unwritten(self) -> int:
+        """How many keys have states that are not in the store yet."""
+        return len(self._unwritten)
 
     def rewrite(self, stored_keys: Iterable[bytes]) -> Work:
         """The rows of some stored keys as their states are at this moment."""
@@ -210,10 +220,16 @@ class Partition:
     def _state(self, key: Key) -> Any:
         state = self._cache.get(key)
         if state is None:
-            raw = self._load(store_key(key))
+            stored = store_key(key)
+            raw = self._unwritten.get(stored) or self._load(stored)
             state = self.kernel.empty() if raw is None else self.kernel.decode(raw)
             self._cache[key] = state
         return state
+
+    def _finished(self, touched: dict[Key, Any], work: Work) -> Work:
+        self._settle(touched, work)
+        self._unwritten |= work.states
+        return work
 
     def _settle(self, touched: dict[Key, Any], work: Work) -> None:
         for key, state in touched.items():

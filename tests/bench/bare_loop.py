@@ -47,7 +47,7 @@ def run(settings: Settings, receipts: int) -> None:
         if not messages and not done:
             raise DependencyUnavailable(f"Kafka at {settings.kafka} sent nothing", doing="reading receipts")
         for number, group in _by_partition(messages).items():
-            partitions[number].take(group, system_clock())
+            partitions[number].written(partitions[number].take(group, system_clock()))
             done += len(group)
         if messages and not span.has_begun:
             span.begin(done)

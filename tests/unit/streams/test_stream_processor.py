@@ -212,3 +212,21 @@ def test_a_key_that_took_an_event_beyond_the_rebuilt_state_keeps_its_own() -> No
 def test_a_state_rebuilt_for_another_catalogue_is_left_alone() -> None:
     work = partition().take_over([rebuilt(7, 6, fingerprint="another")])
     assert (work.rows, work.states, work.letters, work.counts["foreign"]) == ([], {}, [], 1)
+
+
+def test_a_batch_that_is_taken_before_the_one_before_it_is_stored_builds_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next batch is taken while one is written, and the cache may have let go of what is not stored yet."""
+    monkeypatch.setattr("streams.processor.CACHE_KEYS", 0)
+    stored = Store()
+    one = partition(stored)
+    first = one.take([incoming(receipt("r-0"), 0)], NOON)
+    second = one.take([incoming(receipt("r-1"), 1)], NOON)
+    stored.update(first.states)
+    one.written(first)
+    third = one.take([incoming(receipt("r-2"), 2)], NOON)
+    assert [row["units_1h"] for work in (first, second, third) for row in work.rows] == [1, 2, 3]
+    stored.update(second.states | third.states)
+    one.written(second)
+    one.written(third)
+    assert [row["units_1h"] for row in one.take([incoming(receipt("r-3"), 3)], NOON).rows] == [4]
+    assert one.unwritten == 1, "what is stored is not kept twice"
