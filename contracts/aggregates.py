@@ -1,7 +1,7 @@
-"""Aggregates as commutative monoids over integers: EMPTY, `lift`, `merge`, `ratio`. Exact in any order and any grouping.
+"""Aggregates as commutative monoids over integers: EMPTY, `lift`, `merge`. Exact in any order and any grouping.
 
-A feature names its value and its aggregate. Tiles hold the lifted and merged integers; a window merges tiles and finishes.
-Spark finishes the same integers with the same double division, so both sides agree to the last digit.
+A feature names its value and its aggregate. Tiles hold the lifted and merged integers; a window merges tiles, and a ratio is one
+double division of two of its integers, None over 0. Spark divides the same integers, so both sides agree to the last digit.
 """
 
 from __future__ import annotations
@@ -47,8 +47,3 @@ def lift(lines: Iterable[tuple[int, int, bool]]) -> Tile:
 def merge(one: Tile, other: Tile) -> Tile:
     """The sum of two tiles."""
     return tuple(map(add, one, other))
-
-
-def ratio(numerator: int, denominator: int) -> float | None:
-    """A ratio of two sums as a double, None where the denominator is 0."""
-    return numerator / denominator if denominator else None

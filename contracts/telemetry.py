@@ -9,6 +9,7 @@ Counter = Literal[
     "rd360_stream_dead_letters_total",  # by topic and reason
     "rd360_stream_late_total",  # by topic
     "rd360_stream_duplicates_total",  # by topic
+    "rd360_stream_rebuilt_total",  # by topic and outcome: healed, moved_on, foreign
     "rd360_stream_rows_written_total",  # by view
     "rd360_stream_rows_refilled_total",  # by view
     "rd360_stream_waits_total",  # by server: tries in vain

@@ -47,7 +47,6 @@ WINDOWS = {
     )
 }
 SAME_HOUR_WEEKS = 4  # how many weeks back "the same hour" looks
-RING = {hop: max(w.hops for w in WINDOWS.values() if w.hop is hop) for hop in Hop}  # tiles before the running one to keep
 
 
 class Calendar:

@@ -9,18 +9,12 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.errors import DependencyUnavailable
+from contracts.letters import LATE_KEYS, OFFSET, PARTITION, REASON
 from contracts.settings import Settings
 from contracts.stream_states import worker_group
 from contracts.topics import SOURCES, Topic
 
 ANSWER_SECONDS = 10.0
-# The headers of a late event as the worker sends it to `<topic>.late`.
-LATE_PARTITION = "__connect.errors.partition"
-LATE_OFFSET = "__connect.errors.offset"
-LATE_KEYS = "rd360.late.keys"
-LATE_REASON = (
-    "rd360.reason"  # late; healed: the key has since taken over a state that holds all up to the offset; moved_on: it did not
-)
 Place = tuple[int, int]  # source partition, source offset
 LateKey = tuple[int, int, str, str]  # source partition, source offset, store_id, product_id
 
@@ -79,10 +73,10 @@ class StillLate:
 
     def note(self, headers: Mapping[str, bytes]) -> None:
         """Takes the next letter."""
-        partition, offset = int(headers[LATE_PARTITION]), int(headers[LATE_OFFSET])
+        partition, offset = int(headers[PARTITION]), int(headers[OFFSET])
         for store_id, product_id in json.loads(headers[LATE_KEYS]):
             late = self._late.setdefault((store_id, product_id), set())
-            match headers[LATE_REASON]:
+            match headers[REASON]:
                 case b"healed":
                     healed = {place for place in late if place[0] == partition and place[1] <= offset}
                     late -= healed

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from contracts import letters
 from contracts.clock import Clock, system_clock
 from contracts.errors import InvalidEvent
 from contracts.settings import Settings
 from contracts.topics import SOURCES, Delivery, Topic, accept, partition_of
-from streams import letters
 from streams.broker import connect, read_to_end
 from streams.producers.lines_file import key_in
 from streams.producers.publish import Publisher

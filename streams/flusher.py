@@ -25,10 +25,10 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from contracts.clock import Clock
+from contracts.letters import OFFSET, PARTITION
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
 from streams.budget import Budget, Taken
-from streams.letters import OFFSET, PARTITION
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages, Server, patiently
 from streams.processor import Incoming, Partition, Work

@@ -1,4 +1,4 @@
-"""Letters: messages set aside, with their original bytes and key, and why. Header names are Kafka Connect's."""
+"""Letters: messages set aside, with their original bytes and key, and why."""
 
 from __future__ import annotations
 
@@ -6,18 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from contracts.errors import InvalidEvent
+from contracts.letters import CLASS, LATE_KEYS, MESSAGE, OFFSET, PARTITION, REASON, STAGE, TOPIC, LateReason
 
-TOPIC = "__connect.errors.topic"
-PARTITION = "__connect.errors.partition"
-OFFSET = "__connect.errors.offset"
-CLASS = "__connect.errors.exception.class.name"
-MESSAGE = "__connect.errors.exception.message"
-STAGE = "__connect.errors.stage"
-REASON = "rd360.reason"  # contracts.events.Reason, or one of LateReason
-LATE_KEYS = "rd360.late.keys"  # the keys that a letter on a late topic is about, as JSON [[store_id, product_id], …]
-# On a late topic: an event that some keys did not take; a key that took over a state which holds all before the letter's offset,
-# that event too; a key that did not, having moved on.
-LateReason = Literal["late", "healed", "moved_on"]
 MESSAGE_CHARACTERS = 1000  # of an error's text; it can quote the event
 
 

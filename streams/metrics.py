@@ -20,6 +20,9 @@ class Metrics:
         self._dead = self._counter("rd360_stream_dead_letters_total", "Events that break the contract.", "topic", "reason")
         self._late = self._counter("rd360_stream_late_total", "Events beyond the allowed lateness.", "topic")
         self._duplicates = self._counter("rd360_stream_duplicates_total", "Events whose id was seen before.", "topic")
+        self._rebuilt = self._counter(
+            "rd360_stream_rebuilt_total", "States from the archive that came, and what became of them.", "topic", "outcome"
+        )
         self._rows = self._counter("rd360_stream_rows_written_total", "Rows written to the online store.", "view")
         self._lag = self._gauge("rd360_stream_watermark_lag_seconds", "Clock minus the oldest partition's stream time.", "topic")
         self._keys = self._gauge("rd360_stream_keys", "Keys with a state on this worker.", "view")
@@ -49,6 +52,8 @@ class Metrics:
             self._events.labels(topic.kind).inc(work.counts["events"])
             self._late.labels(topic.kind).inc(work.counts["late"])
             self._duplicates.labels(topic.kind).inc(work.counts["duplicates"])
+            for outcome in ("healed", "moved_on", "foreign"):
+                self._rebuilt.labels(topic.kind, outcome).inc(work.counts[outcome])
             for name, count in work.counts.items():
                 if name.startswith("dead:"):
                     self._dead.labels(topic.kind, name.removeprefix("dead:")).inc(count)

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.errors import InvalidEvent
+from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
 from streams.admission import NOTHING_YET, Admission
-from streams.letters import LateReason, Letter, dead_letter, late_letter, outcome_letter
+from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import STATES, received
 from streams.views import Kernel, Key, Row, key_in_store, row, store_key
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
+from contracts import letters
 from contracts.errors import DependencyUnavailable, InvalidEvent
 from contracts.settings import Settings
 from contracts.topics import Delivery, Topic, accept, partition_of
-from streams import letters, rebuilt
+from streams import rebuilt
 from streams.broker import end_offset, read_to_end
 from streams.producers.publish import Publisher
 from streams.views import Kernel, Key
@@ -81,13 +82,15 @@ def hand_over(settings: Settings, kernel: Kernel, states: Iterable[tuple[Key, by
                 waiting.discard(key)
                 healed += reason == "healed"
                 moved_on += [key] if reason == "moved_on" else []
-        if waiting and time.monotonic() > deadline:
+        if not waiting:
+            break
+        if time.monotonic() > deadline:
             raise DependencyUnavailable(
                 f"The stream worker has not taken over {len(waiting)} of the rebuilt states after {timeout:.0f} s",
                 doing=f"rebuilding {kernel.view.name}",
                 hint="Does it run? `./rd360 status`. It takes over what was sent as soon as it does.",
             )
-        time.sleep(POLL_SECONDS if waiting else 0)
+        time.sleep(POLL_SECONDS)
     return Outcome(healed, moved_on)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import time
 from typing import Any, get_args
@@ -17,6 +16,7 @@ from contracts.settings import Settings
 from featurestore.fill import FillMarks
 from featurestore.online import OnlineStore
 from streams.app import build
+from streams.collector import calm_collector
 from streams.declare import declare
 from streams.flusher import Flusher
 from streams.health import HealthServer
@@ -50,7 +50,7 @@ class Worker:
         later is waited for, and nothing that was not written is acknowledged meanwhile."""
         declare(self._settings)
         self._on_signals()
-        _calm_collector()
+        calm_collector()
         say_less()
         app, self._flushers = build(self._settings, self._online, self._marks, self._outages, self._metrics, self._clock, self)
         with HealthServer(self._settings.worker_metrics_port, self._alive, self._ready, self._metrics.text):
@@ -138,12 +138,6 @@ class Worker:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._ended.set)
-
-
-def _calm_collector() -> None:
-    """Makes whole passes of the garbage collector rare: each walks over all cached states, which are no cycles."""
-    gc.freeze()  # the libraries stay
-    gc.set_threshold(700, 10, 1000)  # the oldest generation every 1,000 passes instead of 10, which took a third of the time
 
 
 def _ours(settings: Settings, error: BaseException) -> BaseException:

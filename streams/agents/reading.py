@@ -48,20 +48,17 @@ async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher
     """While one batch is written, the next one is taken, and the one after it gathers."""
     earlier: asyncio.Task[None] | None = None
     begun = 0.0  # long ago: the first event does not wait
-    try:
+    async with asyncio.TaskGroup() as flushes:  # both end with this task
         while True:
             events = [await queue.get()]
             await asyncio.sleep(begun + LINGER_SECONDS - time.monotonic())
             begun = time.monotonic()
             while len(events) < BATCH_MESSAGES and not queue.empty():
                 events.append(queue.get_nowait())
-            later = asyncio.create_task(_flush(app, stream, events, flusher, fail), name=f"flush {flusher.source}")
+            later = flushes.create_task(_flush(app, stream, events, flusher, fail), name=f"flush {flusher.source}")
             if earlier is not None:
                 await earlier
             earlier = later
-    finally:
-        if earlier is not None:
-            earlier.cancel()
 
 
 async def _flush(app: faust.App, stream: Any, events: list[Any], flusher: Flusher, fail: Fail) -> None:

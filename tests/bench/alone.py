@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import time
@@ -17,12 +16,6 @@ from streams.views import SalesKernel
 def kernel(settings: Settings) -> SalesKernel:
     """The kernel of `sales_rolling` as the worker has it."""
     return SalesKernel(StoreCalendars(settings.time_zone, settings.store_time_zones), settings.allowed_lateness_ms)
-
-
-def calm_collector() -> None:
-    """The worker's own setting of the garbage collector, without which each of its rivals would be slower."""
-    gc.freeze()
-    gc.set_threshold(700, 10, 1000)  # as in streams/worker.py, which says why
 
 
 def say(found: dict[str, Any]) -> None:

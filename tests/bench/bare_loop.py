@@ -15,9 +15,10 @@ from contracts.settings import Settings, load_settings
 from contracts.topics import SALES
 from streams import processor
 from streams.broker import TIMEOUT_SECONDS, reader
+from streams.collector import calm_collector
 from streams.processor import Incoming, Partition
 from streams.views import SalesKernel
-from tests.bench.alone import Span, calm_collector, kernel, say
+from tests.bench.alone import Span, kernel, say
 
 BATCH_MESSAGES = 2_000  # as the worker
 

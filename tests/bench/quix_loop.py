@@ -19,8 +19,9 @@ from contracts.errors import InvalidEvent
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES, Delivery, accept
 from featurestore.redis_format import RowFormat
+from streams.collector import calm_collector
 from streams.views import Key, SalesKernel, row
-from tests.bench.alone import Span, calm_collector, kernel, say
+from tests.bench.alone import Span, kernel, say
 
 COMMIT_SECONDS = 1.0  # as the worker; with its default of 5 rows would be no fresher than that
 CHUNK = 1_000  # rows a pipeline, as the worker

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from contracts import letters
 from contracts.clock import system_clock
 from contracts.errors import ConfigurationError
 from contracts.events import encode
@@ -17,7 +18,6 @@ from contracts.request_features import planned_price
 from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES
 from featurestore.online import OnlineStore
-from streams import letters
 from streams.broker import read_to_end
 from streams.dead_letters import find, replay
 from streams.declare import declare

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from contracts.events import decode_receipt
 from contracts.features import SALES_ROLLING
+from contracts.letters import OFFSET, REASON
 from contracts.request_features import planned_price
 from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES
 from contracts.windows import EPOCH, WINDOWS, StoreCalendars
 from streams import processor
-from streams.letters import OFFSET, REASON
 from streams.processor import Incoming, Partition, Work
 from streams.rebuilt import Rebuilder, headers
 from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel

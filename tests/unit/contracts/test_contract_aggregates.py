@@ -8,7 +8,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.aggregates import EMPTY, SALES_VALUES, LastSale, lift, merge, ratio
+from contracts.aggregates import EMPTY, SALES_VALUES, LastSale, lift, merge
 
 lines = st.lists(
     st.tuples(st.integers(-(10**9), 10**9).filter(bool), st.integers(0, 10**9), st.booleans()), min_size=1, max_size=5
@@ -44,9 +44,3 @@ def test_merging_in_any_order_and_grouping_gives_the_same(contributions: list[li
 def test_the_latest_sale_is_a_maximum_so_arrival_does_not_matter() -> None:
     sales = [LastSale(5, "b", 100), LastSale(5, "a", 900), LastSale(5, "b", 120), LastSale(4, "z", 1)]
     assert {max(some) for some in itertools.permutations(sales)} == {LastSale(5, "b", 120)}
-
-
-def test_a_ratio_over_nothing_is_unknown_and_not_zero() -> None:
-    assert ratio(0, 0) is None
-    assert ratio(0, 4) == 0.0
-    assert ratio(1, 3) == 1 / 3

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.windows import EPOCH, RING, WINDOWS, Calendar, Hop, StoreCalendars, calendar
+from contracts.windows import EPOCH, WINDOWS, Calendar, Hop, StoreCalendars, calendar
 
 ZONES = ["UTC", "Europe/London", "Africa/Cairo", "America/Sao_Paulo", "Pacific/Apia", "Asia/Kathmandu", "Australia/Lord_Howe"]
 instants = st.integers(1_104_537_600_000, 1_893_456_000_000)  # 2005 to 2030
@@ -83,10 +83,6 @@ def test_the_day_that_apia_skipped_is_empty() -> None:
     noon_after = ms("2011-12-31T12:00", "Pacific/Apia")
     assert days.day(noon_after) == skipped + 1
     assert days.window_start(WINDOWS["7d"], noon_after) == ms("2011-12-24T00:00", "Pacific/Apia")
-
-
-def test_a_ring_keeps_what_the_longest_window_of_its_hop_covers() -> None:
-    assert RING == {Hop.FIVE_MINUTES: 12, Hop.HOUR: 24, Hop.DAY: 28}
 
 
 def test_a_store_has_its_own_zone_or_the_chains() -> None:

@@ -6,13 +6,14 @@ import json
 
 import pytest
 
-from lake.stream_position import LATE_KEYS, LATE_OFFSET, LATE_PARTITION, LATE_REASON, LateKey, StillLate
+from contracts.letters import LATE_KEYS, OFFSET, PARTITION, REASON
+from lake.stream_position import LateKey, StillLate
 
 
 def still_late(*letters: tuple[str, int, int, list[list[str]]]) -> set[LateKey]:
     found = StillLate()
     for reason, partition, offset, keys in letters:
-        values = {LATE_REASON: reason, LATE_PARTITION: str(partition), LATE_OFFSET: str(offset), LATE_KEYS: json.dumps(keys)}
+        values = {REASON: reason, PARTITION: str(partition), OFFSET: str(offset), LATE_KEYS: json.dumps(keys)}
         found.note({name: value.encode() for name, value in values.items()})
     return found.events
 

@@ -8,11 +8,11 @@ from typing import get_args
 
 import pytest
 
+from contracts import letters
 from contracts.errors import InvalidEvent
 from contracts.events import Reason
 from contracts.settings import CHECKOUT
 from contracts.topics import INVENTORY, PRICES, SALES, SOURCES, Topic
-from streams import letters
 
 PAGE = (CHECKOUT / "docs" / "events.md").read_text(encoding="utf-8")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from contracts import letters
 from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, features_of
 from contracts.settings import Settings
 from contracts.windows import StoreCalendars
-from streams import letters
 from streams.processor import QUIET_MS, TICK_KEYS, Incoming, Partition
 from streams.rebuilt import FINGERPRINT, KEY, STATES, Rebuilder
 from streams.views import SalesKernel, key_in_store, store_key
