@@ -1,91 +1,103 @@
-"""Servers that one test alone uses, so that it may stop, empty and kill them."""
+"""Servers of the local stack's kinds that one test or drill alone uses, so that it may stop, empty and kill them."""
 
 from __future__ import annotations
 
-import socket
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from redis import Redis
-from redis.exceptions import RedisError
 
-from contracts.settings import Settings, load_settings
+from contracts.errors import DependencyUnavailable
+from contracts.settings import Settings
 from infra.cli.test import free_offset
-from infra.stack import kafka, probes
+from infra.stack.daemon import log_tail, spawn
 from infra.stack.place import Place
-from infra.stack.services import VALKEY
-from tests.waiting import until
+from infra.stack.processes import end, identify
+from infra.stack.services import KAFKA, VALKEY, Service
+
+AnyServer = TypeVar("AnyServer", bound="Server")
+POLL_SECONDS = 0.1
+SHARED = ("venvs", "jars", "bin", "secrets.json")  # of the user's home: read, never written
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+class Server:
+    """One server. What it has on the disk outlives a stop and a kill."""
 
-
-class OwnValkey:
-    """A Valkey without a log: what it held is gone when it ends. Used as a context manager."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._program = VALKEY.commands["valkey"](Place(settings))[0]
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self.client: Any = Redis(port=self.port, socket_timeout=5)
+    def __init__(self, service: Service, place: Place) -> None:
+        self._service, self._place = service, place
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(self._answers, "Valkey answers")
+        """Starts it and waits until it answers. Raises DependencyUnavailable."""
+        for step in self._service.before:
+            step(self._place)
+        (command,) = self._service.commands.values()
+        self._process = spawn(self._service, command(self._place), self._place)
+        deadline = time.monotonic() + self._service.start_seconds
+        while why := self._service.ready(self._place.settings):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                lines = log_tail(self._place.log(self._service.name), 10)
+                raise DependencyUnavailable(f"A {self._service.name} of our own did not start", why="\n".join([why, *lines]))
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Ends it as `rd360 down` does, where it runs."""
+        if self._process is None:
+            return
+        identity = identify(self._process.pid)
+        if identity is not None:
+            policy = self._service.stop
+            end({identity}, {identity}, with_signal=policy.signal, grace=policy.grace, leaders_only=policy.leader_only)
+        self._process.wait()
+        self._process = None
 
     def kill(self) -> None:
+        """Ends it by SIGKILL."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
-
-    def __enter__(self) -> OwnValkey:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except RedisError:
-            return False
+        self._process = None
 
 
-class OwnKafka:
-    """A Kafka that keeps its data in a folder, so that it may be killed and started again. Used as a context manager."""
+class Kafka(Server):
+    """A Kafka, at `address`."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "jars").symlink_to((settings.home / "jars").resolve())
-        self._place = Place(load_settings(home=folder, port_offset=free_offset(settings)))
-        self._place.run.mkdir()
-        kafka.prepare(self._place)
-        self.address = self._place.settings.kafka
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, place: Place) -> None:
+        super().__init__(KAFKA, place)
+        self.address = place.settings.kafka
 
-    def start(self) -> None:
-        with (self._place.home / "kafka.log").open("ab") as log:
-            self._process = subprocess.Popen(kafka.command(self._place), stdout=log, stderr=log)
-        until(lambda: probes.kafka(self._place.settings) is None, "Kafka answers")
 
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
+class Valkey(Server):
+    """A Valkey, at `address`. It has its rows in memory: a kill takes them, within the minutes until its first snapshot."""
 
-    def __enter__(self) -> OwnKafka:
-        self.start()
-        return self
+    def __init__(self, place: Place) -> None:
+        super().__init__(VALKEY, place)
+        self.address = place.settings.redis
+        host, port = self.address.rsplit(":", 1)
+        self.client = Redis(host=host, port=int(port), socket_timeout=5)
 
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
+
+def own_place(settings: Settings, home: Path) -> Place:
+    """A place for servers in a folder that is made here, on ports that are free, with what is installed in the user's home."""
+    (home / "run").mkdir(parents=True)
+    for shared in SHARED:
+        (home / shared).symlink_to((settings.home / shared).resolve())
+    return Place(
+        settings.model_copy(
+            update={"home": home, "port_offset": free_offset(settings), "kafka_bootstrap": None, "redis_address": None}
+        )
+    )
+
+
+@contextmanager
+def running(server: AnyServer) -> Iterator[AnyServer]:
+    """A server that runs at first, and is stopped at the end where it still does."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

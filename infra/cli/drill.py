@@ -42,7 +42,7 @@ def replay(
     """Replay history shuffled, repeated and partly too late; compare every online row with a batch recomputation."""
     from tests.drills.replay import Replay, run
 
-    plan = Replay(data, QUICK_LINES if quick else lines, shuffle_hours, duplicates, late, seed, sample)
+    plan = Replay(data, QUICK_LINES if quick else lines, seed, sample, shuffle_hours, duplicates, late)
     conclude(run(load_settings(), plan), as_json=as_json, keep=keep)
 
 
@@ -62,7 +62,7 @@ def kill(
     from tests.drills.kill_plan import ALL_PLACES, QUICK_PLACES
     from tests.drills.replay import Replay
 
-    replayed = Replay(data, QUICK_LINES if quick else lines, 24.0, 0.02, 0.01, seed, sample)
+    replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=sample)
     plan = KillPlan(replayed, QUICK_KILLS if quick else kills, QUICK_PLACES if quick else ALL_PLACES)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
 
@@ -82,6 +82,6 @@ def outage(
     from tests.drills.outage import OutagePlan, run
     from tests.drills.replay import Replay
 
-    replayed = Replay(data, QUICK_LINES if quick else lines, 24.0, 0.02, 0.01, seed, sample)
+    replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=sample)
     plan = OutagePlan(replayed, QUICK_SECONDS if quick else seconds)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)

@@ -19,7 +19,7 @@ from featurestore.repo import project_name
 from infra.stack.place import Place
 from streams.broker import connect
 from streams.lag import PartitionLag, lag
-from tests.bench import ground
+from tests import ground
 from tests.bench.pace import Pace
 from tests.bench.receipts import Filled
 from tests.bench.usage import cpu_seconds

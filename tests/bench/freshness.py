@@ -16,10 +16,11 @@ from typing import Any
 from contracts.features import SALES_ROLLING, SOURCE_OFFSET
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
-from tests.bench import ground
+from tests import ground
 from tests.bench.open_loop import LINES_A_RECEIPT, Sender, Watched
 from tests.bench.usage import cpu_seconds
 from tests.outcome import Bar, Outcome
+from tests.stream_worker import opened
 
 WARM_UP_SECONDS = 5.0  # the first flushes load code
 POLL_SECONDS = 0.002  # between two reads: how exact a latency is, beside the read itself
@@ -63,7 +64,7 @@ def run(settings: Settings, rate: float, minutes: float, say: Callable[[str], No
     """`rate` receipt lines a second for so many minutes, beside a worker that reads them and a client that asks for them."""
     seconds = QUICK_SECONDS if quick else minutes * 60
     lines_per_second = QUICK_RATE if quick else rate
-    with ground.ground(settings) as own, ground.running_worker(own) as process, ground.online(own) as store:
+    with ground.ground(settings) as own, ground.running_worker(own) as process, opened(own) as store:
         process.ready()
         assert process.process is not None
         sender = Sender(own, lines_per_second / LINES_A_RECEIPT, seconds, min(WARM_UP_SECONDS, seconds / 2))

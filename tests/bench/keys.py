@@ -17,7 +17,8 @@ from contracts.windows import DAY_MS, HOUR_MS
 from streams import names
 from streams.broker import TIMEOUT_SECONDS, connect, read_to_end, reader
 from streams.lag import lag
-from tests.bench import ground
+from streams.stale import state_folder
+from tests import ground
 from tests.bench.contestants import paced, wait_committed
 from tests.bench.receipts import Filled, each_key_once, over_keys, send, store_grid
 from tests.bench.recovery import keys_of
@@ -84,7 +85,7 @@ def _with_keys(settings: Settings, count: int, lines: int) -> dict[str, Any]:
 
 def _sizes(settings: Settings, keys: int) -> dict[str, float]:
     """Bytes a key where it is kept. The worker has stopped: RocksDB is as it lies on the disk."""
-    files = [path.stat().st_size for path in ground.state_folder(settings).rglob("*") if path.is_file()]
+    files = [path.stat().st_size for path in state_folder(settings, names.group(settings)).rglob("*") if path.is_file()]
     with ground.redis(settings) as client:
         rows = next(ground.redis_keys(client, settings))[:SAMPLE]
         memory = [client.memory_usage(key) or 0 for key in rows]

@@ -12,7 +12,9 @@ from contracts.clock import system_clock
 from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
 from contracts.windows import HOUR_MS
-from tests.bench import ground
+from streams import names
+from streams.stale import state_folder
+from tests import ground
 from tests.bench.contestants import wait_committed
 from tests.bench.receipts import each_key_once, send, store_grid
 from tests.outcome import Bar, Outcome, median
@@ -53,7 +55,7 @@ def restarted(process: WorkerProcess, *, wiped: bool) -> float:
     """Seconds from the start of the process to ready, after a kill; `wiped` takes its local states away in between."""
     process.kill()
     if wiped:
-        shutil.rmtree(ground.state_folder(process.settings))
+        shutil.rmtree(state_folder(process.settings, names.group(process.settings)))
     started = time.monotonic()
     process.start()
     until(lambda: process.get("/readyz")[0] == 200, "the worker is ready again", READY_SECONDS)

@@ -10,12 +10,14 @@ from contracts.events import Receipt
 from contracts.settings import Settings
 from infra.stack.environments import ensure
 from infra.stack.place import Place
-from tests.bench import contestants, ground
+from tests import ground
+from tests.bench import contestants
 from tests.bench.contestants import Contestant
 from tests.bench.pace import concluded
 from tests.bench.readable import wrong_rows
 from tests.bench.receipts import Filled, fill, of_data_set, simulated
 from tests.outcome import Bar, Outcome
+from tests.stream_worker import opened
 
 SIMULATED_LINES = 300_000
 QUICK_LINES = 50_000  # more than two batches: the first one is not measured
@@ -93,7 +95,7 @@ def _receipts(settings: Settings, data: Path | None, lines: int | None, quick: b
 
 
 def _read_back(settings: Settings, filled: Filled) -> list[str]:
-    with ground.online(settings) as store:
+    with opened(settings) as store:
         return wrong_rows(settings, store, filled)
 
 

@@ -20,9 +20,10 @@ from tests.drills.arrival import Sent, lines_of
 from tests.drills.evidence import BARS, gather
 from tests.drills.replay import Replay, planned
 from tests.drills.sending import send_all
-from tests.drills.servers import Server, Servers, own_servers
+from tests.drills.servers import Servers, own_servers
 from tests.drills.workers import DrillWorker, new_worker
 from tests.outcome import Bar, Outcome
+from tests.own_servers import Server
 from tests.stream_worker import apart
 
 DRAIN_SECONDS = 600.0

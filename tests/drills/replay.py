@@ -36,11 +36,11 @@ class Replay:
 
     data: Path | None
     lines: int | None
-    shuffle_hours: float
-    duplicates: float
-    late: float
     seed: int
     sample: int
+    shuffle_hours: float = 24.0
+    duplicates: float = 0.02
+    late: float = 0.01
 
 
 def planned(settings: Settings, plan: Replay) -> list[Sent]:

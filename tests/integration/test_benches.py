@@ -6,7 +6,8 @@ import pytest
 
 from contracts.settings import Settings
 from streams.broker import connect
-from tests.bench import ground, stream
+from tests import ground
+from tests.bench import stream
 
 pytestmark = pytest.mark.stack
 

@@ -30,6 +30,7 @@ from infra.stack.place import settings_environment
 from serving.champion import RegisteredChampion
 from serving.main import create_app
 from serving.prediction_log import KafkaForecastLog
+from tests.ports import free_port
 from tests.serving_fakes import LEVELS, NOW, PRODUCT, STORE, FakeLog, FakeModels, champion, levels, row, selling
 from tests.waiting import until
 from training.registry import ModelRegistry
@@ -204,12 +205,6 @@ def serve(own: Settings, port: int) -> subprocess.Popen[bytes]:
     variables = settings_environment(own) | {"RD360_API_TOKEN": TOKEN, "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-m", "infra.cli", "serve", "--port", str(port)]
     return subprocess.Popen(command, env=os.environ | variables, cwd=CHECKOUT, stderr=subprocess.PIPE)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_process_answers_logs_one_line_a_request_and_ends_with_nothing_lost(own: Settings, online: OnlineStore) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +23,11 @@ from streams.producers.retailer import Retailer, draw
 from streams.producers.simulate import history
 from tests.oracles.rolling import sales_rolling
 from tests.oracles.standing import on_hand
-from tests.stream_worker import apart, by_reason, opened, worker
+from tests.stream_worker import by_reason, worker
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 PATIENCE = 90.0
-
-
-@pytest.fixture
-def fresh(settings: Settings) -> Settings:
-    """Topics of this test alone."""
-    return apart(settings)
-
-
-@pytest.fixture
-def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
-    """The online rows of a worker on fresh topics."""
-    with opened(fresh) as store:
-        yield store
 
 
 def rename(event: Any, suffix: str) -> Any:

@@ -18,24 +18,11 @@ from streams.lag import drain, lag
 from streams.refill import rebuild_online
 from tests.builders import line, receipt
 from tests.gate import Gate
-from tests.own_servers import OwnKafka, OwnValkey
+from tests.own_servers import Kafka, Valkey, own_place, running
 from tests.stream_worker import apart, opened, rows, send, worker
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def fresh(settings: Settings) -> Settings:
-    """Topics of this test alone."""
-    return apart(settings)
-
-
-@pytest.fixture
-def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
-    """The online rows of a worker on fresh topics."""
-    with opened(fresh) as store:
-        yield store
 
 
 def test_a_worker_that_loses_the_online_store_waits_acknowledges_nothing_and_goes_on_when_it_is_back(
@@ -81,14 +68,14 @@ def test_a_worker_that_waits_ends_when_it_is_asked_to(fresh: Settings, fresh_onl
 
 
 @pytest.fixture
-def valkey(fresh: Settings) -> Iterator[OwnValkey]:
+def valkey(settings: Settings, tmp_path: Path) -> Iterator[Valkey]:
     """A Valkey of this test alone."""
-    with OwnValkey(fresh) as server:
+    with running(Valkey(own_place(settings, tmp_path / "valkey"))) as server:
         yield server
 
 
 def test_what_the_online_store_has_lost_is_written_again_while_events_go_on(
-    fresh: Settings, valkey: OwnValkey, tmp_path: Path
+    fresh: Settings, valkey: Valkey, tmp_path: Path
 ) -> None:
     """It is emptied, then killed and replaced by an empty one, then filled on request; the worker runs all the while."""
     own, now = fresh.model_copy(update={"redis_address": valkey.address}), system_clock()
@@ -126,20 +113,20 @@ def test_what_the_online_store_has_lost_is_written_again_while_events_go_on(
 
 
 @pytest.fixture(scope="module")
-def kafka(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
+def kafka(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A Kafka of these tests alone."""
-    with OwnKafka(settings, tmp_path_factory.mktemp("own") / "kafka") as server:
+    with running(Kafka(own_place(settings, tmp_path_factory.mktemp("own") / "kafka"))) as server:
         yield server
 
 
 @pytest.fixture
-def on_own_kafka(settings: Settings, kafka: OwnKafka) -> Settings:
+def on_own_kafka(settings: Settings, kafka: Kafka) -> Settings:
     """Topics of one test alone, on a Kafka that may be killed."""
     return apart(settings.model_copy(update={"kafka_bootstrap": kafka.address}))
 
 
 def test_a_worker_that_loses_kafka_in_the_middle_of_a_batch_waits_and_goes_on_with_nothing_lost_or_doubled(
-    on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
+    on_own_kafka: Settings, kafka: Kafka, tmp_path: Path
 ) -> None:
     """For longer than its session lasts: its partitions are assigned anew."""
     settings, now = on_own_kafka, system_clock()
@@ -163,7 +150,7 @@ def test_a_worker_that_loses_kafka_in_the_middle_of_a_batch_waits_and_goes_on_wi
 
 
 def test_a_worker_that_loses_kafka_before_it_has_begun_to_read_reads_when_it_is_back(
-    on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
+    on_own_kafka: Settings, kafka: Kafka, tmp_path: Path
 ) -> None:
     """For longer than Faust waits in any step of a start: it would stand still for ever."""
     settings = on_own_kafka
@@ -179,7 +166,7 @@ def test_a_worker_that_loses_kafka_before_it_has_begun_to_read_reads_when_it_is_
 
 
 def test_a_worker_whose_kafka_is_away_ends_when_it_is_asked_to_and_one_that_starts_then_says_so(
-    on_own_kafka: Settings, kafka: OwnKafka, tmp_path: Path
+    on_own_kafka: Settings, kafka: Kafka, tmp_path: Path
 ) -> None:
     with worker(on_own_kafka, tmp_path / "worker.log") as one:
         one.ready()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,23 +18,10 @@ from streams.lag import drain
 from streams.stale import find_stale, remove
 from tests.another_version import FINGERPRINT, LAYOUT
 from tests.builders import line, receipt
-from tests.stream_worker import WorkerProcess, apart, opened, rows, send, worker
+from tests.stream_worker import WorkerProcess, rows, send, worker
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def fresh(settings: Settings) -> Settings:
-    """Topics of this test alone."""
-    return apart(settings)
-
-
-@pytest.fixture
-def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
-    """The online rows of a worker on fresh topics."""
-    with opened(fresh) as store:
-        yield store
 
 
 def test_another_version_builds_everything_anew_and_what_the_old_one_left_can_be_removed(

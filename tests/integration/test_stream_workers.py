@@ -20,25 +20,12 @@ from featurestore.online import OnlineStore
 from streams.lag import drain, lag
 from tests.builders import line, receipt
 from tests.oracles.rolling import sales_rolling
-from tests.own_servers import free_port
-from tests.stream_worker import WorkerProcess, apart, opened, send
+from tests.ports import free_port
+from tests.stream_worker import WorkerProcess, send
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 STORES, PRODUCTS = 12, 5
-
-
-@pytest.fixture
-def fresh(settings: Settings) -> Settings:
-    """Topics of this test alone."""
-    return apart(settings)
-
-
-@pytest.fixture
-def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
-    """The online rows of a worker on fresh topics."""
-    with opened(fresh) as store:
-        yield store
 
 
 @pytest.fixture(params=["named", "unnamed"])

@@ -30,12 +30,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-def fresh(settings: Settings) -> Settings:
-    """Topics of this test alone."""
-    return apart(settings)
-
-
 @pytest.fixture(scope="module")
 def running(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker that several tests share, on topics of its own."""

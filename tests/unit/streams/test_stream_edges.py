@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
-import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -22,6 +21,7 @@ from streams.health import HealthServer
 from streams.metrics import Metrics
 from streams.processor import Work
 from streams.views import kernels
+from tests.ports import free_port
 
 
 def test_the_table_was_written_for_the_faust_that_is_installed() -> None:
@@ -85,12 +85,6 @@ def test_a_dead_letter_always_fits() -> None:
     assert (
         int(topics["sales.dead-letters"].config["max.message.bytes"]) > int(topics["sales"].config["max.message.bytes"]) + 100_000
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_health_says_what_the_worker_says() -> None:

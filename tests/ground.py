@@ -1,4 +1,4 @@
-"""What a bench stands on: the running Kafka and Valkey, and on them topics, states and rows that it alone has and removes."""
+"""What a bench or a drill stands on: the running Kafka and Valkey, and on them topics, states and rows that it alone has."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from redis.exceptions import RedisError
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings, load_settings
-from featurestore.online import OnlineStore, open_online_store
 from featurestore.repo import project_name
-from streams import names
 from streams.broker import TIMEOUT_SECONDS, connect, unavailable
 from streams.declare import declare
 from tests.stream_worker import WorkerProcess, worker
 
-PREFIX = "bench-"
+PREFIX = "apart-"
 SCAN_COUNT = 1_000
-HINT = "`./rd360 up --only kafka --only valkey` starts what a bench needs."
+HINT = "`./rd360 up --only kafka --only valkey` starts what benches and drills need."
 
 
 @contextlib.contextmanager
@@ -45,31 +43,16 @@ def ground(settings: Settings) -> Iterator[Settings]:
 
 @contextlib.contextmanager
 def running_worker(settings: Settings) -> Iterator[WorkerProcess]:
-    """A stream worker on a bench's settings, started here; killed at the end where it still runs."""
+    """A stream worker on these settings, started here; killed at the end where it still runs."""
     with worker(settings, log_file(settings)) as process:
         yield process
 
 
-@contextlib.contextmanager
-def online(settings: Settings) -> Iterator[OnlineStore]:
-    """The online rows as any reader sees them: through Feast's own provider."""
-    store = open_online_store(settings)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
 def log_file(settings: Settings) -> Path:
-    """Where the processes of a bench write what they say."""
+    """Where the processes on these settings write what they say."""
     folder = settings.home / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{settings.topic_prefix}log"
-
-
-def state_folder(settings: Settings) -> Path:
-    """Where the worker of these settings keeps its local states."""
-    return settings.home / "data" / "streams" / names.group(settings)
 
 
 def redis(settings: Settings) -> Redis:
@@ -79,7 +62,7 @@ def redis(settings: Settings) -> Redis:
 
 
 def redis_keys(client: Redis, settings: Settings) -> Iterator[list[bytes]]:
-    """The keys of all online rows of a Feast project, in batches. A project of a bench has a name that is nobody's end."""
+    """The keys of all online rows of a Feast project, in batches. Such a project's name is the end of no other's."""
     batch: list[bytes] = []
     for key in client.scan_iter(match=b"*" + project_name(settings).encode(), count=SCAN_COUNT):
         batch.append(key)
@@ -91,7 +74,7 @@ def redis_keys(client: Redis, settings: Settings) -> Iterator[list[bytes]]:
 
 
 def remove(settings: Settings) -> None:
-    """Removes a bench's topics, consumer groups, local states, log and online rows, and nothing without its prefix."""
+    """Removes the topics, consumer groups, local states, log and online rows, and nothing without its prefix."""
     prefix = settings.topic_prefix
     if not prefix:
         raise ValueError("without a prefix this would be the user's own data")
@@ -102,7 +85,7 @@ def remove(settings: Settings) -> None:
         for future in admin.delete_topics(topics, operation_timeout=TIMEOUT_SECONDS).values() if topics else ():
             future.result()
     except KafkaException as error:
-        raise unavailable(settings, "removing the topics of a bench", error) from error
+        raise unavailable(settings, "removing topics", error) from error
     _remove_groups(admin, prefix)
     for folder in (settings.home / "data" / "streams").glob(f"*{prefix}*"):
         shutil.rmtree(folder)
@@ -110,7 +93,7 @@ def remove(settings: Settings) -> None:
 
 
 def remove_rows(settings: Settings) -> None:
-    """Removes all online rows under a bench's prefix."""
+    """Removes all online rows under a prefix."""
     with contextlib.closing(redis(settings)) as client:
         for batch in redis_keys(client, settings):
             client.unlink(*batch)
