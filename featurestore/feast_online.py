@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key_prefix
@@ -27,7 +28,7 @@ from featurestore.online import Key, Row, key_columns
 from featurestore.redis_format import RowFormat
 from featurestore.repo import WRITE_TIMEOUT_MS, project_name, repo_config
 
-CHUNK = 1000  # rows a pipeline: a round trip is spread thin, and neither side holds much at once
+CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
 
 
 class FeastOnlineStore:
@@ -61,12 +62,18 @@ class FeastOnlineStore:
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineStore. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
         row_format = _row_format(view, self._project)
-        for start in range(0, len(rows), CHUNK):
-            commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
-            try:
-                self._send(commands)
-            except RedisError as error:
-                raise self._unavailable(f"writing {len(commands)} rows of {view}", error) from error
+        try:
+            with self._connection() as connection:
+                sent = 0
+                for start in range(0, len(rows), CHUNK):
+                    commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
+                    # in one call of the system: each gives up the interpreter's lock
+                    connection.send_packed_command([b"".join(commands)])
+                    _read_replies(connection, sent)  # of the chunk before: the server works at one while the next is encoded
+                    sent = len(commands)
+                _read_replies(connection, sent)
+        except RedisError as error:
+            raise self._unavailable(f"writing {len(rows)} rows of {view}", error) from error
 
     def read(self, view: str, keys: Sequence[Key]) -> list[dict[str, Any] | None]:
         """See OnlineStore. The bound holds for connecting and for each reply of the one round trip."""
@@ -96,16 +103,15 @@ class FeastOnlineStore:
         """Gives the connections back."""
         self._redis.close()
 
-    def _send(self, commands: list[bytes]) -> None:
-        """Sends packed commands in one go and reads all their replies. Raises RedisError, also for a reply that is an error."""
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """A connection of the pool. One whose user fails is closed: replies may still be on their way."""
         pool = self._redis.connection_pool
         connection: Any = pool.get_connection()
         try:
-            connection.send_packed_command([b"".join(commands)])  # one call of the system: each gives up the interpreter's lock
-            for _ in commands:
-                connection.read_response()
+            yield connection
         except BaseException:
-            connection.disconnect()  # replies of this batch may still be on their way
+            connection.disconnect()
             raise
         finally:
             pool.release(connection)
@@ -137,6 +143,12 @@ class FeastOnlineStore:
 
     def _unavailable(self, doing: str, error: Exception) -> DependencyUnavailable:
         return DependencyUnavailable(f"The online store at {self._address} does not answer", doing=doing, why=str(error))
+
+
+def _read_replies(connection: Any, count: int) -> None:
+    """Raises RedisError for a reply that is an error."""
+    for _ in range(count):
+        connection.read_response()
 
 
 @functools.cache

@@ -15,7 +15,8 @@ from typing import Any
 import mmh3
 
 from contracts.features import AS_OF, METADATA, DType, features_of
-from featurestore.online import key_columns
+from featurestore.online import Key, key_columns, value_columns
+from featurestore.rows import GroupedRow, Layout, Values
 
 Encoder = Callable[[Any], bytes]
 
@@ -27,58 +28,104 @@ _STRING_KEY = 2  # feast.ValueType.STRING, the type of each key part; Feast take
 _MORE = [bytes((low | 128, high | 128)) for high in range(128) for low in range(128)]  # 14 bits with more to come
 _LAST = [bytes((low,)) for low in range(128)] + [bytes((low | 128, high)) for high in range(1, 128) for low in range(128)]
 KEPT_VALUES = 1 << 16  # 10 MB at most
+KEPT_GROUPS = 1 << 13  # of one group: 4 MB at most
 _DOUBLE_BYTES = struct.Struct("<d").pack
 
 
 class RowFormat:
-    """The rows of one view in one Feast project: each becomes one HSET command of the Redis protocol.
-
-    Most columns are integers, and most of those small: they are looked up and filled into a template, without a call of Python.
-    """
+    """The rows of one view in one Feast project: each becomes one HSET command of the Redis protocol."""
 
     def __init__(self, view: str, project: bytes) -> None:
-        self._names = tuple(sorted(key_columns(view)))  # Feast sorts a key by the names of its parts
-        self._prefix = struct.pack("<I", len(self._names)) + b"".join(_key_name(name.encode()) for name in self._names)
-        self._project = project
-        dtypes: dict[str, DType] = {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
-        whole = [name for name, dtype in dtypes.items() if dtype == "int64"]
-        doubles = [name for name, dtype in dtypes.items() if dtype == "float64"]
-        self._whole, self._doubles = operator.itemgetter(*whole), _several(doubles)
-        self._others = [(name, _ENCODERS[dtype]) for name, dtype in dtypes.items() if dtype not in ("int64", "float64")]
-        names = (*whole, *doubles, *(name for name, _ in self._others))
-        fields = [f"_ts:{view}".encode(), *(_field_name(view, name) for name in names)]
-        head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * len(fields))
-        self._template = head + b"%b" + b"".join(_bulk(field).replace(b"%", b"%%") + b"%b" for field in fields)
-
-    def key(self, row: Mapping[str, Any]) -> bytes:
-        """The name of the row's hash."""
-        return self._prefix + b"".join([_key_value(row[name]) for name in self._names]) + self._project
+        self._view, self._project = view, project
+        self._keys, columns = key_columns(view), value_columns(view)
+        names = sorted(self._keys)  # Feast sorts a key by the names of its parts
+        self._order = [self._keys.index(name) for name in names]
+        self._prefix = struct.pack("<I", len(names)) + b"".join(_key_name(name.encode()) for name in names)
+        self._head = b"*%d\r\n$4\r\nHSET\r\n" % (4 + 2 * len(columns))
+        self._at = _bulk(f"_ts:{view}".encode())
+        self._columns, self._fields = operator.itemgetter(*columns), _Fields(view, columns).encode
+        self._layouts: dict[Layout, list[Callable[[Values], bytes]]] = {}
 
     def command(self, row: Mapping[str, Any]) -> bytes:
         """HSET with all fields of the row.
 
         Raises KeyError where a column is missing, TypeError or ValueError where a value is not of the catalogue's type.
         """
-        whole = self._whole(row)
+        if isinstance(row, GroupedRow):
+            key, as_of = row.key, row.groups[0][0]
+            encoders = self._layouts.get(row.layout) or self._of(row.layout)
+            fields = [encoded(values) for encoded, values in zip(encoders, row.groups)]  # noqa: B905  # as many: the layout's
+        else:
+            key, as_of = tuple(row[name] for name in self._keys), row[AS_OF]
+            fields = [self._fields(self._columns(row))]
+        return b"".join((self._head, self._key(key), self._at, _timestamp(as_of), *fields))
+
+    def _key(self, key: Key) -> bytes:
+        """The name of a key's hash, as it is sent."""
+        return _bulk(self._prefix + b"".join([_key_value(key[at]) for at in self._order]) + self._project)
+
+    def _of(self, layout: Layout) -> list[Callable[[Values], bytes]]:
+        """What encodes each group. Raises KeyError where the layout lacks a column."""
+        for column in value_columns(self._view):
+            layout.places[column]
+        each = [(group.recurs, _Fields(self._view, group.columns)) for group in layout.groups]
+        made = self._layouts[layout] = [_Kept(fields).__getitem__ if recurs else fields.encode for recurs, fields in each]
+        return made
+
+
+class _Fields:
+    """Some columns of a view, as they are sent.
+
+    Most are integers, and most of those small: they are looked up and filled into a template, without a call of Python.
+    """
+
+    def __init__(self, view: str, columns: Sequence[str | None]) -> None:
+        dtypes: dict[str, DType] = {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
+        places = [(at, column, dtypes[column]) for at, column in enumerate(columns) if column is not None]
+        whole = [(at, column) for at, column, dtype in places if dtype == "int64"]
+        doubles = [(at, column) for at, column, dtype in places if dtype == "float64"]
+        others = [(at, column) for at, column, dtype in places if dtype not in ("int64", "float64")]
+        self._whole, self._doubles = _several([at for at, _ in whole]), _several([at for at, _ in doubles])
+        self._others = [(at, _ENCODERS[dtypes[column]]) for at, column in others]
+        names = [_field_name(view, column) for _, column in (*whole, *doubles, *others)]
+        self._template = b"".join(_bulk(name).replace(b"%", b"%%") + b"%b" for name in names)
+
+    def encode(self, values: Values) -> bytes:
+        """The fields with these values. Raises TypeError or ValueError where one is not of the catalogue's type."""
+        whole = self._whole(values)
         if not _WHOLE_TYPES.issuperset(map(type, whole)):  # a bool or a float here is a fault of the writer, not a number
             raise TypeError(f"not an integer among {whole}")
-        doubles = self._doubles(row)
+        doubles = self._doubles(values)
         if not _DOUBLE_TYPES.issuperset(map(type, doubles)):
             raise TypeError(f"not a number among {doubles}")
-        others = [_NULL if (value := row[name]) is None else encode(value) for name, encode in self._others]
-        key, at = _bulk(self.key(row)), _bulk(_timestamp(row[AS_OF]))
-        return self._template % (key, at, *map(_INT64_VALUES, whole), *map(_FLOAT64_VALUES, doubles), *others)
+        others = [_NULL if (value := values[at]) is None else encode(value) for at, encode in self._others]
+        return self._template % (*map(_INT64_VALUES, whole), *map(_FLOAT64_VALUES, doubles), *others)
+
+
+class _Kept(dict[Values, bytes]):
+    """The fields of a group that recurs, by its values. Who makes rows in groups makes each column of one type only: 1 and 1.0
+    would be taken for each other."""
+
+    def __init__(self, fields: _Fields) -> None:
+        super().__init__()
+        self._encode = fields.encode
+
+    def __missing__(self, values: Values) -> bytes:
+        encoded = self._encode(values)
+        if len(self) >= KEPT_GROUPS:
+            self.clear()
+        self[values] = encoded
+        return encoded
 
 
 class _Int64Values(dict[int | None, bytes]):
     """The value of each integer, and of none. All are kept for a while: small numbers come again and again, and the lines of one
     receipt share their instant and their offset."""
 
-    def __missing__(self, number: int) -> bytes:
-        value = _bulk(_INT64 + _varint(number))
+    def __missing__(self, number: int | None) -> bytes:
+        value = _NULL if number is None else _bulk(_INT64 + _varint(number))
         if len(self) >= KEPT_VALUES:
-            self.clear()
-            self[None] = _NULL
+            self.clear()  # rows may be encoded in several threads: nothing relies on a number to be there
         self[number] = value
         return value
 
@@ -93,11 +140,11 @@ class _Float64Values(dict[float | None, bytes]):
         return value
 
 
-def _several(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Takes these columns of a row, as a tuple also where there is one or none."""
-    if len(names) > 1:
-        return operator.itemgetter(*names)
-    return lambda row: tuple(row[name] for name in names)
+def _several(places: Sequence[int]) -> Callable[[Values], Values]:
+    """Takes the values at these places, as a tuple also where there is one or none."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: tuple(values[at] for at in places)
 
 
 def _bulk(raw: bytes) -> bytes:
@@ -133,9 +180,9 @@ def _varint(value: int) -> bytes:
 
 @functools.lru_cache(maxsize=1 << 12)  # the lines of one receipt share it
 def _timestamp(milliseconds: int) -> bytes:
-    """A protobuf Timestamp: a part that is zero is left out."""
+    """A protobuf Timestamp, as it is sent: a part that is zero is left out."""
     seconds, thousandths = divmod(milliseconds, 1000)
-    return (_SECONDS + _varint(seconds) if seconds else b"") + _NANOSECONDS[thousandths]
+    return _bulk((_SECONDS + _varint(seconds) if seconds else b"") + _NANOSECONDS[thousandths])
 
 
 @functools.lru_cache(maxsize=1 << 12, typed=True)  # fingerprints, categories, zones
@@ -174,7 +221,7 @@ def _double(value: Any) -> bytes:
 _NULL = _bulk(b"")
 _WHOLE_TYPES = frozenset((int, type(None)))
 _DOUBLE_TYPES = frozenset((float, int, type(None)))
-_INT64_VALUES = _Int64Values({None: _NULL}).__getitem__
+_INT64_VALUES = _Int64Values().__getitem__
 _FLOAT64_VALUES = _Float64Values({None: _NULL}).__getitem__
 _NANOSECONDS = [_NANOS + _varint(thousandths * 1_000_000) if thousandths else b"" for thousandths in range(1000)]
 _ENCODERS: dict[DType, Encoder] = {"string": _string, "int64[]": _int64s, "float64[]": _float64s}

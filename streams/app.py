@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ from streams.agents import inventory, prices, sales
 from streams.agents.reading import Fail
 from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
-from streams.kafka_client import never_give_recovery_up
+from streams.kafka_client import deliver_at_once, never_give_recovery_up
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.refill import Refill
@@ -56,11 +55,11 @@ def build(
 ) -> tuple[faust.App, list[Flusher]]:
     """The app, not started, and its flushers, one a view."""
     app = _app(settings)
-    writing = asyncio.Lock()
-    flushers = [Flusher(app, settings, kernel, online, writing, outages, metrics, clock) for kernel in kernels(settings)]
+    flushers = [Flusher(app, settings, kernel, online, outages, metrics, clock) for kernel in kernels(settings)]
     for flusher in flushers:
         ATTACH[flusher.kernel.topic](app, flusher, watcher.fail)
     never_give_recovery_up(app)
+    deliver_at_once(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     app.on_rebalance_complete.connect(_restore(app, flushers, watcher))
     app.timer(TICK_SECONDS, name="tick")(_tick(flushers, watcher.fail))

@@ -38,23 +38,25 @@ class Changelog:
             logger=QUIET,
         )
 
-    def write(self, topic: str, partition: int, states: Mapping[bytes, bytes]) -> int:
-        """Sends states to a partition and waits for all acknowledgements. Returns the highest offset they have got.
+    def write(self, topic: str, states: Mapping[int, Mapping[bytes, bytes]]) -> dict[int, int]:
+        """Sends states to their partitions and waits for all acknowledgements. Returns the highest offset each partition has got.
 
         Raises DependencyUnavailable where one was not acknowledged; all may be sent again.
         """
-        sent = _Sent()
-        for key, raw in states.items():
-            self._produce(topic, partition, key, raw, sent)
+        sent = {partition: _Sent() for partition, of_partition in states.items() if of_partition}
+        for partition, noting in sent.items():
+            for key, raw in states[partition].items():
+                self._produce(topic, partition, key, raw, noting)
         left = self._producer.flush(FLUSH_SECONDS)
-        if left or sent.failed is not None:
+        failed = next((noting.failed for noting in sent.values() if noting.failed is not None), None)
+        if left or failed is not None:
             self._producer.purge()
             self._producer.flush(FLUSH_SECONDS)
-            why = f"{left} records without an answer" if sent.failed is None else sent.failed
+            why = f"{left} records without an answer" if failed is None else failed
             raise DependencyUnavailable(
-                f"Kafka at {self._settings.kafka} did not take all states", doing=f"writing to {topic}[{partition}]", why=why
+                f"Kafka at {self._settings.kafka} did not take all states", doing=f"writing to {topic}", why=why
             )
-        return sent.offset
+        return {partition: noting.offset for partition, noting in sent.items()}
 
     def _produce(self, topic: str, partition: int, key: bytes, raw: bytes, sent: _Sent) -> None:
         while True:
@@ -69,7 +71,7 @@ class Changelog:
 
 
 class _Sent:
-    """What became of the records of one call."""
+    """What became of the records of one partition in one call."""
 
     def __init__(self) -> None:
         self.offset = -1

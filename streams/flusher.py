@@ -1,11 +1,13 @@
 """Writes what a view's partitions changed, in the order that makes a crash at any point harmless.
 
-1. Letters, acknowledged. 2. Rows to the online store. 3. States to the changelog and RocksDB. 4. Only then are the messages
-acknowledged. A crash before 3 reads them again and applies them again to the old states; one after 3 reads them again, and
-the fence in each state knows them, but their rows are written once more.
+What a batch touched is written in parts, each as soon as it is settled: rows to the online store, and at the same time states to
+the changelog and RocksDB, both in the order of the parts. Letters are sent beside them. Only when all of it is acknowledged are
+the messages. After a crash they are read again: where the state was not stored they are applied again to the old one; where it
+was, its fence knows them, and the row is written once more. What time alone has changed is read from nowhere again: its rows come
+first, then its states.
 
-While one batch is written the next one may already be taken: states in memory are then two batches ahead of what is stored, and
-writes stay in order. A write that fails takes those behind it with it.
+The next batch is taken while one is written: states in memory are ahead of what is stored, and the cache lets none go until all
+are. A write that fails takes those behind it with it.
 
 A server that is away is waited for, at the step that needs it: nothing is acknowledged meanwhile, and the queues before this
 fill up until Kafka is no longer read. A partition that goes to another worker ends the wait.
@@ -15,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 import faust
@@ -30,20 +33,19 @@ from contracts.settings import Settings
 from featurestore.online import OnlineStore
 from streams.budget import Budget, Taken
 from streams.metrics import Metrics
-from streams.patience import GivenUp, Outages, Server, patiently
-from streams.processor import Incoming, Partition, Work
+from streams.patience import GivenUp, Outages, patiently
+from streams.processor import Changes, Incoming, Partition, Work
 from streams.table import StateTable
 from streams.views import Kernel, Row
 
+PART_KEYS = 1_000  # settled and written in one go
+PARTS_UNDER_WAY = 4  # so that neither the online store nor Kafka is waited for while there is something to compute
 REWRITE_KEYS = 500  # rows written again in one go: a batch of events waits for so many, some 50 ms
 IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether there is any
 
 
 class Flusher:
-    """One view on this worker: its partitions, and the lock under which they change and are written.
-
-    `writing` is shared by all views: a client of the online store serves one thread at a time.
-    """
+    """One view on this worker: its partitions, and the lock under which they change."""
 
     def __init__(
         self,
@@ -51,13 +53,12 @@ class Flusher:
         settings: Settings,
         kernel: Kernel,
         online: OnlineStore,
-        writing: asyncio.Lock,
         outages: Outages,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._app, self._settings, self.kernel = app, settings, kernel
-        self._online, self._writing, self._metrics, self._clock = online, writing, metrics, clock
+        self._online, self._metrics, self._clock = online, metrics, clock
         self._outages = outages
         prefix = settings.topic_prefix
         self.source = kernel.topic.name(prefix)
@@ -69,7 +70,9 @@ class Flusher:
         self._busy_at: dict[int, float] = {}
         self._next_offset: dict[int, int] = {}
         self._given_up = asyncio.Event()
-        self._order = asyncio.Lock()  # whoever has taken works waits for it under `lock`, so that they are written as taken
+        self._room = asyncio.Semaphore(PARTS_UNDER_WAY)
+        self._rows_turn, self._states_turn = asyncio.Lock(), asyncio.Lock()  # each first come, first served: parts stay in order
+        self._under_way: set[asyncio.Task[None]] = set()
         self._failures = 0  # of writes: what was taken before one is not to be written after it
         self.lock = asyncio.Lock()
 
@@ -80,17 +83,19 @@ class Flusher:
     async def hold(self) -> None:
         """Waits for what is under way, and lets nothing begin any more."""
         await self.lock.acquire()
-        await self._order.acquire()
+        await self._all_written()
 
     async def leave(self) -> None:
         """Gives all partitions up, after the batch under way: whoever restores them next must find all that this worker wrote."""
         self.give_up()
-        async with self.lock, self._order:
+        async with self.lock:
+            await self._all_written()
             self._partitions = {}
 
     async def restore(self, assigned: Iterable[int]) -> None:
         """Begins anew with the assigned partitions, from their stored states."""
-        async with self.lock, self._order:
+        async with self.lock:
+            await self._all_written()
             self._given_up.clear()
             self._partitions = {}
             self._next_offset.clear()
@@ -108,14 +113,14 @@ class Flusher:
         async with self.lock:
             if not {message.partition for message in messages} <= self._partitions.keys():
                 raise GivenUp
+            await self._rest()
             events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
-            works = [self._partitions[n].take(group, self._clock()) for n, group in events.items()]
+            works = [self._take(number, events.get(number, ()), states.get(number, ())) for number in events | states]
             self._judge(works)
-            works += [self._partitions[n].take_over(group) for n, group in states.items()]
             for number in events:
                 self._busy_at[number] = time.monotonic()
-            turn = await self._turn()
-        await self._write(works, turn)
+            written = await self._write(works)
+        await written
         for number, group in events.items():
             self._next_offset[number] = group[-1].offset + 1
 
@@ -124,17 +129,16 @@ class Flusher:
         for number in list(self._partitions):
             more = True
             while more:
-                caught_up = await self._caught_up(number)  # can wait for the consumer, so not under the lock
+                if not await self._caught_up(number):  # can wait for the consumer, so not under the lock
+                    break
                 async with self.lock:
                     partition = self._partitions.get(number)
                     if partition is None:
                         break
-                    work = partition.tick(self._clock(), caught_up)
+                    work = partition.tick(self._clock(), caught_up=True)
                     more = work.more
-                    if not work.rows:
-                        continue
-                    turn = await self._turn()
-                await self._write([work], turn)
+                    if work.touched:
+                        await (await self._write([work], rows_first=True))
         self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
 
     async def rewrite(self, number: int) -> int:
@@ -144,14 +148,15 @@ class Flusher:
         """
         rows, after = 0, b""
         while True:
-            async with self.lock, self._order:  # a row of a batch under way would come after the newer one made here
+            async with self.lock:
                 partition = self._partitions.get(number)
                 if partition is None:
                     raise GivenUp
                 keys = self._states.keys_after(number, after, REWRITE_KEYS)
                 if not keys:
                     return rows
-                await self._write_rows([partition.rewrite(keys)])
+                await self._write_rows(partition.rewrite(keys), self._failures)
+                await self._rest()
             rows, after = rows + len(keys), keys[-1]
 
     @property
@@ -179,47 +184,103 @@ class Flusher:
             headers = next(dict(x.headers) for work in works for x in work.letters if x.kind == "dead")
             self._budget.refuse(self.source, f"{headers[PARTITION].decode()}:{headers[OFFSET].decode()}")
 
-    async def _turn(self) -> int:
-        """Waits until what was taken before is written. Call it under the lock, and give the result to `_write`."""
-        failures = self._failures
-        await self._order.acquire()
-        return failures
+    def _take(self, number: int, events: Iterable[Incoming], states: Iterable[Incoming]) -> Work:
+        partition = self._partitions[number]
+        work = partition.take(events, self._clock())
+        partition.take_over(states, work)
+        return work
 
-    async def _write(self, works: list[Work], failures: int) -> None:
-        """Writes works in their turn, and ends the turn. Raises GivenUp, also where those before it were not written."""
-        try:
-            if failures != self._failures:
-                raise GivenUp
-            await self._write_all(works)
-        except BaseException:
-            self._failures += 1
-            self._partitions = {}  # their caches are ahead of what is stored
-            raise
-        finally:
-            self._order.release()
+    async def _rest(self) -> None:
+        """Has states forgotten where there are too many in memory. Call it under the lock."""
+        full = [partition for partition in self._partitions.values() if partition.is_full]
+        if full:
+            await self._all_written()
+            for partition in full:
+                partition.forget()
 
-    async def _write_all(self, works: list[Work]) -> None:
-        started = time.monotonic()
-        await self._patiently(functools.partial(self._send_letters, works), "kafka")
-        await self._write_rows(works)
-        for work in works:
-            await self._patiently(functools.partial(self._states.put, work.partition, work.states), "kafka")
-            self._partitions[work.partition].written(work)
+    async def _all_written(self) -> None:
+        """Waits for what is under way, whatever becomes of it."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _write(self, works: list[Work], *, rows_first: bool = False) -> Awaitable[None]:
+        """Begins to write all that works touched, in its turn. Call it under the lock, and await the result for the end of it.
+
+        That raises GivenUp where a wait was given up, here or before it.
+        """
+        started, failures = time.monotonic(), self._failures
+        steps = [self._begin(self._send_letters(works), failures)]
+        for changes in self._parts(works):
+            await self._room.acquire()
+            steps.append(self._begin(self._write_part(changes, failures, rows_first), failures))
+            steps[-1].add_done_callback(lambda _: self._room.release())
+            await asyncio.sleep(0)  # it begins, and takes its turn
+        return self._ended(works, steps, started)
+
+    def _begin(self, step: Coroutine[Any, Any, None], failures: int) -> asyncio.Task[None]:
+        async def kept() -> None:
+            try:
+                await step
+            except BaseException:
+                if failures == self._failures:
+                    self._failures += 1
+                    self._partitions = {}  # their caches are ahead of what is stored
+                    self.give_up()  # what waits beside it for another server
+                raise
+
+        task = asyncio.create_task(kept(), name=f"write {self.source}")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def _ended(self, works: list[Work], steps: list[asyncio.Task[None]], started: float) -> None:
+        for outcome in await asyncio.gather(*steps, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
         self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
 
-    async def _write_rows(self, works: Iterable[Work]) -> None:
-        rows = [row for work in works for row in work.rows]
-        if rows:
-            await self._patiently(functools.partial(self._write_view, self.kernel.view.name, rows), "online_store")
+    def _parts(self, works: Iterable[Work]) -> Iterator[Changes]:
+        """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
+        changes = Changes()
+        for work in works:
+            touched = iter(work.touched.items())
+            while some := list(itertools.islice(touched, PART_KEYS - len(changes.rows))):
+                self._partitions[work.partition].settle(some, changes)
+                if len(changes.rows) == PART_KEYS:
+                    yield changes
+                    changes = Changes()
+        if changes.rows:
+            yield changes
 
-    async def _write_view(self, view: str, rows: list[Row]) -> None:
-        async with self._writing:  # held for one try alone: others may try meanwhile
-            await asyncio.to_thread(self._online.write, view, rows)
+    async def _write_part(self, changes: Changes, failures: int, rows_first: bool) -> None:
+        if rows_first:
+            await self._write_rows(changes.rows, failures)
+            await self._store(changes, failures)
+        else:
+            outcomes = await asyncio.gather(
+                self._write_rows(changes.rows, failures), self._store(changes, failures), return_exceptions=True
+            )
+            for outcome in filter(None, outcomes):
+                raise outcome
 
-    async def _patiently(self, step: Callable[[], Awaitable[None]], server: Server) -> None:
-        await patiently(step, self._outages[server], self._given_up)
+    async def _write_rows(self, rows: list[Row], failures: int) -> None:
+        async with self._rows_turn:
+            self._still(failures)
+            write = functools.partial(asyncio.to_thread, self._online.write, self.kernel.view.name, rows)
+            await patiently(write, self._outages["online_store"], self._given_up)
+
+    async def _store(self, changes: Changes, failures: int) -> None:
+        async with self._states_turn:
+            self._still(failures)
+            await patiently(functools.partial(self._states.put, changes.states), self._outages["kafka"], self._given_up)
 
     async def _send_letters(self, works: list[Work]) -> None:
+        await patiently(functools.partial(self._send, works), self._outages["kafka"], self._given_up)
+
+    def _still(self, failures: int) -> None:
+        if failures != self._failures:
+            raise GivenUp
+
+    async def _send(self, works: list[Work]) -> None:
         sent = []
         for work in works:
             for letter in work.letters:

@@ -1,12 +1,16 @@
-"""What the worker asks of Kafka's client behind Faust: whether it reaches the group's coordinator; and to say less.
+"""What the worker asks of Kafka's client behind Faust: whether it reaches the group's coordinator, to hand messages on without
+detours, and to say less.
 
-Faust shows neither, so this touches private parts of it and of aiokafka, in this module alone. A test holds them to be there.
+Faust offers none of it, so this touches private parts of it and of aiokafka, in this module alone. A test holds them to be there.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
+import types
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -38,6 +42,51 @@ def never_give_recovery_up(app: Any) -> None:
         await bounded(awaited)
 
     recovery._wait = wait
+
+
+def deliver_at_once(app: Any) -> None:
+    """Has Faust hand each message to its agent by a plain call.
+
+    Faust makes four tasks of it, so that one that has to wait ends when the partitions go: 0.1 ms a message, most of what Faust
+    costs. Hardly any has to wait, and only of those are tasks made here.
+    """
+    consumer = app.consumer
+    raced = consumer.wait_first
+
+    async def wait_first(delivery: Any, *others: Any, **options: Any) -> Any:
+        if not isinstance(delivery, types.CoroutineType):  # no delivery: something else that the consumer waits for
+            return await raced(delivery, *others, **options)
+        try:
+            awaited = delivery.send(None)
+        except BaseException as ended:
+            for other in others:
+                other.close()
+            if isinstance(ended, StopIteration):
+                return None  # Faust's fetcher makes no use of more
+            raise
+        return await raced(_resumed(delivery, awaited), *others, **options)
+
+    consumer.wait_first = wait_first
+
+
+async def _resumed(begun: Coroutine[Any, Any, Any], awaited: Any) -> Any:
+    """A coroutine that has come to its first wait outside of a task, to be run on in one."""
+    return await _rest(begun, awaited)
+
+
+@types.coroutine
+def _rest(begun: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
+    while True:
+        try:
+            answer = yield awaited
+        except BaseException as error:  # noqa: BLE001  # a cancellation too is the coroutine's to handle
+            step = functools.partial(begun.throw, error)
+        else:
+            step = functools.partial(begun.send, answer)
+        try:
+            awaited = step()
+        except StopIteration as done:
+            return done.value
 
 
 class Repeats(logging.Filter):

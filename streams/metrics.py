@@ -43,8 +43,8 @@ class Metrics:
         self._flush_rows = self._histogram("rd360_stream_flush_rows", "Rows in one flush.", "view", buckets=buckets)
 
     def flushed(self, view: View, topic: Topic, works: list[Work], seconds: float) -> None:
-        """Counts what was written."""
-        rows = sum(len(work.rows) for work in works)
+        """Counts what was written: each key that was touched has one row."""
+        rows = sum(len(work.touched) for work in works)
         self._rows.labels(view.name).inc(rows)
         self._flush.labels(view.name).observe(seconds)
         self._flush_rows.labels(view.name).observe(rows)

@@ -12,8 +12,10 @@ import msgspec
 from contracts.events import PriceEvent
 from contracts.request_features import OPEN_ENDED, Plan, live_plans, pack_plans
 from contracts.windows import EPOCH
+from featurestore.rows import Group, Values
 from streams.admission import Admission, Outcome, digest
 
+GROUPS = (Group(("plan_from", "plan_to", "plan_price", "plan_list_price", "plan_promoted"), recurs=False),)
 PlanTuple = tuple[bool, int, int, str, int, int, int, bool]  # the fields of Plan, in its order
 
 
@@ -78,9 +80,10 @@ def settle(state: PriceState, lateness: int) -> None:
     state.plans = [plan for plan in state.plans if (plan[2], plan[3]) in live]
 
 
-def features(state: PriceState) -> dict[str, list[int]]:
-    """The features of the view as of `state.as_of`, by name."""
-    return pack_plans(live_plans(_plans(state), state.as_of))
+def features(state: PriceState) -> tuple[Values, ...]:
+    """The features of the view as of `state.as_of`, in GROUPS."""
+    packed = pack_plans(live_plans(_plans(state), state.as_of))
+    return (tuple(packed[column] for column in GROUPS[0].columns if column is not None),)
 
 
 def _plans(state: PriceState) -> list[Plan]:

@@ -1,7 +1,8 @@
 """One partition of one view: messages in, what to write out. Pure; `flusher.py` does the writing.
 
-States are ahead of the store until a `Work` is written, which `written` is told; more may be taken before. Whoever fails to write
-one must forget the whole partition (`restore`, or end the process): the messages were not acknowledged and come again.
+`take` moves states on in memory, `settle` makes rows and states to store of them, some keys at a time. States are ahead of the
+store in between: whoever fails to write what a `Work` touched must forget the whole partition (`restore`, or end the process),
+since its messages were not acknowledged and come again; `forget` only what is written.
 """
 
 from __future__ import annotations
@@ -42,14 +43,21 @@ class Incoming:
 
 @dataclass(slots=True)
 class Work:
-    """What one batch or one tick changed: new states by stored key, new rows, letters to send, and how many of what."""
+    """What one batch or one tick does to a partition: the states that it touched, letters to send, and how many of what."""
 
     partition: int
-    states: dict[bytes, bytes] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
+    touched: dict[Key, Any] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
     more: bool = False  # a tick left keys for the next
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written of some keys: their rows, and their states by partition and stored key."""
+
+    rows: list[Row] = field(default_factory=list)
+    states: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
 
 
 class Partition:
@@ -72,7 +80,6 @@ class Partition:
         self.kernel, self.number, self.partitions = kernel, number, partitions
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
         self._cache: dict[Key, Any] = {}
-        self._unwritten: dict[bytes, bytes] = {}  # stored keys of works under way: the store has older states of them
         self._scheduled: dict[Key, int] = {}
         self._heap: list[tuple[int, Key]] = []
         self._old_event_at = self._back_at = -QUIET_MS
@@ -82,7 +89,6 @@ class Partition:
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         """Begins anew from the stored states: watermark and schedule follow from them."""
         self._cache.clear()
-        self._unwritten.clear()
         self._scheduled.clear()
         self._heap.clear()
         self.watermark, self.keys = None, 0
@@ -95,7 +101,6 @@ class Partition:
     def take(self, messages: Iterable[Incoming], clock: int) -> Work:
         """The changes of a batch of this partition's messages, in the order of their offsets."""
         work = Work(self.number)
-        touched: dict[Key, Any] = {}
         for message in messages:
             try:
                 event = self._accept(message)
@@ -104,17 +109,15 @@ class Partition:
                 work.letters.append(dead_letter(message, refused))
                 continue
             work.counts["events"] += 1
-            self._apply(message, event, touched, work)
+            self._apply(message, event, work)
             self._observe(event.event_time, clock)
-        return self._finished(touched, work)
+        return work
 
-    def take_over(self, messages: Iterable[Incoming]) -> Work:
-        """The changes of a batch of rebuilt states: each stands for all events up to its offset, late ones too.
+    def take_over(self, messages: Iterable[Incoming], work: Work) -> None:
+        """Adds to a batch the rebuilt states that came with it: each stands for all events up to its offset, late ones too.
 
         A key that has taken an event beyond that offset keeps its own state, and a letter says so.
         """
-        work = Work(self.number)
-        touched: dict[Key, Any] = {}
         for message in messages:
             rebuilt = received(message.headers, message.value or b"")
             if rebuilt.fingerprint != STATES:
@@ -123,17 +126,16 @@ class Partition:
             state, current = self.kernel.decode(rebuilt.raw), self._state(rebuilt.key)
             reason: LateReason = "healed"
             if current.complete >= state.offset:  # it was taken over before a crash
-                touched[rebuilt.key] = current
+                work.touched[rebuilt.key] = current
             elif current.offset > state.offset:
                 reason = "moved_on"
             else:
                 state.as_of = max(state.as_of, current.as_of)
                 self.keys += current.offset == NOTHING_YET
-                self._cache[rebuilt.key] = touched[rebuilt.key] = state
+                self._cache[rebuilt.key] = work.touched[rebuilt.key] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, state.offset))
-        return self._finished(touched, work)
 
     def tick(self, clock: int, caught_up: bool) -> Work:
         """The rows that time alone has changed. Nothing while there is a backlog: the batches to come move time on themselves."""
@@ -141,7 +143,6 @@ class Partition:
         now = self.now(clock, caught_up)
         if now is None:
             return work
-        touched: dict[Key, Any] = {}
         while self._heap and self._heap[0][0] <= now and not work.more:
             at, key = heapq.heappop(self._heap)
             if self._scheduled.get(key) != at:
@@ -151,28 +152,31 @@ class Partition:
             at_last = self.kernel.due(key, state)
             if at_last is not None and at_last <= now:
                 self.kernel.advance(state, now)
-                touched[key] = state
-                work.more = len(touched) >= TICK_KEYS
+                work.touched[key] = state
+                work.more = len(work.touched) >= TICK_KEYS
             elif at_last is not None:
                 self._schedule(key, state)
-        return self._finished(touched, work)
+        return work
 
-    def written(self, work: Work) -> None:
-        """Notes that a work's states are in the store."""
-        for key, raw in work.states.items():
-            if self._unwritten.get(key) is raw:  # a later work may have the key too
-                del self._unwritten[key]
+    def settle(self, touched: Iterable[tuple[Key, Any]], changes: Changes) -> None:
+        """Adds what some of the touched states change."""
+        states = changes.states.setdefault(self.number, {})
+        for key, state in touched:
+            changes.rows.append(self._row(key, state))
+            states[store_key(key)] = self.kernel.encode(state)
 
     @property
-    def unwritten(self) -> int:
-        """How many keys have states that are not in the store yet."""
-        return len(self._unwritten)
+    def is_full(self) -> bool:
+        """Whether more states are in memory than should be."""
+        return len(self._cache) > CACHE_KEYS
 
-    def rewrite(self, stored_keys: Iterable[bytes]) -> Work:
+    def forget(self) -> None:
+        """Lets go of all states in memory. All that was touched must be in the store."""
+        self._cache.clear()
+
+    def rewrite(self, stored_keys: Iterable[bytes]) -> list[Row]:
         """The rows of some stored keys as their states are at this moment."""
-        work = Work(self.number)
-        self._settle({key: self._state(key) for key in map(key_in_store, stored_keys)}, work)
-        return work
+        return [self._row(key, self._state(key)) for key in map(key_in_store, stored_keys)]
 
     def now(self, clock: int, caught_up: bool) -> int | None:
         """Stream time, ms; None where there is none yet, a backlog is ahead, or two times are told at once.
@@ -192,24 +196,32 @@ class Partition:
         delivery = Delivery(message.key, message.partition, message.kafka_time, self.partitions)
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
-    def _apply(self, message: Incoming, event: Any, touched: dict[Key, Any], work: Work) -> None:
-        outcomes = []
+    def _apply(self, message: Incoming, event: Any, work: Work) -> None:
+        touched = work.touched
+        late: list[Key] = []
+        fresh = duplicate = False
         for key, part in self.kernel.split(event):
             state = touched.get(key)
             if state is None:
                 state = self._state(key)
             new = state.offset == NOTHING_YET
             outcome = self.kernel.apply(state, part, message.offset)
-            self.keys += new and outcome == "applied"
-            outcomes.append((outcome, key))
-            if outcome in ("applied", "replayed"):  # what was read before a crash may not have been written then
+            if outcome == "applied":
                 touched[key] = state
-        late = [key for outcome, key in outcomes if outcome == "late"]
+                self.keys += new
+                fresh = True
+            elif outcome == "replayed":  # what was read before a crash may not have been written then
+                touched[key] = state
+            elif outcome == "late":
+                late.append(key)
+                fresh = True
+            else:
+                fresh = duplicate = True
         if late:
             work.counts["late"] += 1
             work.letters.append(late_letter(message, json.dumps([list(key) for key in late]).encode()))
-        work.counts["replayed"] += all(outcome == "replayed" for outcome, _ in outcomes)
-        work.counts["duplicates"] += any(outcome == "duplicate" for outcome, _ in outcomes)
+        work.counts["replayed"] += not fresh
+        work.counts["duplicates"] += duplicate
 
     def _observe(self, event_time: int, clock: int) -> None:
         if self.watermark is not None and event_time < self.watermark - self._lateness:
@@ -221,26 +233,16 @@ class Partition:
     def _state(self, key: Key) -> Any:
         state = self._cache.get(key)
         if state is None:
-            stored = store_key(key)
-            raw = self._unwritten.get(stored) or self._load(stored)
+            raw = self._load(store_key(key))
             state = self.kernel.empty() if raw is None else self.kernel.decode(raw)
             self._cache[key] = state
         return state
 
-    def _finished(self, touched: dict[Key, Any], work: Work) -> Work:
-        self._settle(touched, work)
-        self._unwritten |= work.states
-        return work
-
-    def _settle(self, touched: dict[Key, Any], work: Work) -> None:
-        for key, state in touched.items():
-            due, features = self.kernel.settle(key, state)
-            if due is not None and due < self._scheduled.get(key, NEVER):
-                self._push(key, due)
-            work.states[store_key(key)] = self.kernel.encode(state)
-            work.rows.append(row(key, state, features))
-        if len(self._cache) > CACHE_KEYS:
-            self._cache.clear()
+    def _row(self, key: Key, state: Any) -> Row:
+        due, features = self.kernel.settle(key, state)
+        if due is not None and due < self._scheduled.get(key, NEVER):
+            self._push(key, due)
+        return row(self.kernel.layout, key, state, features)
 
     def _schedule(self, key: Key, state: Admission) -> None:
         at = self.kernel.due(key, state)

@@ -7,7 +7,6 @@ tile each would be most of a state, so that this ring keeps one number.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
 
 from contracts.windows import HOUR_MS, Calendar
 
@@ -16,14 +15,7 @@ HOURS_AHEAD = 25  # a local day at its longest: what comes into view later does 
 _SLACK_HOURS = 2  # where clocks go back, the same hour of a week before lies an hour earlier than the day before said
 
 
-class Reading(NamedTuple):
-    """The units of the same hours as of an instant, and when they next change within its local day, ms (None: not that day)."""
-
-    units: int
-    changes_at: int | None
-
-
-NOTHING = Reading(0, None)
+NOTHING = (0, None)
 
 
 def add_to(ring: UnitsByHour, hour: int, units: int) -> None:
@@ -32,11 +24,12 @@ def add_to(ring: UnitsByHour, hour: int, units: int) -> None:
         ring[hour] = ring.get(hour, 0) + units
 
 
-def read(ring: UnitsByHour, calendar: Calendar, as_of: int) -> Reading:
-    """The reading as of an instant. Hours that no later instant looks back at are dropped: time does not go back."""
+def read(ring: UnitsByHour, as_of: int, day: int, calendar: Calendar) -> tuple[int, int | None]:
+    """The units of the same hours as of an instant, on its local day, and when they next change within that day, ms (None: they
+    do not). Hours that no later instant looks back at are dropped: time does not go back."""
     if not ring:
         return NOTHING
-    back = calendar.weeks_back(calendar.day(as_of))
+    back = calendar.weeks_back(day)
     if min(ring) > (as_of - back[0]) // HOUR_MS + HOURS_AHEAD:
         return NOTHING
     hours = sorted(ring)
@@ -60,4 +53,4 @@ def read(ring: UnitsByHour, calendar: Calendar, as_of: int) -> Reading:
             continue
         if changes_at is None or change < changes_at:
             changes_at = change
-    return Reading(units, changes_at)
+    return units, changes_at

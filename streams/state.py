@@ -7,8 +7,6 @@ its hop at its tail. A tile leaves each window once, at a time known beforehand:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import itemgetter
-from typing import Any
 
 import msgspec
 
@@ -16,26 +14,48 @@ from contracts.aggregates import SALES_VALUES, LastSale, Tile, lift
 from contracts.events import Receipt, ReceiptLine
 from contracts.features import SALES_ROLLING, features_of
 from contracts.windows import DAY_MS, Calendar, Hop
+from featurestore.rows import Group, Values
 from streams import same_hour, tiles
 from streams.admission import Admission, Outcome, digest
 
 NO_PRICE = -1
 SILENT_DAYS = 364  # a series without any event for so long is given up: its row is no longer refreshed every day
 _AT = {name: at for at, name in enumerate(SALES_VALUES)}
-_UNITS, _HOUR = _AT["units"], list(Hop).index(Hop.HOUR)
+_UNITS, (_, _HOUR, _DAY) = _AT["units"], range(len(Hop))
 _FEATURES = features_of(SALES_ROLLING.name)
-# The catalogue, sorted by what a feature takes. The numbers of all windows stand in one row: of each window its sums, then its
-# ratios, so that all features of windows are taken in one go.
-_WINDOWED = [f for f in _FEATURES if f.aggregate in ("sum", "ratio")]
-_QUOTIENTS = sorted({f.value for f in _WINDOWED if f.aggregate == "ratio"})
+# What a window gives: its sums, then its ratios. Many windows of many keys hold the same sales, and give the same.
+_QUOTIENTS = sorted({f.value for f in _FEATURES if f.aggregate == "ratio"})
 _TERMS = [(_AT[over], _AT[under]) for over, under in (quotient.split("/") for quotient in _QUOTIENTS)]
-_COLUMNS = (*SALES_VALUES, *_QUOTIENTS)
-_windowed = itemgetter(*(tiles.SLOT[f.window or ""] * len(_COLUMNS) + _COLUMNS.index(f.value) for f in _WINDOWED))
-_SAME_HOUR = [f for f in _FEATURES if f.aggregate == "same_hour"]
-_LAST = [f for f in _FEATURES if f.aggregate == "last"]
-_NEVER_SOLD = (None,) * len(_LAST)
-_last = itemgetter(*({"event_time": 0, "unit_price": 2}[f.value] for f in _LAST))
-_NAMES = [f.name for f in (*_WINDOWED, *_SAME_HOUR, *_LAST)]
+_OF_A_WINDOW = (*SALES_VALUES, *_QUOTIENTS)
+KEPT_WINDOWS = 1 << 14  # 5 MB at most
+
+
+def _groups() -> tuple[Group, ...]:
+    """The features of each window in the order of a reading of tiles, and after them those of no window."""
+    of_windows = {(f.window, f.value): f.name for f in _FEATURES if f.window is not None}
+    windows = [
+        Group(tuple(of_windows.get((window, value)) for value in _OF_A_WINDOW), recurs=True)
+        for window in sorted(tiles.SLOT, key=lambda window: tiles.SLOT[window])
+    ]
+    of_no_window: dict[tuple[str, str], str] = {(f.aggregate, f.value): f.name for f in _FEATURES if f.window is None}
+    others = (("same_hour", "units"), ("last", "unit_price")), (("last", "event_time"),)
+    return (*windows, *(Group(tuple(of_no_window[feature] for feature in group), recurs=True) for group in others))
+
+
+GROUPS = _groups()
+
+
+class _Windows(dict[Tile, Values]):
+    """The sums and ratios of windows by their tile. Some are kept."""
+
+    def __missing__(self, total: Tile) -> Values:
+        found = self[total] = (*total, *(total[over] / total[under] if total[under] else None for over, under in _TERMS))
+        if len(self) > KEPT_WINDOWS:
+            self.clear()
+        return found
+
+
+_window = _Windows().__getitem__
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
@@ -51,23 +71,16 @@ class Sale(msgspec.Struct, frozen=True, gc=False):
 
 
 class SalesState(Admission, array_like=True):
-    """One store × product: its rings of tiles by hop (tile index -> SALES_VALUES), its latest sale and latest event.
+    """One store × product: its rings of tiles in the order of Hop (tile index -> SALES_VALUES), its latest sale and latest event.
 
     `last` is (event_time, event_id, unit_price in cents) of the latest sale; `heard` is the latest event time; `weeks` is the
     units by hour of the last weeks.
     """
 
-    five_minutes: dict[int, Tile] = msgspec.field(default_factory=dict)
-    hours: dict[int, Tile] = msgspec.field(default_factory=dict)
-    days: dict[int, Tile] = msgspec.field(default_factory=dict)
+    rings: tuple[tiles.Ring, tiles.Ring, tiles.Ring] = msgspec.field(default_factory=tiles.empty)
     last: tuple[int, str, int] | None = None
     heard: int = 0
     weeks: same_hour.UnitsByHour = msgspec.field(default_factory=dict)
-
-    @property
-    def rings(self) -> tuple[tiles.Ring, ...]:
-        """The rings in the order of Hop."""
-        return (self.five_minutes, self.hours, self.days)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -114,11 +127,14 @@ def apply(state: SalesState, sale: Sale, offset: int, lateness: int) -> Outcome:
     return outcome
 
 
-def settle(state: SalesState, calendar: Calendar, lateness: int) -> tuple[int | None, dict[str, Any]]:
-    """Drops what no window as of now or later covers. Returns when the row next changes by itself, and its features."""
+def settle(state: SalesState, calendar: Calendar, lateness: int) -> tuple[int | None, tuple[Values, ...]]:
+    """Drops what no window as of now or later covers. Returns when the row next changes by itself, and its features in GROUPS."""
     state.forget(lateness)
-    reading, weeks = tiles.read(state.rings, calendar, state.as_of), same_hour.read(state.weeks, calendar, state.as_of)
-    return _due(state, calendar, reading.leaves_at, weeks.changes_at), _features(state, reading.sums, weeks.units)
+    now = calendar.tiles(state.as_of)
+    sums, leaves_at = tiles.read(state.rings, now, calendar)
+    units, changes_at = same_hour.read(state.weeks, state.as_of, now[_DAY], calendar)
+    last_ms, price = (None, None) if state.last is None else (state.last[0], state.last[2])
+    return _due(state, now[_DAY], calendar, leaves_at, changes_at), (*map(_window, sums), (units, price), (last_ms,))
 
 
 def due(state: SalesState, calendar: Calendar) -> int | None:
@@ -127,8 +143,10 @@ def due(state: SalesState, calendar: Calendar) -> int | None:
     That is when the oldest tile leaves a window, when another hour of the last weeks becomes the same hour, or the next local
     midnight, at which an unchanged row too is written again so that its age shows a living writer, not a dead one.
     """
-    reading, weeks = tiles.read(state.rings, calendar, state.as_of), same_hour.read(state.weeks, calendar, state.as_of)
-    return _due(state, calendar, reading.leaves_at, weeks.changes_at)
+    now = calendar.tiles(state.as_of)
+    _, leaves_at = tiles.read(state.rings, now, calendar)
+    _, changes_at = same_hour.read(state.weeks, state.as_of, now[_DAY], calendar)
+    return _due(state, now[_DAY], calendar, leaves_at, changes_at)
 
 
 def advance(state: SalesState, now: int) -> None:
@@ -136,28 +154,10 @@ def advance(state: SalesState, now: int) -> None:
     state.as_of = max(state.as_of, now)
 
 
-def _due(state: SalesState, calendar: Calendar, *changes: int | None) -> int | None:
+def _due(state: SalesState, day: int, calendar: Calendar, *changes: int | None) -> int | None:
     silent = state.as_of - state.heard >= SILENT_DAYS * DAY_MS
-    first = None if silent else calendar.day_start(calendar.day(state.as_of) + 1)
+    first = None if silent else calendar.day_start(day + 1)
     for change in changes:
         if change is not None and (first is None or change < first):
             first = change
     return first
-
-
-def _features(state: SalesState, sums: list[Tile], same_hours: int) -> dict[str, Any]:
-    last = _last(state.last) if state.last else _NEVER_SOLD
-    values = (*_windowed(_with_ratios(sums)), *[same_hours] * len(_SAME_HOUR), *last)
-    return dict(zip(_NAMES, values, strict=True))
-
-
-def _with_ratios(sums: list[Tile]) -> list[int | float | None]:
-    """The sums of all windows, each followed by its ratios. Windows that hold the same sales share one tile, and one division."""
-    row: list[int | float | None] = []
-    known: Tile | None = None
-    for total in sums:
-        if total is not known:
-            ratios, known = [total[over] / total[under] if total[under] else None for over, under in _TERMS], total
-        row += total
-        row += ratios
-    return row

@@ -57,21 +57,22 @@ class StateTable:
         wanted = (found for found in keys if found not in (key, self._store().offset_key))
         return list(itertools.islice(wanted, limit))
 
-    async def put(self, partition: int, states: Mapping[bytes, bytes]) -> None:
-        """Stores states: on Kafka first, acknowledged, then here together with the changelog offset they reach.
+    async def put(self, states: Mapping[int, Mapping[bytes, bytes]]) -> None:
+        """Stores states by partition: on Kafka first, acknowledged, then here together with the changelog offset they reach.
 
-        The local copy is therefore never ahead of the changelog. Raises DependencyUnavailable; all may be put again then.
+        The local copy is therefore never ahead of the changelog. One call at a time. Raises DependencyUnavailable; all may be
+        put again then.
         """
-        if states:
-            await asyncio.to_thread(self._put, partition, states)
+        if any(states.values()):
+            await asyncio.to_thread(self._put, states)
 
-    def _put(self, partition: int, states: Mapping[bytes, bytes]) -> None:
-        offset = self._log.write(self._changelog, partition, states)
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, raw in states.items():
-            batch.put(key, raw)
-        batch.put(self._store().offset_key, str(offset).encode())
-        self._rocksdb(partition).write(batch)
+    def _put(self, states: Mapping[int, Mapping[bytes, bytes]]) -> None:
+        for partition, offset in self._log.write(self._changelog, states).items():
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            for key, raw in states[partition].items():
+                batch.put(key, raw)
+            batch.put(self._store().offset_key, str(offset).encode())
+            self._rocksdb(partition).write(batch)
 
     def _rocksdb(self, partition: int) -> Any:
         return self._store()._db_for_partition(partition)

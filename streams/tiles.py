@@ -7,8 +7,7 @@ newest tile to the oldest finishes each of them on its way.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from contracts.aggregates import EMPTY, Tile, merge
 from contracts.windows import WINDOWS, Calendar, Hop
@@ -17,34 +16,52 @@ Ring = dict[int, Tile]
 # Windows by hop, the shortest first: the order in which a reading gives their sums.
 _ORDERED = [sorted((w for w in WINDOWS.values() if w.hop is hop), key=lambda window: window.hops) for hop in Hop]
 _RINGS = [(hop.value, tuple(window.hops for window in windows)) for hop, windows in zip(Hop, _ORDERED, strict=True)]
+_NOTHING = [[EMPTY] * windows for windows in range(len(WINDOWS) + 1)]
 SLOT = {window.name: slot for slot, window in enumerate(itertools.chain(*_ORDERED))}  # where a window's sums stand
 
 
-class Reading(NamedTuple):
-    """The sums of each window as of an instant, by SLOT, and the first instant (ms) at which a tile leaves one of them."""
-
-    sums: list[Tile]
-    leaves_at: int | None
+def empty() -> tuple[Ring, Ring, Ring]:
+    """A ring of each hop without a tile."""
+    return ({}, {}, {})
 
 
 def add_to(rings: Iterable[Ring], at: Iterable[int], values: Tile) -> None:
     """Adds values to one tile of each ring; rings and tiles are in the order of Hop."""
-    for ring, index in zip(rings, at, strict=True):
+    for ring, index in zip(rings, at):  # noqa: B905  # strict costs as much as the additions
         tile = ring.get(index)
         ring[index] = values if tile is None else merge(tile, values)
 
 
-def read(rings: Iterable[Ring], calendar: Calendar, as_of: int) -> Reading:
-    """The windows as of an instant. Tiles that no window covers any more are dropped: time does not go back."""
+def read(rings: Iterable[Ring], now: Iterable[int], calendar: Calendar) -> tuple[list[Tile], int | None]:
+    """The sums of each window, by SLOT, and the first instant (ms) at which a tile leaves one of them.
+
+    `now` is the running tile of each hop as of the instant of reading. Tiles that no window covers any more are dropped: time
+    does not go back.
+    """
     sums: list[Tile] = []
     leaves_at = None
-    for ring, now, (hop_ms, lengths) in zip(rings, calendar.tiles(as_of), _RINGS, strict=True):
-        leaves = _READERS.get(len(ring), _read_many)(ring, now, lengths, sums)
+    for ring, running, (hop_ms, lengths) in zip(rings, now, _RINGS):  # noqa: B905  # as above
+        leaves = None
+        if len(ring) == 1:  # most rings of most products
+            ((index, tile),) = ring.items()
+            age = running - index
+            for hops in lengths:
+                if age > hops:
+                    sums.append(EMPTY)
+                else:
+                    sums.append(tile)
+                    leaves = index + hops + 1 if leaves is None else leaves
+            if leaves is None:
+                ring.clear()
+        elif ring:
+            leaves = _read_many(ring, running, lengths, sums)
+        else:
+            sums += _NOTHING[len(lengths)]
         if leaves is not None:
             exit_ms = calendar.day_start(leaves) if hop_ms is None else leaves * hop_ms
             if leaves_at is None or exit_ms < leaves_at:
                 leaves_at = exit_ms
-    return Reading(sums, leaves_at)
+    return sums, leaves_at
 
 
 def _read_many(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile]) -> int | None:
@@ -62,26 +79,3 @@ def _read_many(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile])
     for index in newest_first[at:]:
         del ring[index]
     return leaves
-
-
-def _read_one(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile]) -> int | None:
-    """The same of a ring of one tile: most rings of most products."""
-    ((index, tile),) = ring.items()
-    leaves = None
-    for hops in lengths:
-        if now - index > hops:
-            sums.append(EMPTY)
-        else:
-            sums.append(tile)
-            leaves = index + hops + 1 if leaves is None else leaves
-    if leaves is None:
-        ring.clear()
-    return leaves
-
-
-def _read_none(_: Ring, __: int, lengths: tuple[int, ...], sums: list[Tile]) -> None:
-    """The same of an empty ring."""
-    sums.extend([EMPTY] * len(lengths))
-
-
-_READERS: dict[int, Callable[[Ring, int, tuple[int, ...], list[Tile]], int | None]] = {0: _read_none, 1: _read_one}

@@ -6,25 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from contracts.events import InventoryEvent, PriceEvent, Receipt
-from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, PRICE_PLAN, SALES_ROLLING, SOURCE_OFFSET, STOCK, View
+from contracts.features import CATALOGUE_FINGERPRINT, PRICE_PLAN, SALES_ROLLING, STOCK, View
 from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES, Topic
 from contracts.windows import StoreCalendars
+from featurestore.rows import GroupedRow, Layout, Values
 from streams import prices, state, stock
 from streams.admission import Admission, Outcome
 
 Key = tuple[str, str]  # store_id, product_id
-Row = dict[str, Any]
+Row = GroupedRow
 
 
-class Settled(NamedTuple):
-    """When a row next changes without an event, ms (None: never), and its features by name; both as of its state's as-of time."""
-
-    due: int | None
-    features: dict[str, Any]
+# When a row next changes without an event, ms (None: never), and its features in the kernel's layout; both as of its state's
+# as-of time.
+Settled = tuple[int | None, tuple[Values, ...]]
 
 
 class Kernel(Protocol):
@@ -32,6 +31,7 @@ class Kernel(Protocol):
 
     view: View
     topic: Topic
+    layout: Layout
 
     def split(self, event: Any) -> Iterable[tuple[Key, Any]]:
         """What an event says of each key, once each."""
@@ -70,6 +70,7 @@ class SalesKernel:
     """`sales_rolling`, from receipts."""
 
     view, topic = SALES_ROLLING, SALES
+    layout = Layout(SALES_ROLLING.name, state.GROUPS)
 
     def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
         self._calendars, self._lateness = calendars, lateness
@@ -91,7 +92,7 @@ class SalesKernel:
         return state.apply(state_, part, offset, self._lateness)
 
     def settle(self, key: Key, state_: state.SalesState) -> Settled:
-        return Settled(*state.settle(state_, self._calendars.of(key[0]), self._lateness))
+        return state.settle(state_, self._calendars.of(key[0]), self._lateness)
 
     def due(self, key: Key, state_: state.SalesState) -> int | None:
         return state.due(state_, self._calendars.of(key[0]))
@@ -104,6 +105,7 @@ class StockKernel:
     """`stock`, from counts and movements."""
 
     view, topic = STOCK, INVENTORY
+    layout = Layout(STOCK.name, stock.GROUPS)
 
     def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
         self._calendars, self._lateness = calendars, lateness
@@ -124,7 +126,7 @@ class StockKernel:
         return stock.apply(state_, part, offset, self._lateness)
 
     def settle(self, key: Key, state_: stock.StockState) -> Settled:
-        return Settled(*stock.settle(state_, self._calendars.of(key[0]), self._lateness))
+        return stock.settle(state_, self._calendars.of(key[0]), self._lateness)
 
     def due(self, key: Key, state_: stock.StockState) -> int | None:
         return stock.due(state_, self._calendars.of(key[0]))
@@ -137,6 +139,7 @@ class PriceKernel:
     """`price_plan`, from announcements: its rows change by events alone. A key's first part is `*` for plans of all stores."""
 
     view, topic = PRICE_PLAN, PRICES
+    layout = Layout(PRICE_PLAN.name, prices.GROUPS)
 
     def __init__(self, lateness: int) -> None:
         self._lateness = lateness
@@ -158,7 +161,7 @@ class PriceKernel:
 
     def settle(self, key: Key, state_: prices.PriceState) -> Settled:  # noqa: ARG002  # the Protocol's signature
         prices.settle(state_, self._lateness)
-        return Settled(None, prices.features(state_))
+        return None, prices.features(state_)
 
     def due(self, key: Key, state_: prices.PriceState) -> int | None:  # noqa: ARG002
         return None
@@ -174,13 +177,9 @@ def kernels(settings: Settings) -> tuple[Kernel, ...]:
     return SalesKernel(calendars, lateness), StockKernel(calendars, lateness), PriceKernel(lateness)
 
 
-def row(key: Key, state_: Admission, features: dict[str, Any]) -> Row:
-    """The online row of a key as of its state: its features, which it takes over, with what every row has."""
-    features["store_id"], features["product_id"] = key
-    features[AS_OF] = state_.as_of
-    features[SOURCE_OFFSET] = state_.offset
-    features[FINGERPRINT] = CATALOGUE_FINGERPRINT
-    return features
+def row(layout: Layout, key: Key, state_: Admission, features: tuple[Values, ...]) -> Row:
+    """The online row of a key as of its state: its features, with what every row has."""
+    return GroupedRow(layout, key, ((state_.as_of, state_.offset, CATALOGUE_FINGERPRINT), *features))
 
 
 def store_key(key: Key) -> bytes:

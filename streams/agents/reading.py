@@ -15,7 +15,7 @@ import faust
 from streams.flusher import Flusher, incoming
 from streams.patience import GivenUp
 
-BATCH_MESSAGES = 2_000
+BATCH_MESSAGES = 8_000  # the more, the fewer rows and states are written for the same events: a key has one of each in a batch
 LINGER_SECONDS = 0.05  # from the beginning of one batch to that of the next; a lone event does not wait
 Fail = Callable[[BaseException], None]
 

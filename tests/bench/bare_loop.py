@@ -13,14 +13,13 @@ from contracts.clock import system_clock
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES
-from streams import processor
 from streams.broker import TIMEOUT_SECONDS, reader
 from streams.collector import calm_collector
-from streams.processor import Incoming, Partition
+from streams.processor import Changes, Incoming, Partition
 from streams.views import SalesKernel
 from tests.bench.alone import Span, kernel, say
 
-BATCH_MESSAGES = 2_000  # as the worker
+BATCH_MESSAGES = 8_000  # as the worker
 
 
 class Unstored:
@@ -28,7 +27,7 @@ class Unstored:
 
     def __init__(self, inner: SalesKernel) -> None:
         self._inner = inner
-        self.view, self.topic = inner.view, inner.topic
+        self.view, self.topic, self.layout = inner.view, inner.topic, inner.layout
         self.split, self.empty, self.decode = inner.split, inner.empty, inner.decode
         self.apply, self.settle, self.due, self.advance = inner.apply, inner.settle, inner.due, inner.advance
 
@@ -38,7 +37,6 @@ class Unstored:
 
 def run(settings: Settings, receipts: int) -> None:
     """Reads so many receipts. Raises DependencyUnavailable where Kafka has fewer."""
-    processor.CACHE_KEYS = sys.maxsize  # the only place of the states here
     partitions = {number: _partition(settings, number) for number in range(settings.topic_partitions)}
     consumer = _consumer(settings)
     span, done = Span(), 0
@@ -48,7 +46,8 @@ def run(settings: Settings, receipts: int) -> None:
         if not messages and not done:
             raise DependencyUnavailable(f"Kafka at {settings.kafka} sent nothing", doing="reading receipts")
         for number, group in _by_partition(messages).items():
-            partitions[number].written(partitions[number].take(group, system_clock()))
+            partition = partitions[number]
+            partition.settle(partition.take(group, system_clock()).touched.items(), Changes())
             done += len(group)
         if messages and not span.has_begun:
             span.begin(done)

@@ -19,13 +19,14 @@ from contracts.errors import InvalidEvent
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES, Delivery, accept
 from featurestore.redis_format import RowFormat
+from featurestore.rows import Values
 from streams.collector import calm_collector
 from streams.views import Key, SalesKernel, row
 from tests.bench.alone import Span, kernel, say
 
 COMMIT_SECONDS = 1.0  # as the worker; with its default of 5 rows would be no fresher than that
 CHUNK = 1_000  # rows a pipeline, as the worker
-Changed = dict[Key, tuple[Any, dict[str, Any]]]  # state and features of each key
+Changed = dict[Key, tuple[Any, tuple[Values, ...]]]  # state and features of each key
 
 
 class Rows:
@@ -71,7 +72,9 @@ class RedisSink(BatchingSink):
         changed: Changed = {}
         for item in batch:
             changed.update(item.value)
-        commands = [self._format.command(row(key, state, features)) for key, (state, features) in changed.items()]
+        commands = [
+            self._format.command(row(SalesKernel.layout, key, state, features)) for key, (state, features) in changed.items()
+        ]
         connection = self._redis.connection_pool.get_connection()
         for start in range(0, len(commands), CHUNK):
             chunk = commands[start : start + CHUNK]

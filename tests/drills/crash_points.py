@@ -17,6 +17,7 @@ from streams.flusher import Flusher
 from streams.processor import Partition
 from streams.table import StateTable
 
+States = Mapping[int, Mapping[bytes, bytes]]
 Arm = Callable[[Callable[[], bool]], None]  # is given what says, at each pass, whether this is the one
 
 
@@ -36,7 +37,7 @@ def _before_flush(now: Callable[[], bool]) -> None:
 
     def taken(self: Partition, *arguments: Any) -> Any:
         work = take(self, *arguments)
-        if work.rows and now():
+        if work.touched and now():
             _die()
         return work
 
@@ -44,7 +45,7 @@ def _before_flush(now: Callable[[], bool]) -> None:
 
 
 def _in_rows(now: Callable[[], bool]) -> None:
-    """Half of a flush's rows are online."""
+    """Half of a part's rows are online."""
     write = FeastOnlineStore.write
 
     def half(self: FeastOnlineStore, view: str, rows: Any) -> None:
@@ -57,26 +58,26 @@ def _in_rows(now: Callable[[], bool]) -> None:
 
 
 def _before_changelog(now: Callable[[], bool]) -> None:
-    """The rows are online, and no state is stored."""
+    """The rows of a part may be online, and its states are not stored."""
     put = StateTable.put
 
-    async def put_not(self: StateTable, partition: int, states: Mapping[bytes, bytes]) -> None:
-        if states and now():
+    async def put_not(self: StateTable, states: States) -> None:
+        if now():
             _die()
-        await put(self, partition, states)
+        await put(self, states)
 
     _replace(StateTable, "put", put_not)
 
 
 def _in_changelog(now: Callable[[], bool]) -> None:
-    """Half of a flush's states are stored, on Kafka and here."""
+    """Half of a part's states are stored, on Kafka and here."""
     put = StateTable.put
 
-    async def half(self: StateTable, partition: int, states: Mapping[bytes, bytes]) -> None:
-        if states and now():
-            await put(self, partition, dict(itertools.islice(states.items(), len(states) // 2)))
+    async def half(self: StateTable, states: States) -> None:
+        if now():
+            await put(self, {n: dict(itertools.islice(some.items(), len(some) // 2)) for n, some in states.items()})
             _die()
-        await put(self, partition, states)
+        await put(self, states)
 
     _replace(StateTable, "put", half)
 
@@ -94,11 +95,11 @@ class _OnceRead(dict[bytes, bytes]):
 
 
 def _after_changelog(now: Callable[[], bool]) -> None:
-    """The states of a flush are on Kafka, acknowledged, and not in RocksDB."""
+    """The states of a part are on Kafka, acknowledged, and not in RocksDB."""
     put = StateTable.put
 
-    async def put_there(self: StateTable, partition: int, states: Mapping[bytes, bytes]) -> None:
-        await put(self, partition, _OnceRead(states) if states and now() else states)
+    async def put_there(self: StateTable, states: States) -> None:
+        await put(self, {n: _OnceRead(some) for n, some in states.items()} if now() else states)
 
     _replace(StateTable, "put", put_there)
 

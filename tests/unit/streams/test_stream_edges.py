@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import json
 import logging
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -38,13 +41,61 @@ def test_the_table_was_written_for_the_faust_that_is_installed() -> None:
 def test_the_private_parts_of_the_clients_are_there() -> None:
     import faust
     from aiokafka.consumer.group_coordinator import GroupCoordinator
+    from faust.transport.consumer import Consumer
     from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
     from streams.kafka_client import coordinator_lost
 
     assert AIOKafkaConsumerThread._consumer is None
+    assert "wait_first" in Consumer._drain_messages.__code__.co_names
     assert "coordinator_id" in GroupCoordinator.__init__.__code__.co_names
     assert coordinator_lost(faust.App("not-started", broker="aiokafka://")) is None
+
+
+def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other_as_faust_does() -> None:
+    from streams.kafka_client import deliver_at_once
+
+    async def go() -> list[object]:
+        raced: list[object] = []
+        opened = asyncio.Event()
+
+        async def wait_first(*coroutines: Any) -> None:
+            tasks = [asyncio.ensure_future(one.wait() if isinstance(one, asyncio.Event) else one) for one in coroutines]
+            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            raced.extend(task.result() for task in done)
+            for task in pending:
+                task.cancel()
+
+        async def deliver(what: str, *, wait: bool) -> str:
+            if wait:
+                await opened.wait()
+                await asyncio.sleep(0)
+            seen.append(what)
+            return what
+
+        async def refuse() -> None:
+            raise ValueError("no")
+
+        seen: list[str] = []
+        app = SimpleNamespace(consumer=SimpleNamespace(wait_first=wait_first))
+        deliver_at_once(app)
+        never = asyncio.Event()
+        await app.consumer.wait_first(deliver("at once", wait=False), never.wait())
+        assert (seen, raced) == (["at once"], [])
+        asyncio.get_running_loop().call_later(0.01, opened.set)
+        await app.consumer.wait_first(deliver("later", wait=True), never.wait())
+        assert (seen, raced) == (["at once", "later"], ["later"])
+        await app.consumer.wait_first(opened, never)
+        opened.clear()
+        flow = asyncio.Event()
+        flow.set()
+        await app.consumer.wait_first(deliver("given up", wait=True), flow.wait())  # what is waited for beside it has come first
+        assert seen == ["at once", "later"]
+        with pytest.raises(ValueError, match="no"):
+            await app.consumer.wait_first(refuse(), never.wait())
+        return raced
+
+    asyncio.run(go())
 
 
 def test_a_client_that_repeats_itself_is_heard_once() -> None:
@@ -107,7 +158,7 @@ def test_health_says_what_the_worker_says() -> None:
 def test_metrics_count_what_was_written() -> None:
     sales, metrics, work = kernels(Settings())[0], Metrics(), Work(0)
     work.counts.update({"events": 5, "duplicates": 1, "dead:contract": 2})
-    work.rows = [{}, {}]
+    work.touched = {("s", "p"): None, ("s", "q"): None}
     metrics.flushed(sales.view, sales.topic, [work], 0.1)
     text = metrics.text().decode()
     assert 'rd360_stream_events_total{topic="sales"} 5.0' in text

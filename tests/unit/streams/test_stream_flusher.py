@@ -40,7 +40,7 @@ def test_a_tick_outlives_a_partition_that_is_taken_away_meanwhile(end: int | Non
         online = FakeOnlineStore()
         metrics = Metrics()
         outages: Outages = {server: Outage(server, metrics.waited) for server in get_args(Server)}
-        flusher = Flusher(app, Settings(), kernels(Settings())[0], online, asyncio.Lock(), outages, metrics, lambda: NOON)
+        flusher = Flusher(app, Settings(), kernels(Settings())[0], online, outages, metrics, lambda: NOON)
         monkeypatch.setattr("streams.flusher.IDLE_SECONDS", 0.0)  # asked at once, not only after some quiet
         await flusher.restore([0])
         await flusher.tick()

@@ -7,19 +7,23 @@ import datetime as dt
 from contracts.request_features import OPEN_ENDED, planned_price
 from contracts.windows import EPOCH, calendar
 from streams import prices, stock
-from tests.builders import DAY, HOUR, MINUTE, NOON, price
+from tests.builders import DAY, HOUR, MINUTE, NOON, named, price
 from tests.builders import stock as movement
 
 LONDON = calendar("Europe/London")
 
 
 def on_hand(*events: stock.InventoryEvent, lateness: int = DAY) -> int | None:
-    state, features = stock.StockState(), {"on_hand": None}
+    state, on_hand = stock.StockState(), None
     for offset, event in enumerate(events):
         stock.apply(state, event, offset, lateness)
-        _, features = stock.settle(state, LONDON, lateness)
-    result: int | None = features["on_hand"]
-    return result
+        _, ((on_hand, _, _),) = stock.settle(state, LONDON, lateness)
+    return on_hand
+
+
+def hours_out(state: stock.StockState) -> float | None:
+    hours: float | None = named(stock.GROUPS, stock.settle(state, LONDON, DAY)[1])["hours_out_of_stock_28d"]
+    return hours
 
 
 def test_movements_alone_make_no_stock() -> None:
@@ -71,12 +75,12 @@ def test_the_hours_without_stock_run_until_a_delivery_and_leave_the_window_day_b
         ]
     ):
         stock.apply(state, event, offset, DAY)
-    assert stock.settle(state, LONDON, DAY)[1]["hours_out_of_stock_28d"] == 5.0
+    assert hours_out(state) == 5.0
     stock.advance(state, NOON + DAY + 90 * MINUTE)
-    assert stock.settle(state, LONDON, DAY)[1]["hours_out_of_stock_28d"] == 6.5
+    assert hours_out(state) == 6.5
     stock.advance(state, LONDON.day_start(LONDON.day(NOON) + 30))
     whole_window = 28 * 24.0
-    assert stock.settle(state, LONDON, DAY)[1]["hours_out_of_stock_28d"] == whole_window
+    assert hours_out(state) == whole_window
     assert len(state.out) == 0, "the first span has left the window, the second one runs on"
 
 
@@ -88,10 +92,14 @@ def planned(*events: prices.PriceEvent) -> prices.PriceState:
     return state
 
 
+def features_of(state: prices.PriceState) -> dict[str, list[int]]:
+    return named(prices.GROUPS, prices.features(state))
+
+
 def test_a_promotion_beats_the_base_price_on_its_days_only() -> None:
     base = price("a-1", NOON, 250)
     promotion = price("a-2", NOON, 199, valid_from=dt.date(2025, 6, 20), valid_to=dt.date(2025, 6, 22), promotion_id="summer")
-    row = prices.features(planned(promotion, base))
+    row = features_of(planned(promotion, base))
     by_day = {day: planned_price((dt.date(2025, 6, day) - EPOCH).days, None, row) for day in (19, 20, 22, 23)}
     assert {day: plan and (plan.price, plan.promoted) for day, plan in by_day.items()} == {
         19: (250, False),
@@ -106,8 +114,8 @@ def test_plans_that_are_over_are_dropped_and_superseded_ones_too() -> None:
     over = price("a-2", NOON - 30 * DAY, 199, valid_from=dt.date(2025, 5, 10), valid_to=dt.date(2025, 5, 12))
     now = price("a-3", NOON, 260, valid_from=dt.date(2025, 6, 10))
     state = planned(old, over, now)
-    assert prices.features(state)["plan_price"] == [260]
-    assert prices.features(state)["plan_to"] == [OPEN_ENDED]
+    assert features_of(state)["plan_price"] == [260]
+    assert features_of(state)["plan_to"] == [OPEN_ENDED]
     assert len(state.plans) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from contracts.windows import calendar
 from streams import state as kernel
 from streams.state import SalesState, sales_of
-from tests.builders import DAY, HOUR, MINUTE, NOON, line, receipt
+from tests.builders import DAY, HOUR, MINUTE, NOON, line, named, receipt
 
 LONDON = calendar("Europe/London")
 
@@ -25,7 +25,7 @@ def fed(*receipts: kernel.Receipt, product_id: str = "p-1") -> SalesState:
 
 
 def features_of(state: SalesState) -> dict[str, Any]:
-    return kernel.settle(state, LONDON, DAY * 400)[1]
+    return named(kernel.GROUPS, kernel.settle(state, LONDON, DAY * 400)[1])
 
 
 def test_lines_of_one_product_on_one_receipt_are_one_contribution() -> None:
@@ -96,5 +96,5 @@ def test_the_state_of_a_fast_mover_stays_small(sales_a_day: int) -> None:
     state = fed(*[receipt(f"r-{n:06d}", NOON + n * step) for n in range(30 * sales_a_day)])
     kernel.settle(state, LONDON, DAY)
     assert len(state.seen) == sales_a_day + 1
-    assert (len(state.five_minutes), len(state.hours), len(state.days)) <= (13, 25, 29)
+    assert [len(ring) for ring in state.rings] == [5, 25, 29], "a sale every 14 minutes"
     assert len(kernel.encode(state)) < 7_000, "most of it the 673 hours of four weeks, in all of which it sold"
