@@ -32,18 +32,47 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
 
 
-def find(
-    settings: Settings, topic: Topic | None = None, reason: str | None = None, offset: int | None = None
-) -> Iterator[DeadLetter]:
-    """The dead letters of one source topic, or of all, oldest first. Raises DependencyUnavailable."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are looked for: those that meet all that is given.
+
+    `since` and `until` are when a letter was set aside, ms (from, before). `key` is the message's key, `source` the original's
+    partition and offset, `text` what its bytes contain.
+    """
+
+    topic: Topic | None = None
+    reason: str | None = None
+    offset: int | None = None
+    source: tuple[int, int] | None = None
+    key: bytes | None = None
+    since: int | None = None
+    until: int | None = None
+    text: bytes | None = None
+
+    def __contains__(self, letter: DeadLetter) -> bool:
+        return (
+            self.topic in (None, letter.topic)
+            and self.reason in (None, letter.reason)
+            and self.offset in (None, letter.offset)
+            and self.source in (None, (letter.source_partition, letter.source_offset))
+            and self.key in (None, letter.key)
+            and (self.since is None or letter.at >= self.since)
+            and (self.until is None or letter.at < self.until)
+            and (self.text is None or self.text in (letter.value or b""))
+        )
+
+
+ANY = Wanted()
+
+
+def find(settings: Settings, wanted: Wanted = ANY) -> Iterator[DeadLetter]:
+    """The dead letters that are wanted, topic by topic, oldest first. Raises DependencyUnavailable."""
     known = connect(settings).list_topics(timeout=10).topics
-    for source in SOURCES if topic is None else (topic,):
+    for source in SOURCES if wanted.topic is None else (wanted.topic,):
         name = source.dead_letters(settings.topic_prefix)
         for number in sorted(known[name].partitions) if name in known else ():
-            for message in read_to_end(settings, name, number):
-                letter = _letter(source, message)
-                if reason in (None, letter.reason) and offset in (None, letter.offset):
-                    yield letter
+            letters_ = (_letter(source, message) for message in read_to_end(settings, name, number))
+            yield from (letter for letter in letters_ if letter in wanted)
 
 
 def can_be_read(settings: Settings, letter: DeadLetter, clock: Clock = system_clock) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from typing import Any, get_args
 
@@ -28,7 +29,8 @@ STOP_SECONDS = 15.0
 STOP_SECONDS_WITHOUT_KAFKA = 2.0  # there is nobody to commit to
 PULSE_SECONDS = 1.0
 LOST_PULSES = 2  # a group that forms, or moves to another broker, has no coordinator for a moment
-STUCK_SECONDS = 30.0  # an event loop that has not turned for so long: the heaviest batch holds it for less than a second
+STUCK_SECONDS = 30.0  # an event loop that has not turned for so long: the heaviest batch holds it for some seconds
+SWITCH_SECONDS = 0.0005  # a thread that writes comes back from each call of the system so soon, not after Python's 5 ms
 log = structlog.get_logger("rd360.streams")
 
 
@@ -51,6 +53,7 @@ class Worker:
         declare(self._settings)
         self._on_signals()
         calm_collector()
+        sys.setswitchinterval(SWITCH_SECONDS)
         say_less()
         app, self._flushers = build(self._settings, self._online, self._marks, self._outages, self._metrics, self._clock, self)
         with HealthServer(self._settings.worker_metrics_port, self._alive, self._ready, self._metrics.text):

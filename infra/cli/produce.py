@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contracts.clock import system_clock
-from contracts.errors import UsageError
 from contracts.settings import Settings, load_settings
 from infra.cli.console import json_result, note
+from infra.cli.options import instant
 
 if TYPE_CHECKING:
     from streams.producers.faults import Message
@@ -60,7 +59,7 @@ def simulate(
         pacing = 0.0 if dry_run or out else 1.0
         stream = paced(stream, lambda message: message.at, pacing, origin=now)
     else:
-        stream = messages(_history(retailer, settings, days, _instant(end, now), scale), rates, rng)
+        stream = messages(_history(retailer, settings, days, instant("--end", end) if end else now, scale), rates, rng)
     tally = Tally()
     try:
         with _sink(settings, out, dry_run) as send:
@@ -169,17 +168,3 @@ def _write_master_data(retailer: Retailer, settings: Settings, folder: Path) -> 
     from streams.producers.master_data import write_master_data
 
     write_master_data(retailer, _calendars(settings), folder)
-
-
-def _instant(text: str | None, now: int) -> int:
-    """An instant in ms. Raises UsageError."""
-    if text is None:
-        return now
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--end {text} is not an instant", doing="reading the options", hint="Such as 2025-06-30T18:00Z."
-        ) from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    return int(moment.timestamp() * 1000)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.errors import NotFoundError
-from contracts.settings import CHECKOUT, Settings, load_settings
+from contracts.errors import NotFoundError, UsageError
+from contracts.settings import CHECKOUT, load_settings
 from infra.cli.console import json_result, note, result, table
+from infra.cli.options import instant
+
+if TYPE_CHECKING:  # their modules load Kafka's client
+    from streams.dead_letters import DeadLetter, Wanted
 
 app = typer.Typer(no_args_is_help=True)
 dlq = typer.Typer(no_args_is_help=True, help="Dead letters: events that broke their contract, with their original bytes.")
@@ -20,6 +25,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 TopicName = Annotated[str | None, typer.Option("--topic", help="Of this topic alone: sales, inventory, prices.")]
 Reason = Annotated[str | None, typer.Option(help="Of this reason alone, such as contract or misrouted.")]
+Offset = Annotated[int | None, typer.Option(help="This letter alone.")]
+Source = Annotated[str | None, typer.Option(metavar="PARTITION:OFFSET", help="The letter of this message of the source topic.")]
+Key = Annotated[str | None, typer.Option(help="With this message key alone, such as a store.")]
+Since = Annotated[str | None, typer.Option(help="Set aside from this instant on, such as 2025-06-30T18:00Z.")]
+Until = Annotated[str | None, typer.Option(help="Set aside before this instant.")]
+Text = Annotated[str | None, typer.Option("--containing", help="Whose bytes contain this text.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 
@@ -109,14 +120,24 @@ def schemas(
 
 
 @dlq.command("list")
-def dlq_list(topic: TopicName = None, reason: Reason = None, limit: Limit = 50, as_json: Json = False) -> None:
+def dlq_list(
+    topic: TopicName = None,
+    reason: Reason = None,
+    source: Source = None,
+    key: Key = None,
+    since: Since = None,
+    until: Until = None,
+    containing: Text = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
     """List dead letters, the latest last, and how many of each reason there are."""
     from collections import Counter, deque
 
-    settings = load_settings()
+    wanted = _wanted(topic, reason, None, source, key, since, until, containing)
     counts: Counter[tuple[str, str]] = Counter()
     last: deque[Any] = deque(maxlen=limit)
-    for letter in _find(settings, topic, reason):
+    for letter in _find(wanted):
         counts[letter.topic.kind, letter.reason] += 1
         last.append(letter)
     if as_json:
@@ -133,7 +154,7 @@ def dlq_list(topic: TopicName = None, reason: Reason = None, limit: Limit = 50, 
 @dlq.command("show")
 def dlq_show(topic: Annotated[str, typer.Argument(help="sales, inventory or prices.")], offset: int) -> None:
     """Show one dead letter whole: its headers, its key and its bytes."""
-    letter = next(_find(load_settings(), topic, None, offset), None)
+    letter = next(_find(_wanted(topic, None, offset, None, None, None, None, None)), None)
     if letter is None:
         raise NotFoundError(f"There is no dead letter {offset} of {topic}", hint="`./rd360 stream dlq list` shows them.")
     headers = {name: value.decode(errors="replace") for name, value in letter.headers}
@@ -144,7 +165,12 @@ def dlq_show(topic: Annotated[str, typer.Argument(help="sales, inventory or pric
 def dlq_replay(
     topic: TopicName = None,
     reason: Reason = None,
-    offset: Annotated[int | None, typer.Option(help="This letter alone.")] = None,
+    offset: Offset = None,
+    source: Source = None,
+    key: Key = None,
+    since: Since = None,
+    until: Until = None,
+    containing: Text = None,
     limit: Limit = 1_000_000,
     dry_run: DryRun = False,
 ) -> None:
@@ -153,18 +179,50 @@ def dlq_replay(
 
     from streams.dead_letters import replay
 
-    settings = load_settings()
-    json_result(replay(settings, itertools.islice(_find(settings, topic, reason, offset), limit), dry_run=dry_run))
+    wanted = _wanted(topic, reason, offset, source, key, since, until, containing)
+    json_result(replay(load_settings(), itertools.islice(_find(wanted), limit), dry_run=dry_run))
 
 
-def _find(settings: Settings, topic: str | None, reason: str | None, offset: int | None = None) -> Any:
-    from streams.dead_letters import find
+def _wanted(
+    topic: str | None,
+    reason: str | None,
+    offset: int | None,
+    source: str | None,
+    key: str | None,
+    since: str | None,
+    until: str | None,
+    containing: str | None,
+) -> Wanted:
+    """The filter that the options ask for. Raises UsageError."""
+    from streams.dead_letters import Wanted
     from streams.producers.lines_file import topic_named
 
-    return find(settings, topic_named(topic) if topic else None, reason, offset)
+    return Wanted(
+        topic=topic_named(topic) if topic else None,
+        reason=reason,
+        offset=offset,
+        source=_place(source) if source else None,
+        key=key.encode() if key else None,
+        since=instant("--since", since) if since else None,
+        until=instant("--until", until) if until else None,
+        text=containing.encode() if containing else None,
+    )
 
 
-def _shown(letter: Any) -> dict[str, Any]:
+def _place(text: str) -> tuple[int, int]:
+    partition, colon, offset = text.partition(":")
+    if not (colon and partition.isdecimal() and offset.isdecimal()):
+        raise UsageError(f"--source {text} is no PARTITION:OFFSET", doing="reading the options", hint="Such as 3:1204.")
+    return int(partition), int(offset)
+
+
+def _find(wanted: Wanted) -> Iterator[DeadLetter]:
+    from streams.dead_letters import find
+
+    return find(load_settings(), wanted)
+
+
+def _shown(letter: DeadLetter) -> dict[str, Any]:
     """A letter as JSON can hold it."""
     value = (letter.value or b"").decode(errors="backslashreplace")
     try:

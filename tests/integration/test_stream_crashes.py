@@ -15,7 +15,7 @@ from contracts.settings import Settings
 from contracts.topics import SALES
 from contracts.windows import WINDOWS, StoreCalendars
 from featurestore.online import OnlineStore
-from streams.dead_letters import find
+from streams.dead_letters import Wanted, find
 from streams.lag import drain, lag
 from streams.producers.faults import Rates, messages
 from streams.producers.publish import Publisher
@@ -73,7 +73,7 @@ def test_rows_equal_the_oracles_through_two_kills(fresh: Settings, fresh_online:
         check_sales(fresh_online, sent["sales"], calendars, suffix)
         check_stock(fresh_online, sent["inventory"], calendars)
         assert one.stop() == 0
-    found = {(x.source_partition, x.source_offset) for x in find(fresh, SALES)}
+    found = {(x.source_partition, x.source_offset) for x in find(fresh, Wanted(SALES))}
     assert len(found) == broken, "each broken message, some of them set aside twice"
     assert len({k: v for k, v in by_reason(fresh).items() if v}) >= 3
     assert sum(x.behind for x in lag(fresh)) == 0

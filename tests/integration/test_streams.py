@@ -19,7 +19,7 @@ from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES
 from featurestore.online import OnlineStore
 from streams.broker import read_to_end
-from streams.dead_letters import find, replay
+from streams.dead_letters import Wanted, find, replay
 from streams.declare import declare
 from streams.lag import drain
 from streams.producers.publish import Publisher
@@ -107,7 +107,7 @@ def test_a_dead_letter_carries_its_bytes_and_where_it_came_from_and_can_be_sent_
     with Publisher(settings) as publisher:
         publisher.send(SALES.name(settings.topic_prefix), b"wrong key", value, headers=[("trace", b"7")])
     drain(settings, 60, lambda _: None)
-    (letter,) = (x for x in find(settings, SALES, "misrouted") if x.value == value)
+    (letter,) = (x for x in find(settings, Wanted(SALES, "misrouted")) if x.value == value)
     (message,) = read_to_end_at(settings, letter.source_partition, letter.source_offset)
     assert (message.key(), message.value()) == (b"wrong key", value)
     headers = dict(letter.headers)

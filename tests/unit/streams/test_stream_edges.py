@@ -187,6 +187,8 @@ def test_simulate_counts_without_sending(capsys: pytest.CaptureFixture[str], tmp
         (["produce", "simulate", "--days", "1", "--end", "tomorrow"], 2, "tomorrow"),
         (["produce", "replay", "/nowhere"], 2, "/nowhere"),
         (["stream", "dlq", "list", "--topic", "wages"], 2, "wages"),
+        (["stream", "dlq", "list", "--since", "lately"], 2, "lately"),
+        (["stream", "dlq", "replay", "--source", "3"], 2, "3"),
         (["stream", "topics"], 4, "127.0.0.1:1"),
         (["stream", "drain"], 4, "127.0.0.1:1"),
         (["stream", "dlq", "list"], 4, "127.0.0.1:1"),
