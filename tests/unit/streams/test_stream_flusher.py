@@ -1,8 +1,10 @@
-"""The flusher without Kafka: what it does while a rebalance takes its partitions away."""
+"""The flusher without Kafka: the order of what it writes, what a failure takes with it, and what a rebalance takes away."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -10,12 +12,16 @@ import pytest
 from aiokafka.errors import IllegalStateError
 
 from contracts.settings import Settings
+from featurestore.online import Row
 from streams.flusher import Flusher
 from streams.metrics import Metrics
-from streams.patience import Outage, Outages, Server
-from streams.views import kernels
-from tests.builders import NOON
+from streams.patience import GivenUp, Outage, Outages, Server
+from streams.processor import Incoming
+from streams.views import kernels, store_key
+from tests.builders import NOON, incoming, line, receipt
 from tests.fakes import FakeOnlineStore
+
+HERE = incoming(receipt()).partition
 
 
 class LostPartition:
@@ -32,18 +38,171 @@ class LostPartition:
         raise IllegalStateError("Partition is not assigned")
 
 
+class Gate(FakeOnlineStore):
+    """An online store that lets writes through one by one, and says in which order they came; a write may fail for good."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came: list[list[str]] = []
+        self.fails_at: int | None = None
+        self.opened = threading.Event()
+        self.opened.set()
+
+    def write(self, view: str, rows: Any) -> None:
+        self.came.append([row["product_id"] for row in rows])
+        assert self.opened.wait(10)
+        if self.fails_at == len(self.came) - 1:
+            raise ValueError("it can never be")
+        super().write(view, rows)
+
+
+class States:
+    """The stored states of one partition."""
+
+    def __init__(self) -> None:
+        self.stored: dict[bytes, bytes] = {}
+
+    def get(self, _: int, key: bytes) -> bytes | None:
+        return self.stored.get(key)
+
+    def items(self, _: int) -> list[tuple[bytes, bytes]]:
+        return list(self.stored.items())
+
+    async def put(self, states: Mapping[int, Mapping[bytes, bytes]]) -> None:
+        await asyncio.sleep(0)
+        self.stored.update(states[HERE])
+
+
+def flusher(online: FakeOnlineStore, states: States, consumer: Any = None) -> Flusher:
+    table = SimpleNamespace(data=SimpleNamespace(offset_key=b"", _db_for_partition=lambda _: {}))
+    app: Any = SimpleNamespace(Table=lambda *_, **__: table, consumer=consumer)
+    metrics = Metrics()
+    outages: Outages = {server: Outage(server, metrics.waited) for server in get_args(Server)}
+    made = Flusher(app, Settings(), kernels(Settings())[0], online, outages, metrics, lambda: NOON)
+    made._states = made._pipeline._states = states  # type: ignore[assignment]  # the table itself needs RocksDB and Kafka
+    return made
+
+
+def sales(first: int, count: int, products: int) -> list[Incoming]:
+    """Receipts of one product each, over so many products in turn."""
+    return [incoming(receipt(f"r-{n}", NOON + n, line(f"p-{n % products}")), n) for n in range(first, first + count)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets others run until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def online_row(online: FakeOnlineStore, product: str) -> Row:
+    return online.rows["sales_rolling"]["s-1", product]
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.flusher.PART_KEYS", 2)
+
+
 @pytest.mark.parametrize("end", [None, 7])
 def test_a_tick_outlives_a_partition_that_is_taken_away_meanwhile(end: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tick() -> None:
-        table = SimpleNamespace(data=SimpleNamespace(offset_key=b"", _db_for_partition=lambda _: {}))
-        app: Any = SimpleNamespace(Table=lambda *_, **__: table, consumer=LostPartition(end))
-        online = FakeOnlineStore()
-        metrics = Metrics()
-        outages: Outages = {server: Outage(server, metrics.waited) for server in get_args(Server)}
-        flusher = Flusher(app, Settings(), kernels(Settings())[0], online, outages, metrics, lambda: NOON)
         monkeypatch.setattr("streams.flusher.IDLE_SECONDS", 0.0)  # asked at once, not only after some quiet
-        await flusher.restore([0])
-        await flusher.tick()
+        online = FakeOnlineStore()
+        made = flusher(online, States(), LostPartition(end))
+        await made.restore([0])
+        await made.tick()
         assert online.rows == {}
 
     asyncio.run(tick())
+
+
+def test_all_that_a_batch_touched_is_written_before_it_may_be_acknowledged() -> None:
+    async def batch() -> None:
+        online, states = Gate(), States()
+        made = flusher(online, states)
+        await made.restore([HERE])
+        await made.batch(sales(0, 10, products=5))
+        assert {key[1]: row["units_1h"] for key, row in online.rows["sales_rolling"].items()} == {f"p-{n}": 2 for n in range(5)}
+        assert set(states.stored) == {store_key(("s-1", f"p-{n}")) for n in range(5)}
+        assert [len(part) for part in online.came] == [2, 2, 1]
+
+    asyncio.run(batch())
+
+
+def test_the_next_batch_is_taken_while_one_is_written_and_its_rows_come_after() -> None:
+    async def batches() -> None:
+        online, states = Gate(), States()
+        made = flusher(online, states)
+        await made.restore([HERE])
+        online.opened.clear()
+        first = asyncio.create_task(made.batch(sales(0, 4, products=2)))
+        second = asyncio.create_task(made.batch(sales(4, 4, products=2)))
+        await until(lambda: made.keys == 2 and len(made._pipeline._under_way) == 2)
+        assert not first.done()
+        online.opened.set()
+        await asyncio.gather(first, second)
+        assert online_row(online, "p-0")["units_1h"] == 4
+        assert online.came == [["p-0", "p-1"]] * 2
+
+    asyncio.run(batches())
+
+
+def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
+    """States in memory are ahead of what is stored then: nothing of them may be written until they are restored."""
+
+    async def batches() -> None:
+        online, states = Gate(), States()
+        made = flusher(online, states)
+        await made.restore([HERE])
+        online.fails_at = 1
+        online.opened.clear()
+        first = asyncio.create_task(made.batch(sales(0, 20, products=20)))
+        second = asyncio.create_task(made.batch(sales(20, 20, products=20)))
+        await until(lambda: online.came)
+        online.opened.set()
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert isinstance(outcomes[0], ValueError)
+        assert isinstance(outcomes[1], GivenUp)
+        assert made.assigned == []
+        assert len(online.came) == 2, "no row is written behind the one that failed"
+        with pytest.raises(GivenUp):
+            await made.batch(sales(40, 1, products=20))
+
+        online.fails_at = None
+        await made.restore([HERE])
+        await made.batch(sales(0, 40, products=20))  # none of them was acknowledged: read again
+        assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {2}
+
+    asyncio.run(batches())
+
+
+def test_a_batch_that_is_cancelled_leaves_nothing_half_taken() -> None:
+    async def cancelled() -> None:
+        online, states = Gate(), States()
+        made = flusher(online, states)
+        await made.restore([HERE])
+        online.opened.clear()
+        batch = asyncio.create_task(made.batch(sales(0, 40, products=40)))
+        await until(lambda: online.came)
+        batch.cancel()
+        await asyncio.wait([batch])
+        assert made.assigned == []
+        online.opened.set()
+        await made.restore([HERE])
+        await made.batch(sales(0, 40, products=40))
+        assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {1}
+
+    asyncio.run(cancelled())
+
+
+def test_states_in_memory_are_let_go_of_only_once_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def batches() -> None:
+        monkeypatch.setattr("streams.processor.CACHE_KEYS", 0)
+        online, states = Gate(), States()
+        made = flusher(online, states)
+        await made.restore([HERE])
+        await asyncio.gather(*[made.batch(sales(10 * n, 10, products=5)) for n in range(6)])
+        assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {12}
+
+    asyncio.run(batches())
