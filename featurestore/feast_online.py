@@ -1,34 +1,28 @@
-"""Feast's online store behind the online port: read through Feast's own provider, written in Feast's format by ourselves.
+"""Feast's online store behind the online port: read through Feast's own provider, written by `row_writer.py`.
 
-Feast's writer is what would bound the stream: it makes an object of every value. Neither side needs the registry: the feature
-views come from the catalogue, so a reader lives without PostgreSQL.
+Neither side needs the registry: the feature views come from the catalogue, so a reader lives without PostgreSQL.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key_prefix
 from feast.infra.provider import Provider, get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from contracts.errors import DependencyUnavailable
 from contracts.features import AS_OF
 from contracts.settings import Settings
 from featurestore.definitions import FEATURE_VIEWS
 from featurestore.online import Key, Row, key_columns
-from featurestore.redis_format import RowFormat
-from featurestore.repo import WRITE_TIMEOUT_MS, project_name, repo_config
+from featurestore.project import project_name
+from featurestore.repo import repo_config
+from featurestore.row_writer import RowWriter, unavailable
 
-CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
+SCAN_KEYS = 1_000  # asked for in one round trip
 
 
 class FeastOnlineStore:
@@ -39,41 +33,18 @@ class FeastOnlineStore:
         self._project = project_name(settings).encode()
         self._read_config = repo_config(settings, settings.online_read_timeout_ms)
         self._reader: Provider = get_provider(self._read_config)  # a provider of its own: the timeout belongs to its connections
-        host, port = settings.redis.rsplit(":", 1)
-        self._redis = Redis(
-            host=host,
-            port=int(port),
-            socket_timeout=WRITE_TIMEOUT_MS / 1000,
-            socket_connect_timeout=5,
-            # once, for a connection that went stale; redis-py's own default sleeps for seconds in between, unseen and unended
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._writer = RowWriter(settings)
+        self._redis = self._writer.redis
 
     @classmethod
     def open(cls, settings: Settings) -> FeastOnlineStore:
         """A store that answered. Raises DependencyUnavailable."""
-        store = cls(settings)
-        try:
-            store._redis.ping()
-        except RedisError as error:
-            raise store._unavailable("opening the online store", error) from error
-        return store
+        RowWriter.open(settings).close()
+        return cls(settings)
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
-        """See OnlineStore. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        row_format = _row_format(view, self._project)
-        try:
-            with self._connection() as connection:
-                sent = 0
-                for start in range(0, len(rows), CHUNK):
-                    commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
-                    # in one call of the system: each gives up the interpreter's lock
-                    connection.send_packed_command([b"".join(commands)])
-                    _read_replies(connection, sent)  # of the chunk before: the server works at one while the next is encoded
-                    sent = len(commands)
-                _read_replies(connection, sent)
-        except RedisError as error:
-            raise self._unavailable(f"writing {len(rows)} rows of {view}", error) from error
+        """See OnlineWriter."""
+        self._writer.write(view, rows)
 
     def read(self, view: str, keys: Sequence[Key]) -> list[dict[str, Any] | None]:
         """See OnlineStore. The bound holds for connecting and for each reply of the one round trip."""
@@ -82,7 +53,7 @@ class FeastOnlineStore:
         try:
             found = self._reader.online_read(self._read_config, FEATURE_VIEWS[view], entity_keys) if keys else []
         except RedisError as error:
-            raise self._unavailable(f"reading {len(keys)} rows of {view}", error) from error
+            raise unavailable(self._address, f"reading {len(keys)} rows of {view}", error) from error
         return [_row(names, key, values) for key, (_, values) in zip(keys, found, strict=True)]
 
     def scan(self, view: str) -> Iterator[Key]:
@@ -97,31 +68,18 @@ class FeastOnlineStore:
                         seen.add(key)
                         yield key
         except RedisError as error:
-            raise self._unavailable(f"listing the keys of {view}", error) from error
+            raise unavailable(self._address, f"listing the keys of {view}", error) from error
 
     def close(self) -> None:
         """Gives the connections back."""
         self._redis.close()
 
-    @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """A connection of the pool. One whose user fails is closed: replies may still be on their way."""
-        pool = self._redis.connection_pool
-        connection: Any = pool.get_connection()
-        try:
-            yield connection
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            pool.release(connection)
-
     def _scan_batches(self, names: tuple[str, ...]) -> Iterator[list[bytes]]:
         pattern = _glob_escaped(serialize_entity_key_prefix(list(names))) + b"*" + self._project
         batch: list[bytes] = []
-        for redis_key in self._redis.scan_iter(match=pattern, count=CHUNK):
+        for redis_key in self._redis.scan_iter(match=pattern, count=SCAN_KEYS):
             batch.append(redis_key)
-            if len(batch) == CHUNK:
+            if len(batch) == SCAN_KEYS:
                 yield batch
                 batch = []
         yield batch
@@ -140,20 +98,6 @@ class FeastOnlineStore:
             return None
         values = dict(zip(entity_key.join_keys, (value.string_val for value in entity_key.entity_values), strict=True))
         return tuple(values[name] for name in names) if set(values) == set(names) else None
-
-    def _unavailable(self, doing: str, error: Exception) -> DependencyUnavailable:
-        return DependencyUnavailable(f"The online store at {self._address} does not answer", doing=doing, why=str(error))
-
-
-def _read_replies(connection: Any, count: int) -> None:
-    """Raises RedisError for a reply that is an error."""
-    for _ in range(count):
-        connection.read_response()
-
-
-@functools.cache
-def _row_format(view: str, project: bytes) -> RowFormat:
-    return RowFormat(view, project)
 
 
 def _entity_key(names: tuple[str, ...], key: Key) -> EntityKey:

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
-from featurestore.repo import project_name
+from featurestore.project import project_name
 
 TIMEOUT_SECONDS = 5.0
 

@@ -16,8 +16,8 @@ Key = tuple[str, ...]  # entity values, in the order of the view's entities
 Row = Mapping[str, Any]
 
 
-class OnlineStore(Protocol):
-    """The latest row per view and key. A write replaces the whole row, whatever its time: each key has one writer."""
+class OnlineWriter(Protocol):
+    """Where the latest rows go. A write replaces the whole row, whatever its time: each key has one writer."""
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """Replaces the rows of their keys; the last one of a key wins. A row without one of the view's columns is a KeyError.
@@ -25,6 +25,14 @@ class OnlineStore(Protocol):
         Raises DependencyUnavailable when the store does not answer; then any part of the rows may have been written.
         """
         ...
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        ...
+
+
+class OnlineStore(OnlineWriter, Protocol):
+    """The latest row per view and key."""
 
     def read(self, view: str, keys: Sequence[Key]) -> list[dict[str, Any] | None]:
         """The rows of `keys`, in their order; None where there is none.
@@ -37,16 +45,19 @@ class OnlineStore(Protocol):
         """Every key that has a row, each once, in no order. Keys written meanwhile may be missed."""
         ...
 
-    def close(self) -> None:
-        """Gives the connections back."""
-        ...
-
 
 def open_online_store(settings: Settings) -> OnlineStore:
     """Feast's online store in Redis or Valkey. Raises DependencyUnavailable when it does not answer."""
     from featurestore.feast_online import FeastOnlineStore  # Feast takes seconds to import
 
     return FeastOnlineStore.open(settings)
+
+
+def open_online_writer(settings: Settings) -> OnlineWriter:
+    """The writing half of the same store, without Feast. Raises DependencyUnavailable when it does not answer."""
+    from featurestore.row_writer import RowWriter  # reads this module
+
+    return RowWriter.open(settings)
 
 
 def key_columns(view: str) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
 from featurestore.definitions import ENTITIES, FEATURE_VIEWS
-from featurestore.repo import project_name, repo_config
+from featurestore.project import project_name
+from featurestore.repo import repo_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import warnings
 from pathlib import Path
 
@@ -12,6 +10,8 @@ from feast.repo_config import RepoConfig
 
 from contracts.settings import Settings
 from contracts.spark_conf import spark_conf
+from featurestore.project import project_name
+from featurestore.row_writer import WRITE_TIMEOUT_MS
 
 # Feast's Spark parts call themselves experimental on every construction, hundreds of times a run. Their import, above, resets
 # the filters, so this cannot come earlier.
@@ -19,16 +19,6 @@ warnings.filterwarnings("ignore", message="The spark .* is an experimental featu
 
 REPO = Path(__file__).parent
 REGISTRY_DATABASE = "feast"
-WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be rewriting its log
-
-
-def project_name(settings: Settings) -> str:
-    """Feast's project: `rd360`, and with a topic prefix one of its own, so that two platforms can share one Redis."""
-    prefix = settings.topic_prefix
-    if not prefix:
-        return "rd360"
-    plain = re.sub(r"[^a-z0-9]+", "_", prefix.lower()).strip("_")
-    return f"rd360_{plain}_{hashlib.sha256(prefix.encode()).hexdigest()[:6]}"  # the digits keep `a-b` and `a_b` apart
 
 
 def repo_config(settings: Settings, online_timeout_ms: int = WRITE_TIMEOUT_MS) -> RepoConfig:

@@ -11,7 +11,7 @@ from contracts.clock import Clock
 from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES
 from featurestore.fill import FillMarks
-from featurestore.online import OnlineStore
+from featurestore.online import OnlineWriter
 from streams import names
 from streams.agents import inventory, prices, sales
 from streams.agents.reading import Fail
@@ -46,7 +46,7 @@ class Watcher(Protocol):
 
 def build(
     settings: Settings,
-    online: OnlineStore,
+    online: OnlineWriter,
     marks: FillMarks,
     outages: Outages,
     metrics: Metrics,

@@ -25,7 +25,7 @@ from faust.types import TP
 from contracts.clock import Clock
 from contracts.letters import OFFSET, PARTITION
 from contracts.settings import Settings
-from featurestore.online import OnlineStore
+from featurestore.online import OnlineWriter
 from streams.budget import Budget, Taken
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
@@ -47,7 +47,7 @@ class Flusher:
         app: faust.App,
         settings: Settings,
         kernel: Kernel,
-        online: OnlineStore,
+        online: OnlineWriter,
         outages: Outages,
         metrics: Metrics,
         clock: Clock,

@@ -18,7 +18,7 @@ from typing import Any
 import faust
 
 from contracts.settings import Settings
-from featurestore.online import OnlineStore
+from featurestore.online import OnlineWriter
 from streams.letters import Letter
 from streams.patience import GivenUp, Outages, patiently
 from streams.processor import Changes
@@ -36,7 +36,7 @@ class Pipeline:
         app: faust.App,
         settings: Settings,
         kernel: Kernel,
-        online: OnlineStore,
+        online: OnlineWriter,
         states: StateTable,
         outages: Outages,
         on_failure: Callable[[], None],

@@ -15,7 +15,7 @@ from contracts.clock import Clock, system_clock
 from contracts.errors import DependencyUnavailable, RetailDemandError
 from contracts.settings import Settings
 from featurestore.fill import FillMarks
-from featurestore.online import OnlineStore
+from featurestore.online import OnlineWriter
 from streams.app import build
 from streams.collector import calm_collector
 from streams.declare import declare
@@ -37,7 +37,7 @@ log = structlog.get_logger("rd360.streams")
 class Worker:
     """One worker process. `run` returns when it was asked to stop, and raises what ended it otherwise."""
 
-    def __init__(self, settings: Settings, online: OnlineStore, marks: FillMarks, clock: Clock = system_clock) -> None:
+    def __init__(self, settings: Settings, online: OnlineWriter, marks: FillMarks, clock: Clock = system_clock) -> None:
         self._settings, self._online, self._marks, self._clock = settings, online, marks, clock
         self._metrics = Metrics()
         self._ended = asyncio.Event()

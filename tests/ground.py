@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings, load_settings
-from featurestore.repo import project_name
+from featurestore.project import project_name
 from streams.broker import TIMEOUT_SECONDS, connect, unavailable
 from streams.declare import declare
 from tests.stream_worker import WorkerProcess, worker

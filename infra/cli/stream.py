@@ -67,13 +67,13 @@ def worker() -> None:
     import asyncio
 
     from featurestore.fill import open_fill_marks
-    from featurestore.online import open_online_store
+    from featurestore.online import open_online_writer
     from infra import logs
     from streams.worker import Worker
 
     logs.configure()
     settings = load_settings()
-    online = open_online_store(settings)
+    online = open_online_writer(settings)
     try:
         asyncio.run(Worker(settings, online, open_fill_marks(settings)).run())
     finally:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from contracts.errors import RetailDemandError, UsageError
 from contracts.settings import CHECKOUT, Settings
 from contracts.topics import SALES
-from featurestore.repo import project_name
+from featurestore.project import project_name
 from infra.stack.place import Place
 from streams.broker import connect
 from streams.lag import PartitionLag, lag

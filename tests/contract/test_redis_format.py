@@ -19,8 +19,9 @@ from contracts.settings import Settings
 from featurestore.definitions import FEATURE_VIEWS
 from featurestore.feast_online import FeastOnlineStore
 from featurestore.online import key_columns
+from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
-from featurestore.repo import project_name, repo_config
+from featurestore.repo import repo_config
 from featurestore.rows import GroupedRow
 from streams.views import Kernel, kernels
 

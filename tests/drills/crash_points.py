@@ -12,7 +12,7 @@ import faust
 from faust.stores.rocksdb import Store
 
 import streams.worker
-from featurestore.feast_online import FeastOnlineStore
+from featurestore.row_writer import RowWriter
 from streams.flusher import Flusher
 from streams.processor import Partition
 from streams.table import StateTable
@@ -46,15 +46,15 @@ def _before_flush(now: Callable[[], bool]) -> None:
 
 def _in_rows(now: Callable[[], bool]) -> None:
     """Half of a part's rows are online."""
-    write = FeastOnlineStore.write
+    write = RowWriter.write
 
-    def half(self: FeastOnlineStore, view: str, rows: Any) -> None:
+    def half(self: RowWriter, view: str, rows: Any) -> None:
         if rows and now():
             write(self, view, rows[: len(rows) // 2])
             _die()
         write(self, view, rows)
 
-    _replace(FeastOnlineStore, "write", half)
+    _replace(RowWriter, "write", half)
 
 
 def _before_changelog(now: Callable[[], bool]) -> None:

@@ -26,8 +26,8 @@ from contracts.stream_states import worker_group
 from contracts.topics import INVENTORY, PRICES, SALES, Topic, partition_of
 from featurestore.materialize import BATCH_VIEWS, materialize
 from featurestore.online import OnlineStore, open_online_store
+from featurestore.project import project_name
 from featurestore.registry import apply
-from featurestore.repo import project_name
 from lake.jobs import features, gold
 from lake.jobs import parity as job
 from lake.jobs.parity import ParityReport

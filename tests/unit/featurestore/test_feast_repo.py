@@ -6,7 +6,8 @@ import pytest
 from feast.repo_config import load_repo_config
 
 from contracts.settings import Settings
-from featurestore.repo import REPO, feast_environment, project_name, repo_config
+from featurestore.project import project_name
+from featurestore.repo import REPO, feast_environment, repo_config
 
 
 @pytest.fixture

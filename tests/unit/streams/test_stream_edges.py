@@ -6,6 +6,8 @@ import asyncio
 import importlib.metadata
 import json
 import logging
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from contracts.errors import ConfigurationError
 from contracts.features import VIEWS
-from contracts.settings import Settings
+from contracts.settings import CHECKOUT, Settings
 from infra.cli.__main__ import main
 from streams import names
 from streams.declare import wanted
@@ -96,6 +98,15 @@ def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other
         return raced
 
     asyncio.run(go())
+
+
+def test_a_worker_starts_without_what_takes_seconds_to_import() -> None:
+    """A worker that was killed is as long away as its start takes."""
+    asked = (
+        "import sys, streams.worker, featurestore.row_writer, featurestore.fill; print(sys.modules.keys() & {'feast', 'pandas'})"
+    )
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert found.stdout.strip() == "set()"
 
 
 def test_a_client_that_repeats_itself_is_heard_once() -> None:
