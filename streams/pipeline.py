@@ -1,8 +1,9 @@
 """Writes what batches touched, in parts and in order, while the next ones are taken.
 
-Rows go to the online store, and at the same time states to the changelog and RocksDB, both in the order of the parts; letters are
-sent beside them. A batch is written when all of it is acknowledged. A write that cannot be takes all behind it with it: the
-states in memory are ahead of what is stored then, and none of them may be stored any more.
+Letters come first, acknowledged: once a state is stored, its fence hides from a worker that reads the message again that it was
+late. Then rows go to the online store, and at the same time states to the changelog and RocksDB, both in the order of the parts.
+A batch is written when all of it is acknowledged. A write that cannot be takes all behind it with it: the states in memory are
+ahead of what is stored then, and none of them may be stored any more.
 
 A server that is away is waited for, at the step that needs it, until there is no more room for parts and nothing is taken.
 """
@@ -64,13 +65,16 @@ class Pipeline:
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def begin(self, letters: Sequence[Letter], parts: Iterable[Changes], *, rows_first: bool = False) -> Awaitable[None]:
-        """Begins to write parts, each as soon as there is room for it, and letters. Await the result for the end of it.
+        """Sends letters, and begins to write parts, each as soon as there is room for it. Await the result for the end of it.
 
         That raises what made it fail, and GivenUp where a wait was given up, here or before it. With `rows_first` the states of a
         part are stored once its rows are written.
         """
         failures = self._failures
-        steps = [self._step(self._send_letters(letters), failures)] if letters else []
+        if letters:
+            with self.or_fail(failures):
+                await patiently(functools.partial(self._send, letters), self._outages["kafka"], self._given_up)
+        steps: list[asyncio.Task[None]] = []
         for changes in parts:
             await self._room.acquire()
             steps.append(self._step(self._write_part(changes, failures, rows_first), failures))
@@ -135,9 +139,6 @@ class Pipeline:
             self._still(failures)
             with self.or_fail(failures):
                 await patiently(functools.partial(self._states.put, changes.states), self._outages["kafka"], self._given_up)
-
-    async def _send_letters(self, letters: Sequence[Letter]) -> None:
-        await patiently(functools.partial(self._send, letters), self._outages["kafka"], self._given_up)
 
     async def _send(self, letters: Sequence[Letter]) -> None:
         send = self._app.producer.send

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -18,7 +18,7 @@ from streams.metrics import Metrics
 from streams.patience import GivenUp, Outage, Outages, Server
 from streams.processor import Incoming
 from streams.views import kernels, store_key
-from tests.builders import NOON, incoming, line, receipt
+from tests.builders import DAY, NOON, incoming, line, receipt
 from tests.fakes import FakeOnlineStore
 
 HERE = incoming(receipt()).partition
@@ -146,6 +146,34 @@ def test_the_next_batch_is_taken_while_one_is_written_and_its_rows_come_after() 
         assert online.came == [["p-0", "p-1"]] * 2
 
     asyncio.run(batches())
+
+
+def test_no_state_is_stored_before_the_letters_of_its_batch_are_acknowledged() -> None:
+    """A worker that died in between would read the late message again, find it behind the state's fence, and send no letter."""
+
+    async def batch() -> None:
+        online, states, sent = Gate(), States(), asyncio.Event()
+
+        async def send(*_: Any) -> Awaitable[object]:
+            return sent.wait()
+
+        made = flusher(online, states)
+        made._pipeline._app.producer = SimpleNamespace(send=send)  # type: ignore[misc]  # no app at all
+        await made.restore([HERE])
+        messages = [
+            incoming(receipt("r-0", NOON, line("p-0")), 0),
+            incoming(receipt("r-1", NOON - 2 * DAY, line("p-0")), 1),
+            incoming(receipt("r-2", NOON + 1, line("p-0")), 2),
+        ]
+        writing = asyncio.create_task(made.batch(messages))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert states.stored == {}
+        sent.set()
+        await writing
+        assert len(states.stored) == 1
+
+    asyncio.run(batch())
 
 
 def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
