@@ -26,7 +26,7 @@ from tests.bench.usage import resident_mb
 from tests.outcome import Bar, Outcome, median
 
 SPAN_MS = 12 * HOUR_MS  # of event time; the lines of each run are spread over it
-QUICK_KEYS, QUICK_LINES = (1_000, 5_000), 50_000
+QUICK_KEYS, QUICK_LINES = (1_000, 5_000), 120_000
 SAMPLE = 500  # rows and changelog records whose size is looked at
 LONG_KEYS, LONG_SPAN_MS, LONG_SAMPLE_SECONDS = 100_000, 30 * DAY_MS, 5.0
 LONG_SAY_EVERY = 12  # samples

@@ -20,7 +20,7 @@ from tests.outcome import Bar, Outcome
 from tests.stream_worker import opened
 
 SIMULATED_LINES = 300_000
-QUICK_LINES = 50_000  # more than two batches: the first one is not measured
+QUICK_LINES = 120_000  # more than a batch of the worker, which takes 8,000 receipts: the first one is not measured
 WRITERS = {"worker", "quix"}  # the same rows are asked of both: an error would make either faster
 CORRECT = (Bar("wrong_rows", at_most=0), Bar("rows_checked", at_least=1))
 TIMING = (
