@@ -2,8 +2,8 @@
 
 Letters come first, acknowledged: once a state is stored, its fence hides from a worker that reads the message again that it was
 late. Then rows go to the online store, and at the same time states to the changelog and RocksDB, both in the order of the parts.
-A batch is written when all of it is acknowledged. A write that cannot be takes all behind it with it: the states in memory are
-ahead of what is stored then, and none of them may be stored any more.
+A batch has ended when all of it is acknowledged, and all before it. A write that cannot be takes all behind it with it: the
+states in memory are ahead of what is stored then, and none of them may be stored any more.
 
 A server that is away is waited for, at the step that needs it, until there is no more room for parts and nothing is taken.
 """
@@ -50,6 +50,7 @@ class Pipeline:
         self._room = asyncio.Semaphore(PARTS_UNDER_WAY)
         self._rows_turn, self._states_turn = asyncio.Lock(), asyncio.Lock()  # each first come, first served: parts stay in order
         self._under_way: set[asyncio.Task[None]] = set()
+        self._latest: asyncio.Task[None] | None = None  # the end of the batch that began last
         self._failures = 0  # what was taken before one is not to be written after it
 
     def give_up(self) -> None:
@@ -63,6 +64,8 @@ class Pipeline:
     async def drained(self) -> None:
         """Waits for what is under way, whatever becomes of it."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._latest is not None:
+            await asyncio.wait([self._latest])
 
     async def begin(self, letters: Sequence[Letter], parts: Iterable[Changes], *, rows_first: bool = False) -> Awaitable[None]:
         """Sends letters, and begins to write parts, each as soon as there is room for it. Await the result for the end of it.
@@ -82,7 +85,8 @@ class Pipeline:
             await asyncio.sleep(0)  # it begins, and takes its turn
             if failures != self._failures:
                 break
-        return self._ended(steps, failures)
+        self._latest = asyncio.create_task(self._ended(steps, failures, self._latest), name=f"end {self._view}")
+        return self._latest
 
     async def write_rows(self, rows: Sequence[Row]) -> None:
         """Writes rows in their turn, and waits for it."""
@@ -111,7 +115,9 @@ class Pipeline:
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _ended(self, steps: Sequence[asyncio.Task[None]], failures: int) -> None:
+    async def _ended(self, steps: Sequence[asyncio.Task[None]], failures: int, before: asyncio.Task[None] | None) -> None:
+        if before is not None:  # one that has nothing to write, too, ends after those before it: Kafka is told one offset for all
+            await asyncio.wait([before])
         for outcome in await asyncio.gather(*steps, return_exceptions=True):
             if outcome is not None:
                 raise outcome

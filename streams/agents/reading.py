@@ -55,13 +55,15 @@ async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher
             begun = time.monotonic()
             while len(events) < BATCH_MESSAGES and not queue.empty():
                 events.append(queue.get_nowait())
-            later = flushes.create_task(_flush(app, stream, events, flusher, fail), name=f"flush {flusher.source}")
+            later = flushes.create_task(_flush(app, stream, events, flusher, fail, earlier), name=f"flush {flusher.source}")
             if earlier is not None:
                 await earlier
             earlier = later
 
 
-async def _flush(app: faust.App, stream: Any, events: list[Any], flusher: Flusher, fail: Fail) -> None:
+async def _flush(
+    app: faust.App, stream: Any, events: list[Any], flusher: Flusher, fail: Fail, earlier: asyncio.Task[None] | None
+) -> None:
     # events of an earlier assignment come again, to whoever has their partition now
     current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
     try:
@@ -71,5 +73,7 @@ async def _flush(app: faust.App, stream: Any, events: list[Any], flusher: Flushe
     except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
         fail(error)
         return
+    if earlier is not None:  # Faust commits the wrong offset where messages are acknowledged out of their order
+        await asyncio.wait([earlier])
     for event in current:
         await stream.ack(event)

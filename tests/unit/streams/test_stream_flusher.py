@@ -176,6 +176,28 @@ def test_no_state_is_stored_before_the_letters_of_its_batch_are_acknowledged() -
     asyncio.run(batch())
 
 
+def test_a_batch_with_nothing_to_write_ends_after_those_before_it() -> None:
+    """Acknowledged before them it would have Faust commit them too."""
+
+    async def batches() -> None:
+        online, states = Gate(), States()
+        made = flusher(online, states)
+        await made.restore([HERE])
+        await made.batch(sales(0, 2, products=2))
+        online.opened.clear()
+        first = asyncio.create_task(made.batch(sales(2, 2, products=2)))
+        await until(lambda: len(online.came) == 2)
+        again = [incoming(receipt("r-0", NOON, line("p-0")), 4)]  # a repetition: nothing follows from it
+        second = asyncio.create_task(made.batch(again))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not second.done()
+        online.opened.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(batches())
+
+
 def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
     """States in memory are ahead of what is stored then: nothing of them may be written until they are restored."""
 
