@@ -39,8 +39,9 @@ class FeastOnlineStore:
     @classmethod
     def open(cls, settings: Settings) -> FeastOnlineStore:
         """A store that answered. Raises DependencyUnavailable."""
-        RowWriter.open(settings).close()
-        return cls(settings)
+        store = cls(settings)
+        store._writer.ping()
+        return store
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter."""

@@ -46,11 +46,15 @@ class RowWriter:
     def open(cls, settings: Settings) -> RowWriter:
         """A writer whose server answered. Raises DependencyUnavailable."""
         writer = cls(settings)
-        try:
-            writer.redis.ping()
-        except RedisError as error:
-            raise unavailable(settings.redis, "opening the online store", error) from error
+        writer.ping()
         return writer
+
+    def ping(self) -> None:
+        """Raises DependencyUnavailable where the server does not answer."""
+        try:
+            self.redis.ping()
+        except RedisError as error:
+            raise unavailable(self._address, "opening the online store", error) from error
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""

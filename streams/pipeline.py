@@ -30,7 +30,7 @@ PARTS_UNDER_WAY = 4  # so that neither the online store nor Kafka is waited for 
 
 
 class Pipeline:
-    """The writes of one view. `on_failure` is called where one fails; nothing is written from then on until `resume`."""
+    """The writes of one view. `on_failure` is called where one fails: nothing that was taken until then is written any more."""
 
     def __init__(
         self,
@@ -51,15 +51,16 @@ class Pipeline:
         self._rows_turn, self._states_turn = asyncio.Lock(), asyncio.Lock()  # each first come, first served: parts stay in order
         self._under_way: set[asyncio.Task[None]] = set()
         self._latest: asyncio.Task[None] | None = None  # the end of the batch that began last
-        self._failures = 0  # what was taken before one is not to be written after it
+        self._failed = False
 
     def give_up(self) -> None:
         """Ends every wait for a server; what was not written stays unacknowledged."""
         self._given_up.set()
 
     def resume(self) -> None:
-        """Lets writes wait for servers again."""
+        """Begins anew, with what is taken from now on. Nothing may be under way."""
         self._given_up.clear()
+        self._failed = False
 
     async def drained(self) -> None:
         """Waits for what is under way, whatever becomes of it."""
@@ -73,41 +74,43 @@ class Pipeline:
         That raises what made it fail, and GivenUp where a wait was given up, here or before it. With `rows_first` the states of a
         part are stored once its rows are written.
         """
-        failures = self._failures
         if letters:
-            with self.or_fail(failures):
+            with self.or_fail():
                 await patiently(functools.partial(self._send, letters), self._outages["kafka"], self._given_up)
         steps: list[asyncio.Task[None]] = []
         for changes in parts:
             await self._room.acquire()
-            steps.append(self._step(self._write_part(changes, failures, rows_first), failures))
+            steps.append(self._step(self._write_part(changes, rows_first)))
             steps[-1].add_done_callback(lambda _: self._room.release())
             await asyncio.sleep(0)  # it begins, and takes its turn
-            if failures != self._failures:
+            if self._failed:
                 break
-        self._latest = asyncio.create_task(self._ended(steps, failures, self._latest), name=f"end {self._view}")
+        self._latest = asyncio.create_task(self._ended(steps, self._latest), name=f"end {self._view}")
         return self._latest
 
     async def write_rows(self, rows: Sequence[Row]) -> None:
         """Writes rows in their turn, and waits for it."""
-        await self._write_rows(rows, self._failures)
+        async with self._rows_turn:
+            self._still()
+            write = functools.partial(asyncio.to_thread, self._online.write, self._view, rows)
+            with self.or_fail():  # before it is the next one's turn
+                await patiently(write, self._outages["online_store"], self._given_up)
 
     @contextmanager
-    def or_fail(self, failures: int | None = None) -> Iterator[None]:
+    def or_fail(self) -> Iterator[None]:
         """Whoever cannot go on takes with it what was taken until then."""
-        failures = self._failures if failures is None else failures
         try:
             yield
         except BaseException:
-            if failures == self._failures:
-                self._failures += 1
+            if not self._failed:
+                self._failed = True
                 self._on_failure()
                 self.give_up()  # what waits beside it for another server
             raise
 
-    def _step(self, step: Coroutine[Any, Any, None], failures: int) -> asyncio.Task[None]:
+    def _step(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def run() -> None:
-            with self.or_fail(failures):
+            with self.or_fail():
                 await step
 
         task = asyncio.create_task(run(), name=f"write {self._view}")
@@ -115,35 +118,28 @@ class Pipeline:
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _ended(self, steps: Sequence[asyncio.Task[None]], failures: int, before: asyncio.Task[None] | None) -> None:
+    async def _ended(self, steps: Sequence[asyncio.Task[None]], before: asyncio.Task[None] | None) -> None:
         if before is not None:  # one that has nothing to write, too, ends after those before it: Kafka is told one offset for all
             await asyncio.wait([before])
         for outcome in await asyncio.gather(*steps, return_exceptions=True):
             if outcome is not None:
                 raise outcome
-        self._still(failures)
+        self._still()
 
-    async def _write_part(self, changes: Changes, failures: int, rows_first: bool) -> None:
+    async def _write_part(self, changes: Changes, rows_first: bool) -> None:
         if rows_first:
-            await self._write_rows(changes.rows, failures)
-            await self._store(changes, failures)
+            await self.write_rows(changes.rows)
+            await self._store(changes)
         else:
-            writes = self._write_rows(changes.rows, failures), self._store(changes, failures)
+            writes = self.write_rows(changes.rows), self._store(changes)
             for outcome in await asyncio.gather(*writes, return_exceptions=True):
                 if outcome is not None:
                     raise outcome
 
-    async def _write_rows(self, rows: Sequence[Row], failures: int) -> None:
-        async with self._rows_turn:
-            self._still(failures)
-            write = functools.partial(asyncio.to_thread, self._online.write, self._view, rows)
-            with self.or_fail(failures):  # before it is the next one's turn
-                await patiently(write, self._outages["online_store"], self._given_up)
-
-    async def _store(self, changes: Changes, failures: int) -> None:
+    async def _store(self, changes: Changes) -> None:
         async with self._states_turn:
-            self._still(failures)
-            with self.or_fail(failures):
+            self._still()
+            with self.or_fail():
                 await patiently(functools.partial(self._states.put, changes.states), self._outages["kafka"], self._given_up)
 
     async def _send(self, letters: Sequence[Letter]) -> None:
@@ -151,6 +147,6 @@ class Pipeline:
         sent = [await send(self._letters[x.kind], x.key, x.value, None, None, list(x.headers)) for x in letters]
         await asyncio.gather(*sent)
 
-    def _still(self, failures: int) -> None:
-        if failures != self._failures:
+    def _still(self) -> None:
+        if self._failed:
             raise GivenUp

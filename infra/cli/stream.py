@@ -154,7 +154,10 @@ def dlq_list(
 @dlq.command("show")
 def dlq_show(topic: Annotated[str, typer.Argument(help="sales, inventory or prices.")], offset: int) -> None:
     """Show one dead letter whole: its headers, its key and its bytes."""
-    letter = next(_find(_wanted(topic, None, offset, None, None, None, None, None)), None)
+    from streams.dead_letters import Wanted
+    from streams.producers.lines_file import topic_named
+
+    letter = next(_find(Wanted(topic_named(topic), offset=offset)), None)
     if letter is None:
         raise NotFoundError(f"There is no dead letter {offset} of {topic}", hint="`./rd360 stream dlq list` shows them.")
     headers = {name: value.decode(errors="replace") for name, value in letter.headers}

@@ -88,6 +88,14 @@ def sales(first: int, count: int, products: int) -> list[Incoming]:
     return [incoming(receipt(f"r-{n}", NOON + n, line(f"p-{n % products}")), n) for n in range(first, first + count)]
 
 
+async def restored() -> tuple[Flusher, Gate, States]:
+    """A flusher that has its partition, and what it writes to."""
+    online, states = Gate(), States()
+    made = flusher(online, states)
+    await made.restore([HERE])
+    return made, online, states
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Lets others run until something holds."""
     async with asyncio.timeout(10):
@@ -119,9 +127,7 @@ def test_a_tick_outlives_a_partition_that_is_taken_away_meanwhile(end: int | Non
 
 def test_all_that_a_batch_touched_is_written_before_it_may_be_acknowledged() -> None:
     async def batch() -> None:
-        online, states = Gate(), States()
-        made = flusher(online, states)
-        await made.restore([HERE])
+        made, online, states = await restored()
         await made.batch(sales(0, 10, products=5))
         assert {key[1]: row["units_1h"] for key, row in online.rows["sales_rolling"].items()} == {f"p-{n}": 2 for n in range(5)}
         assert set(states.stored) == {store_key(("s-1", f"p-{n}")) for n in range(5)}
@@ -132,9 +138,7 @@ def test_all_that_a_batch_touched_is_written_before_it_may_be_acknowledged() -> 
 
 def test_the_next_batch_is_taken_while_one_is_written_and_its_rows_come_after() -> None:
     async def batches() -> None:
-        online, states = Gate(), States()
-        made = flusher(online, states)
-        await made.restore([HERE])
+        made, online, _ = await restored()
         online.opened.clear()
         first = asyncio.create_task(made.batch(sales(0, 4, products=2)))
         second = asyncio.create_task(made.batch(sales(4, 4, products=2)))
@@ -152,14 +156,13 @@ def test_no_state_is_stored_before_the_letters_of_its_batch_are_acknowledged() -
     """A worker that died in between would read the late message again, find it behind the state's fence, and send no letter."""
 
     async def batch() -> None:
-        online, states, sent = Gate(), States(), asyncio.Event()
+        made, _, states = await restored()
+        sent = asyncio.Event()
 
         async def send(*_: Any) -> Awaitable[object]:
             return sent.wait()
 
-        made = flusher(online, states)
         made._pipeline._app.producer = SimpleNamespace(send=send)  # type: ignore[misc]  # no app at all
-        await made.restore([HERE])
         messages = [
             incoming(receipt("r-0", NOON, line("p-0")), 0),
             incoming(receipt("r-1", NOON - 2 * DAY, line("p-0")), 1),
@@ -180,9 +183,7 @@ def test_a_batch_with_nothing_to_write_ends_after_those_before_it() -> None:
     """Acknowledged before them it would have Faust commit them too."""
 
     async def batches() -> None:
-        online, states = Gate(), States()
-        made = flusher(online, states)
-        await made.restore([HERE])
+        made, online, _ = await restored()
         await made.batch(sales(0, 2, products=2))
         online.opened.clear()
         first = asyncio.create_task(made.batch(sales(2, 2, products=2)))
@@ -202,9 +203,7 @@ def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
     """States in memory are ahead of what is stored then: nothing of them may be written until they are restored."""
 
     async def batches() -> None:
-        online, states = Gate(), States()
-        made = flusher(online, states)
-        await made.restore([HERE])
+        made, online, _ = await restored()
         online.fails_at = 1
         online.opened.clear()
         first = asyncio.create_task(made.batch(sales(0, 20, products=20)))
@@ -229,9 +228,7 @@ def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
 
 def test_a_batch_that_is_cancelled_leaves_nothing_half_taken() -> None:
     async def cancelled() -> None:
-        online, states = Gate(), States()
-        made = flusher(online, states)
-        await made.restore([HERE])
+        made, online, _ = await restored()
         online.opened.clear()
         batch = asyncio.create_task(made.batch(sales(0, 40, products=40)))
         await until(lambda: online.came)
@@ -249,9 +246,7 @@ def test_a_batch_that_is_cancelled_leaves_nothing_half_taken() -> None:
 def test_states_in_memory_are_let_go_of_only_once_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     async def batches() -> None:
         monkeypatch.setattr("streams.processor.CACHE_KEYS", 0)
-        online, states = Gate(), States()
-        made = flusher(online, states)
-        await made.restore([HERE])
+        made, online, _ = await restored()
         await asyncio.gather(*[made.batch(sales(10 * n, 10, products=5)) for n in range(6)])
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {12}
 
