@@ -17,7 +17,12 @@ from streams.agents import inventory, prices, sales
 from streams.agents.reading import Fail
 from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
-from streams.kafka_client import deliver_at_once, never_give_recovery_up
+from streams.kafka_client import (
+    deliver_at_once,
+    go_back_to_the_first,
+    never_give_recovery_up,
+    seek_before_anything_is_delivered,
+)
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.refill import Refill
@@ -59,6 +64,8 @@ def build(
     for flusher in flushers:
         ATTACH[flusher.kernel.topic](app, flusher, watcher.fail)
     never_give_recovery_up(app)
+    go_back_to_the_first(app, [topic for flusher in flushers for topic in (flusher.source, flusher.rebuilt)])
+    seek_before_anything_is_delivered(app)
     deliver_at_once(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     app.on_rebalance_complete.connect(_restore(app, flushers, watcher))

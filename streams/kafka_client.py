@@ -1,5 +1,5 @@
-"""What the worker asks of Kafka's client behind Faust: whether it reaches the group's coordinator, to hand messages on without
-detours, and to say less.
+"""What the worker asks of Kafka's client behind Faust: whether it reaches the group's coordinator, to go back to what was never
+committed, to hand messages on without detours, and to say less.
 
 Faust offers none of it, so this touches private parts of it and of aiokafka, in this module alone. A test holds them to be there.
 """
@@ -10,7 +10,7 @@ import functools
 import logging
 import time
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterable
 from typing import Any
 
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -42,6 +42,42 @@ def never_give_recovery_up(app: Any) -> None:
         await bounded(awaited)
 
     recovery._wait = wait
+
+
+def go_back_to_the_first(app: Any, topics: Iterable[str]) -> None:
+    """Has a partition of these topics of which nothing was ever committed be read from its first message after a rebalance.
+
+    Faust drops what it fetches before its tables are restored and seeks what was committed; aiokafka leaves a partition where it
+    is that has no such offset. All that was fetched of it until then would be lost.
+    """
+    consumer, sources = app.consumer, frozenset(topics)
+    to_committed = consumer.seek_to_committed
+
+    async def seek_to_committed() -> Any:
+        committed = await to_committed()
+        never = [tp for tp, offset in committed.items() if not offset and tp.topic in sources]
+        if never:
+            await consumer._thread.seek_to_beginning(*never)
+        return committed
+
+    consumer.seek_to_committed = seek_to_committed
+
+
+def seek_before_anything_is_delivered(app: Any) -> None:
+    """Has Faust hand on no message between the restoring of its tables and its seek to what was committed.
+
+    Its fetcher runs by then, and Faust empties the agents' queues after the seek: what came in between counts as read, and the
+    offsets after it close over it as over a gap that somebody's transaction left. It would be lost.
+    """
+    recovery = app.tables.recovery
+    complete = recovery.on_recovery_completed
+
+    async def on_recovery_completed(*arguments: Any, **named: Any) -> None:
+        app.consumer.stop_flow()
+        app.flow_control.suspend()
+        await complete(*arguments, **named)  # lets both go on
+
+    recovery.on_recovery_completed = on_recovery_completed
 
 
 def deliver_at_once(app: Any) -> None:

@@ -18,7 +18,7 @@ from streams.producers.publish import Publisher
 from tests.drills.arrival import Sent, lines_of
 from tests.drills.evidence import BARS, gather
 from tests.drills.ground import Ground, ground
-from tests.drills.kill_plan import RANDOM, REBALANCE, Kill, schedule
+from tests.drills.kill_plan import RANDOM, REBALANCE, START_PLACES, Kill, schedule
 from tests.drills.replay import DRAIN_SECONDS, Replay, planned
 from tests.drills.workers import POLL_SECONDS, DrillWorker, new_worker
 from tests.outcome import Bar, Outcome, median
@@ -26,6 +26,7 @@ from tests.outcome import Bar, Outcome, median
 MOMENT_SECONDS = 3.0  # a random kill comes within so long after its share of the messages was sent
 PLACE_SECONDS = 120.0  # how long a place may take to be passed
 PIECES = 20  # in which a share of the messages comes while a place is waited for
+PIECE_SECONDS = 3.0  # how long a piece may take to be written: it may hold nothing for this worker
 ENTRY = "tests.drills.worker"
 
 
@@ -112,6 +113,8 @@ class _Drill:
         """Kills a worker at a random moment; then, for a named place, once more there. It is ready again afterwards."""
         half = (self._at + up_to) // 2
         self._send(up_to if kill.place == RANDOM else half)
+        if kill.place in START_PLACES:
+            self._has_written(victim)
         time.sleep(self._rng.uniform(0.0, MOMENT_SECONDS))  # the moment is what is drilled
         victim.kill()
         self._found.by_place[RANDOM] += 1
@@ -143,15 +146,28 @@ class _Drill:
                 joining.kill()
 
     def _ends(self, victim: DrillWorker, up_to: int) -> bool:
-        """Whether it kills itself in time, while messages trickle in. Raises DependencyUnavailable where it ends otherwise."""
+        """Whether it kills itself in time. Messages come in pieces, each once the one before is written: a worker that is slow
+        would take them all in one batch, and pass a place once. Raises DependencyUnavailable where it ends otherwise."""
         piece = max(1, (up_to - self._at) // PIECES)
-        deadline = time.monotonic() + PLACE_SECONDS
-        while victim.ended() is None and time.monotonic() < deadline:
-            if victim.is_ready():
+        now = time.monotonic()
+        deadline, next_piece, written = now + PLACE_SECONDS, now, -1.0
+        while victim.ended() is None and (now := time.monotonic()) < deadline:
+            if victim.is_ready() and ((rows := victim.rows_written()) > written or now > next_piece):
                 self._send(min(up_to, self._at + piece))
+                written, next_piece = rows, now + PIECE_SECONDS
             time.sleep(POLL_SECONDS)
         if victim.ended() not in (None, -signal.SIGKILL):
             raise DependencyUnavailable(
                 f"The drilled worker ended with {victim.ended()}", doing="waiting for its kill", why=victim.log()[-1500:]
             )
         return victim.ended() == -signal.SIGKILL
+
+    def _has_written(self, victim: DrillWorker) -> None:
+        """Waits until it has states to come back with. Raises DependencyUnavailable."""
+        deadline = time.monotonic() + PLACE_SECONDS
+        while not victim.rows_written():
+            if victim.ended() is not None or time.monotonic() > deadline:
+                raise DependencyUnavailable(
+                    "The drill's worker writes nothing", doing="waiting for its first flush", why=victim.log()[-1500:]
+                )
+            time.sleep(POLL_SECONDS)

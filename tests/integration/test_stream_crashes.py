@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from contracts.clock import system_clock
 from contracts.events import InventoryEvent, encode
@@ -16,14 +19,16 @@ from contracts.topics import SALES
 from contracts.windows import WINDOWS, StoreCalendars
 from featurestore.online import OnlineStore
 from streams.dead_letters import Wanted, find
+from streams.kafka_client import go_back_to_the_first
 from streams.lag import drain, lag
 from streams.producers.faults import Rates, messages
 from streams.producers.publish import Publisher
 from streams.producers.retailer import Retailer, draw
 from streams.producers.simulate import history
+from tests.builders import line, receipt
 from tests.oracles.rolling import sales_rolling
 from tests.oracles.standing import on_hand
-from tests.stream_worker import by_reason, worker
+from tests.stream_worker import by_reason, send, worker
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -110,3 +115,23 @@ def test_a_worker_without_a_server_says_so(fresh: Settings, tmp_path: Path) -> N
             assert one.process.wait(PATIENCE) == 4
             assert "127.0.0.1:1" in one.log()
             assert "Traceback" not in one.log()
+
+
+def test_a_partition_that_was_read_and_never_committed_is_read_again(fresh: Settings) -> None:
+    """What Faust fetches before its tables are restored it drops, and goes back to what was committed: here to nothing."""
+    topic = SALES.name(fresh.topic_prefix)
+    send(fresh, SALES, [receipt(f"r-{n}", system_clock(), line("fig"), store_id="s-1") for n in range(5)])
+
+    async def offsets_read_after_going_back() -> list[list[int]]:
+        async with AIOKafkaConsumer(
+            topic, bootstrap_servers=fresh.kafka, group_id="never", auto_offset_reset="earliest", enable_auto_commit=False
+        ) as client:
+            thread = SimpleNamespace(seek_to_beginning=client.seek_to_beginning)
+            consumer = SimpleNamespace(seek_to_committed=client.seek_to_committed, _thread=thread)
+            go_back_to_the_first(SimpleNamespace(consumer=consumer), [topic])
+            read = [[(await client.getone()).offset for _ in range(5)]]
+            await consumer.seek_to_committed()
+            read.append([(await asyncio.wait_for(client.getone(), 20)).offset for _ in range(5)])
+            return read
+
+    assert asyncio.run(offsets_read_after_going_back()) == [[0, 1, 2, 3, 4]] * 2

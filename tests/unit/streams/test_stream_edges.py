@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
 from contracts.errors import ConfigurationError
 from contracts.features import VIEWS
@@ -44,11 +45,16 @@ def test_the_private_parts_of_the_clients_are_there() -> None:
     import faust
     from aiokafka.consumer.group_coordinator import GroupCoordinator
     from faust.transport.consumer import Consumer
+    from faust.tables.recovery import Recovery
     from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
     from streams.kafka_client import coordinator_lost
 
     assert AIOKafkaConsumerThread._consumer is None
+    assert AIOKafkaConsumerThread.seek_to_beginning
+    order = Recovery.on_recovery_completed.__code__.co_names
+    assert order.index("resume_partitions") < order.index("perform_seek") < order.index("resume_flow")
+    assert "seek_to_committed" in Consumer.perform_seek.__code__.co_names
     assert "wait_first" in Consumer._drain_messages.__code__.co_names
     assert "coordinator_id" in GroupCoordinator.__init__.__code__.co_names
     assert coordinator_lost(faust.App("not-started", broker="aiokafka://")) is None
@@ -98,6 +104,43 @@ def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other
         return raced
 
     asyncio.run(go())
+
+
+def test_a_partition_of_which_nothing_was_committed_is_read_from_its_first_message_again() -> None:
+    from streams.kafka_client import go_back_to_the_first
+
+    new, begun, at_first, changelog = TP("sales", 0), TP("sales", 1), TP("sales", 2), TP("states", 0)
+    committed = {new: None, begun: 7, at_first: 0, changelog: None}
+    gone_back: list[TP] = []
+
+    async def seek_to_committed() -> dict[TP, int | None]:
+        return committed
+
+    async def seek_to_beginning(*partitions: TP) -> None:
+        gone_back.extend(partitions)
+
+    thread = SimpleNamespace(seek_to_beginning=seek_to_beginning)
+    consumer = SimpleNamespace(seek_to_committed=seek_to_committed, _thread=thread)
+    go_back_to_the_first(SimpleNamespace(consumer=consumer), ["sales"])
+    assert asyncio.run(consumer.seek_to_committed()) == committed
+    assert gone_back == [new, at_first]
+
+
+def test_nothing_is_delivered_until_the_committed_offsets_are_sought_after_a_recovery() -> None:
+    from streams.kafka_client import seek_before_anything_is_delivered
+
+    seen: list[object] = []
+
+    async def on_recovery_completed(generation_id: int = 0) -> None:
+        seen.append(("seeks", generation_id))
+
+    consumer = SimpleNamespace(stop_flow=lambda: seen.append("no fetching"))
+    control = SimpleNamespace(suspend=lambda: seen.append("no delivery"))
+    recovery = SimpleNamespace(on_recovery_completed=on_recovery_completed)
+    app = SimpleNamespace(consumer=consumer, flow_control=control, tables=SimpleNamespace(recovery=recovery))
+    seek_before_anything_is_delivered(app)
+    asyncio.run(recovery.on_recovery_completed(7))
+    assert seen == ["no fetching", "no delivery", ("seeks", 7)]
 
 
 def test_a_worker_starts_without_what_takes_seconds_to_import() -> None:
