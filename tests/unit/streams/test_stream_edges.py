@@ -44,8 +44,8 @@ def test_the_table_was_written_for_the_faust_that_is_installed() -> None:
 def test_the_private_parts_of_the_clients_are_there() -> None:
     import faust
     from aiokafka.consumer.group_coordinator import GroupCoordinator
-    from faust.transport.consumer import Consumer
     from faust.tables.recovery import Recovery
+    from faust.transport.consumer import Consumer
     from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
     from streams.kafka_client import coordinator_lost
