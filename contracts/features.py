@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from contracts.aggregates import SALES_VALUES, AggregateName
@@ -24,7 +24,8 @@ class View:
     """A group of features with one grain, one writer and one Feast feature view.
 
     `rows` says what one row is. Streaming views are written by Faust and recomputed by Spark on the snapshot grid; batch views
-    are written by Spark and materialized. `table` is the Iceberg table of the offline rows, `grain` its key.
+    are written by Spark and materialized. `table` is the Iceberg table of the offline rows. A view `over` another one sums its
+    rows up and has no states of its own.
     """
 
     name: str
@@ -33,6 +34,7 @@ class View:
     writer: Literal["stream", "batch"]
     source: Literal["sales", "inventory", "prices", "gold", "reference"]
     table: str
+    over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,15 @@ SALES_ROLLING = View(
     "sales",
     "lake.gold.sales_rolling",
 )
+STORE_ROLLING = View(
+    "store_rolling",
+    "one row per store: the rolling sales of all its products together as of `as_of_ms`",
+    ("store",),
+    "stream",
+    "sales",
+    "lake.gold.store_rolling",
+    over=SALES_ROLLING.name,
+)
 STOCK = View(
     "stock",
     "one row per store × product: its stock as of `as_of_ms`",
@@ -89,7 +100,9 @@ DEMAND_DAILY = View(
 )
 PRODUCT = View("product", "one row per product: its master data", ("product",), "batch", "reference", "lake.gold.product")
 STORE = View("store", "one row per store: its master data", ("store",), "batch", "reference", "lake.gold.store")
-VIEWS = {view.name: view for view in (SALES_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY, PRODUCT, STORE)}
+VIEWS = {view.name: view for view in (SALES_ROLLING, STORE_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY, PRODUCT, STORE)}
+OVER = {name: tuple(view for view in VIEWS.values() if view.over == name) for name in VIEWS}
+STATEFUL = tuple(view for view in VIEWS.values() if view.writer == "stream" and view.over is None)
 
 # Columns that every offline and online row of a view carries beside its features; `event_time` is Feast's timestamp.
 ENTITY_KEYS: dict[Entity, str] = {"store": "store_id", "product": "product_id"}
@@ -120,6 +133,10 @@ def _mean_price(window: str, why: str) -> Feature:
 
 def _basket(window: str, why: str) -> Feature:
     return _ratio("units_per_receipt", "units/receipts", window, "units per receipt", None, why)
+
+
+def _of_store(feature: Feature, why: str) -> Feature:
+    return replace(feature, name=f"store_{feature.name}", view=STORE_ROLLING.name, why=why)
 
 
 def _plan(name: str, value: str, unit: str, why: str) -> Feature:
@@ -190,6 +207,21 @@ FEATURES: tuple[Feature, ...] = (
         None,
         "how long a product has been silent tells the slow from the dead",
     ),
+    _of_store(_sum("units", "1h", "units", ""), "how busy the store is right now: a product's hour is told from the store's"),
+    _of_store(_sum("units", "24h", "units", ""), "the store's last day, whatever the hour of asking"),
+    _of_store(_sum("units", "today", "units", ""), "the part of the store's today that is known: weather and footfall show here"),
+    _of_store(_sum("units", "7d", "units", ""), "the store's level over a full week: what a product's share is taken of"),
+    _of_store(_sum("units", "28d", "units", ""), "the store's level over four weeks"),
+    _of_store(_sum("sales_cents", "1h", "cents", ""), "the store's gross sales right now"),
+    _of_store(_sum("sales_cents", "24h", "cents", ""), "the store's gross sales of the last day"),
+    _of_store(_sum("sales_cents", "today", "cents", ""), "the store's gross sales since its local midnight"),
+    _of_store(_sum("sales_cents", "7d", "cents", ""), "the store's gross sales of the last week"),
+    _of_store(_sum("sales_cents", "28d", "cents", ""), "the store's gross sales of four weeks"),
+    _of_store(_sum("refund_cents", "28d", "cents", ""), "money that the store gave back over four weeks"),
+    _of_store(_sum("returned_units", "28d", "units", ""), "how much comes back to this store: a product's returns against it"),
+    _of_store(_promotion_share("24h", ""), "whether the store's last day was one of promotions"),
+    _of_store(_promotion_share("7d", ""), "how far promotions carry the store's week: they draw from other products"),
+    _of_store(_promotion_share("28d", ""), "how much of the store's level rests on promotions"),
     Feature(
         "on_hand",
         "stock",

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from contracts.aggregates import SALES_VALUES
-from contracts.features import FEATURES, VIEWS, View
+from contracts.features import FEATURES, STATEFUL, View
 from contracts.settings import Settings
 from contracts.windows import SAME_HOUR_WEEKS, WINDOWS
 
@@ -24,7 +24,7 @@ SHOWN_DIGITS = 8
 
 def state_fingerprint(source: str) -> str:
     """8 hexadecimal digits of the states kept from one source: they change with their layout and with each feature from them."""
-    views = {view.name for view in VIEWS.values() if view.writer == "stream" and view.source == source}
+    views = {view.name for view in STATEFUL if view.source == source}
     features = [asdict(feature) for feature in FEATURES if feature.view in views]
     return _digits(
         {

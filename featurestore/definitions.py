@@ -23,6 +23,7 @@ from contracts.features import (
     SALES_ROLLING,
     STOCK,
     STORE,
+    STORE_ROLLING,
     DType,
     Feature,
     View,
@@ -97,6 +98,7 @@ product_entity = entity("product", ENTITY_KEYS["product"], "a product as it is s
 _ENTITIES = {"store": store_entity, "product": product_entity}
 
 sales_rolling = feature_view(SALES_ROLLING)
+store_rolling = feature_view(STORE_ROLLING)
 stock = feature_view(STOCK)
 price_plan = feature_view(PRICE_PLAN)
 demand_daily = feature_view(DEMAND_DAILY)
@@ -104,4 +106,4 @@ product = feature_view(PRODUCT)
 store = feature_view(STORE)
 
 ENTITIES = (store_entity, product_entity)
-FEATURE_VIEWS = {view.name: view for view in (sales_rolling, stock, price_plan, demand_daily, product, store)}
+FEATURE_VIEWS = {view.name: view for view in (sales_rolling, store_rolling, stock, price_plan, demand_daily, product, store)}

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
 from contracts.aggregates import SALES_VALUES
-from contracts.features import PRICE_PLAN, SALES_ROLLING, STOCK, Feature, features_of
+from contracts.features import ENTITY_KEYS, PRICE_PLAN, SALES_ROLLING, STOCK, STORE_ROLLING, Feature, View, features_of
 from contracts.request_features import OPEN_ENDED
 from contracts.settings import Settings
 from contracts.windows import DAY_MS, HOUR_MS, SAME_HOUR_WEEKS, WINDOWS
@@ -50,24 +50,33 @@ def contributions(sales: DataFrame) -> DataFrame:
 
 def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
     """One row per question: the features of `sales_rolling`. Questions are store_id, product_id, as_of_ms, head_ms."""
-    features = features_of(SALES_ROLLING.name)
+    last = sf.when(sf.col("units") > 0, sf.struct("event_time_ms", "event_id", "price")).alias("last")
+    return _rolling(
+        SALES_ROLLING, questions, contributions(sales).select(*SERIES, "event_time_ms", *SALES_VALUES, last), settings
+    )
+
+
+def store_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+    """One row per question: the features of `store_rolling`. Questions are store_id, as_of_ms, head_ms."""
+    sums = [sf.sum(name).alias(name) for name in SALES_VALUES]
+    return _rolling(STORE_ROLLING, questions, contributions(sales).groupBy("store_id", "event_time_ms").agg(*sums), settings)
+
+
+def _rolling(view: View, questions: DataFrame, contributed: DataFrame, settings: Settings) -> DataFrame:
+    """One row per question: a view's windows over what was contributed to its keys."""
+    features, keys = features_of(view.name), [ENTITY_KEYS[entity] for entity in view.entities]
     windows = [WINDOWS[name] for name in sorted({f.window for f in features if f.window is not None})]
-    probes = [*(w.name for w in windows), *(name for pair in _SAME_HOURS for name in pair)]
-    events = contributions(sales).select(
-        *SERIES,
-        sf.col("event_time_ms").alias("at_ms"),
-        sf.lit(None).cast("string").alias("probe"),
-        sf.lit(None).cast("bigint").alias("as_of_ms"),
-        sf.lit(None).cast("bigint").alias("head_ms"),
-        *SALES_VALUES,
-        sf.when(sf.col("units") > 0, sf.struct("event_time_ms", "event_id", "price")).alias("last"),
+    weeks = SAME_HOUR_WEEKS if any(f.aggregate == "same_hour" for f in features) else 0
+    asked = [*keys, "as_of_ms", "head_ms"]
+    probes = [*(w.name for w in windows), *(name for pair in _SAME_HOURS[:weeks] for name in pair)]
+    events = contributed.withColumnRenamed("event_time_ms", "at_ms")
+    edges = _probes(questions, asked, windows, weeks, settings)
+    totals = _running_totals(events.unionByName(edges, allowMissingColumns=True), keys)
+    last = [sf.max(sf.when(sf.col("probe") == "head", sf.col("last"))).alias("last")] if "last" in totals.columns else []
+    answers = totals.groupBy(*asked).agg(
+        *(_total(probe, name).alias(f"{probe}_{name}") for probe in ["head", *probes] for name in SALES_VALUES), *last
     )
-    totals = _running_totals(events.unionByName(_probes(questions, windows, settings), allowMissingColumns=True))
-    answers = totals.groupBy(*QUESTION).agg(
-        *(_total(probe, name).alias(f"{probe}_{name}") for probe in ["head", *probes] for name in SALES_VALUES),
-        sf.max(sf.when(sf.col("probe") == "head", sf.col("last"))).alias("last"),
-    )
-    return answers.select(*QUESTION, *(_finished(feature).alias(feature.name) for feature in features))
+    return answers.select(*asked, *(_finished(feature).alias(feature.name) for feature in features))
 
 
 def stock(questions: DataFrame, inventory: DataFrame, settings: Settings) -> DataFrame:
@@ -200,31 +209,32 @@ def same_hour_start_ms(weeks: int, as_of_ms: Column, zone: Column) -> Column:
     return sf.floor((as_of_ms - back) / sf.lit(HOUR_MS)) * sf.lit(HOUR_MS)
 
 
-def _probes(questions: DataFrame, windows: list[RollingWindow], settings: Settings) -> DataFrame:
+def _probes(questions: DataFrame, asked: list[str], windows: list[RollingWindow], weeks: int, settings: Settings) -> DataFrame:
     """One row per question and edge: the head, which includes its instant; the start of each window and both ends of the same
     hour of each of the last weeks, which exclude theirs."""
     zone = local_days.zone_of(sf.col("store_id"), settings)
     edges = [sf.struct(sf.lit("head").alias("probe"), sf.col("head_ms").alias("at_ms"))]
     edges += [_edge(window.name, window_start_ms(window, sf.col("as_of_ms"), zone)) for window in windows]
-    for weeks, (starts, ends) in enumerate(_SAME_HOURS, start=1):
-        hour_start = same_hour_start_ms(weeks, sf.col("as_of_ms"), zone)
+    for back, (starts, ends) in enumerate(_SAME_HOURS[:weeks], start=1):
+        hour_start = same_hour_start_ms(back, sf.col("as_of_ms"), zone)
         edges += [_edge(starts, hour_start), _edge(ends, hour_start + sf.lit(HOUR_MS))]
-    return questions.withColumn("edge", sf.explode(sf.array(*edges))).select(*QUESTION, "edge.probe", "edge.at_ms")
+    return questions.withColumn("edge", sf.explode(sf.array(*edges))).select(*asked, "edge.probe", "edge.at_ms")
 
 
 def _edge(probe: str, start_ms: Column) -> Column:
     return sf.struct(sf.lit(probe).alias("probe"), (start_ms - 1).alias("at_ms"))
 
 
-def _running_totals(rows: DataFrame) -> DataFrame:
-    """The probes, each with the totals of all events of its series up to its instant."""
+def _running_totals(rows: DataFrame, keys: list[str]) -> DataFrame:
+    """The probes, each with the totals of all events of its keys up to its instant, and their `last` where events have one."""
     up_to = (
-        Window.partitionBy(*SERIES)
+        Window.partitionBy(*keys)
         .orderBy("at_ms", sf.col("probe").isNotNull())
         .rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
     totals = [sf.coalesce(sf.sum(name).over(up_to), sf.lit(0)).alias(name) for name in SALES_VALUES]
-    return rows.select(*QUESTION, "probe", *totals, sf.max("last").over(up_to).alias("last")).where(sf.col("probe").isNotNull())
+    last = [sf.max("last").over(up_to).alias("last")] if "last" in rows.columns else []
+    return rows.select(*keys, "as_of_ms", "head_ms", "probe", *totals, *last).where(sf.col("probe").isNotNull())
 
 
 def _total(probe: str, name: str) -> Column:

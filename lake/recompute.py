@@ -20,6 +20,7 @@ from contracts.features import (
     SALES_ROLLING,
     SOURCE_OFFSET,
     STOCK,
+    STORE_ROLLING,
     VIEWS,
     View,
 )
@@ -31,7 +32,7 @@ from lake.parity import Key, Row, compared_columns
 from lake.stock import SERIES
 from lake.stream_position import LateKey
 
-TOPIC_OF = {SALES_ROLLING.name: SALES, STOCK.name: INVENTORY, PRICE_PLAN.name: PRICES}
+TOPIC_OF = {SALES_ROLLING.name: SALES, STORE_ROLLING.name: SALES, STOCK.name: INVENTORY, PRICE_PLAN.name: PRICES}
 Committed = Mapping[tuple[str, int], int]
 
 
@@ -40,14 +41,14 @@ def fences(view: str, online: Mapping[Key, Row], committed: Committed, settings:
 
     That is what the worker had committed before the row was read, or more where the row itself says so.
     """
-    topic = TOPIC_OF[view]
+    topic, keys = TOPIC_OF[view], _keys(view)
     rows = []
     for key, row in online.items():
-        routed_by = key[SERIES.index(topic.key_field)]
+        routed_by = key[keys.index(topic.key_field)]
         behind = committed.get((topic.kind, partition_of(routed_by, settings.topic_partitions)), 0) - 1
         rows.append((*key, row[AS_OF], max(row[SOURCE_OFFSET], behind)))
-    names = (*SERIES, AS_OF, "fence")
-    kinds = (pa.string(), pa.string(), pa.int64(), pa.int64())
+    names = (*keys, AS_OF, "fence")
+    kinds = (*(pa.string() for _ in keys), pa.int64(), pa.int64())
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     return pa.table({name: pa.array(column, kind) for name, kind, column in zip(names, kinds, columns, strict=True)})
 
@@ -58,15 +59,13 @@ def streaming(session: SparkSession, settings: Settings, view: str, asked: pa.Ta
 
     Windows have a lower bound only: an event in the row is never later than its as-of time, and one that was lost must show.
     """
-    frame = session.createDataFrame(asked)
+    frame, keys = session.createDataFrame(asked), _keys(view)
     events = _not_late(_accepted(session, settings, TOPIC_OF[view]), session, late)
-    seen = (
-        events.join(sf.broadcast(frame.select(*SERIES, "fence")), on=SERIES, how="inner").where("`offset` <= fence").drop("fence")
-    )
+    seen = events.join(sf.broadcast(frame.select(*keys, "fence")), on=keys, how="inner").where("`offset` <= fence").drop("fence")
     seen = seen.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        known = frame.join(seen.select(*SERIES).distinct(), on=SERIES, how="left_semi")
-        questions = known.select(*SERIES, AS_OF, sf.lit(END_OF_TIME_MS).alias("head_ms"))
+        known = frame.join(seen.select(*keys).distinct(), on=keys, how="left_semi")
+        questions = known.select(*keys, AS_OF, sf.lit(END_OF_TIME_MS).alias("head_ms"))
         rows = _features(view, questions, seen, settings).withColumn(FINGERPRINT, sf.lit(CATALOGUE_FINGERPRINT))
         return _by_key(VIEWS[view], rows)
     finally:
@@ -84,7 +83,7 @@ def required_by_stream(
     required: dict[str, set[Key]] = {view: set() for view in views}
     firsts = [
         _not_late(_accepted(session, settings, TOPIC_OF[view]), session, late[view])
-        .groupBy(*SERIES, "partition")
+        .groupBy(sf.array(*_keys(view)).alias("key"), "partition")
         .agg(sf.min("offset").alias("first"))
         .withColumn("view", sf.lit(view))
         for view in views
@@ -92,7 +91,7 @@ def required_by_stream(
     if firsts:
         for row in reduce(DataFrame.unionByName, firsts).toArrow().to_pylist():
             if row["first"] < committed.get((TOPIC_OF[row["view"]].kind, row["partition"]), 0):
-                required[row["view"]].add((row["store_id"], row["product_id"]))
+                required[row["view"]].add(tuple(row["key"]))
     return required
 
 
@@ -101,7 +100,7 @@ def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> tuple
 
     These are the keys that had an offline row when the view was last materialized; all keys where it never was.
     """
-    names = [ENTITY_KEYS[entity] for entity in view.entities]
+    names = _keys(view.name)
     asked = {name: pa.array([key[at] for key in online], pa.string()) for at, name in enumerate(names)}
     instants = pa.array([row[AS_OF] for row in online.values()], pa.int64())
     frame = session.createDataFrame(pa.table({**asked, "asked_ms": instants}))
@@ -123,6 +122,8 @@ def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> tuple
 def _features(view: str, questions: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:
     if view == SALES_ROLLING.name:
         return features.sales_rolling(questions, events, settings)
+    if view == STORE_ROLLING.name:
+        return features.store_rolling(questions, events, settings)
     return features.stock(questions, events, settings) if view == STOCK.name else features.price_plan(questions, events)
 
 
@@ -140,6 +141,10 @@ def _not_late(events: DataFrame, session: SparkSession, late: Collection[LateKey
 
 
 def _by_key(view: View, rows: DataFrame) -> dict[Key, Row]:
-    names = [ENTITY_KEYS[entity] for entity in view.entities]
+    names = _keys(view.name)
     wanted: Iterable[dict[str, Any]] = rows.select(*names, *compared_columns(view.name)).toArrow().to_pylist()
     return {tuple(row[name] for name in names): row for row in wanted}
+
+
+def _keys(view: str) -> list[str]:
+    return [ENTITY_KEYS[entity] for entity in VIEWS[view].entities]

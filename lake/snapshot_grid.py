@@ -35,3 +35,8 @@ def with_all_stores(questions: DataFrame) -> DataFrame:
     """The questions, and for each product one for all stores at every instant at which any store asks."""
     for_all = questions.select(sf.lit(ALL_STORES).alias("store_id"), "product_id", "as_of_ms", "head_ms").distinct()
     return questions.unionByName(for_all).select(*QUESTION)
+
+
+def of_stores(questions: DataFrame) -> DataFrame:
+    """One question per store and instant at which any of its products is asked for."""
+    return questions.select("store_id", "as_of_ms", "head_ms").distinct()

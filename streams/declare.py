@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library
 
 from contracts.errors import ConfigurationError
 from contracts.events import MAX_EVENT_BYTES
-from contracts.features import VIEWS
+from contracts.features import STATEFUL
 from contracts.settings import Settings
 from contracts.topics import FORECASTS, SOURCES
 from streams import names
@@ -57,9 +57,7 @@ def wanted(settings: Settings) -> list[Wanted]:
     topics += [Wanted(topic.dead_letters(prefix), 1, letters) for topic in SOURCES]
     topics += [Wanted(topic.late(prefix), partitions, letters) for topic in SOURCES]
     topics += [Wanted(topic.rebuilt(prefix), partitions, letters) for topic in SOURCES]
-    topics += [
-        Wanted(names.changelog(settings, view), partitions, _COMPACTED) for view in VIEWS.values() if view.writer == "stream"
-    ]
+    topics += [Wanted(names.changelog(settings, view), partitions, _COMPACTED) for view in STATEFUL]
     topics += [Wanted(names.leader(settings), 1, {})]
     return topics
 

@@ -128,7 +128,7 @@ class Flusher:
                     with self._pipeline.or_fail():
                         work = partition.tick(self._clock(), caught_up=True)
                         more = work.more
-                        if work.touched:
+                        if work.touched or work.sums:
                             await (await self._write([work], rows_first=True))
         self._metrics.standing(self.kernel.view, self.kernel.topic, self.keys, self.lag_seconds())
 
@@ -146,11 +146,13 @@ class Flusher:
                 if not after:  # a row that went to a store which was emptied since may be of a key that is not stored yet
                     await self._pipeline.drained()
                 keys = self._states.keys_after(number, after, REWRITE_KEYS)
-                if not keys:
-                    return rows
-                await self._pipeline.write_rows(partition.rewrite(keys))
+                changes = partition.rewrite(keys) if keys else partition.rewrite_sums()
+                await self._pipeline.write_rows(changes.rows)
                 await self._rest()
-            rows, after = rows + len(keys), keys[-1]
+            rows += sum(map(len, changes.rows.values()))
+            if not keys:
+                return rows
+            after = keys[-1]
 
     @property
     def assigned(self) -> list[int]:
@@ -208,14 +210,16 @@ class Flusher:
 
     def _parts(self, works: Iterable[Work]) -> Iterator[Changes]:
         """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
-        changes = Changes()
+        changes, keys = Changes(), 0
         for work, partition in [(work, self._partitions[work.partition]) for work in works]:
             touched = iter(work.touched.items())
-            while some := list(itertools.islice(touched, PART_KEYS - len(changes.rows))):
+            while some := list(itertools.islice(touched, PART_KEYS - keys)):
                 partition.settle(some, changes)
-                if len(changes.rows) == PART_KEYS:
+                keys += len(some)
+                if keys == PART_KEYS:
                     yield changes
-                    changes = Changes()
+                    changes, keys = Changes(), 0
+            partition.settle_sums(work.sums, changes)
         if changes.rows:
             yield changes
 
@@ -238,9 +242,10 @@ class Flusher:
         # Nothing to read, or nothing that a reader ever sees: the last offsets may be the marks of somebody's transactions.
         self._busy_at[number] = time.monotonic()  # asking waits for the consumer's thread: not every second
         position: int = await consumer.position(tp) or 0
-        if position >= end:
-            self._next_offset[number] = position
-        return bool(position >= end)
+        if position < end or any(message.tp == tp for message in consumer.unacked):  # fetched is not yet taken
+            return False
+        self._next_offset[number] = position
+        return True
 
     def _partition(self, number: int) -> Partition:
         return Partition(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from contracts import telemetry
-from contracts.features import View
+from contracts.features import OVER, View
 from contracts.topics import Topic
 from streams.patience import Server
 from streams.processor import Work
@@ -43,9 +43,11 @@ class Metrics:
         self._flush_rows = self._histogram("rd360_stream_flush_rows", "Rows in one flush.", "view", buckets=buckets)
 
     def flushed(self, view: View, topic: Topic, works: list[Work], seconds: float) -> None:
-        """Counts what was written: each key that was touched has one row."""
+        """Counts what was written: each key and each sum that was touched has one row."""
         rows = sum(len(work.touched) for work in works)
         self._rows.labels(view.name).inc(rows)
+        for over in OVER[view.name]:
+            self._rows.labels(over.name).inc(sum(len(work.sums) for work in works))
         self._flush.labels(view.name).observe(seconds)
         self._flush_rows.labels(view.name).observe(rows)
         for work in works:

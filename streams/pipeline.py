@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,11 +88,11 @@ class Pipeline:
         self._latest = asyncio.create_task(self._ended(steps, self._latest), name=f"end {self._view}")
         return self._latest
 
-    async def write_rows(self, rows: Sequence[Row]) -> None:
-        """Writes rows in their turn, and waits for it."""
+    async def write_rows(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Writes rows, by view, in their turn, and waits for it."""
         async with self._rows_turn:
             self._still()
-            write = functools.partial(asyncio.to_thread, self._online.write, self._view, rows)
+            write = functools.partial(asyncio.to_thread, self._write, rows)
             with self.or_fail():  # before it is the next one's turn
                 await patiently(write, self._outages["online_store"], self._given_up)
 
@@ -141,6 +141,10 @@ class Pipeline:
             self._still()
             with self.or_fail():
                 await patiently(functools.partial(self._states.put, changes.states), self._outages["kafka"], self._given_up)
+
+    def _write(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        for view, of_view in rows.items():
+            self._online.write(view, of_view)
 
     async def _send(self, letters: Sequence[Letter]) -> None:
         send = self._app.producer.send

@@ -7,24 +7,24 @@ since its messages were not acknowledged and come again; `forget` only what is w
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
-from streams.admission import NOTHING_YET, Admission
+from streams.admission import NOTHING_YET
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import STATES, received
+from streams.schedule import Schedule
+from streams.sums import StoreSum
 from streams.views import Kernel, Key, Row, key_in_store, row, store_key
 
 CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
 TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
-NEVER = 2**63
 QUIET_MS = 30_000  # no old event for so long, and a backfill is over
 
 
@@ -43,10 +43,12 @@ class Incoming:
 
 @dataclass(slots=True)
 class Work:
-    """What one batch or one tick does to a partition: the states that it touched, letters to send, and how many of what."""
+    """What one batch or one tick does to a partition: the states and the sums over them that it touched, letters to send, and how
+    many of what."""
 
     partition: int
     touched: dict[Key, Any] = field(default_factory=dict)
+    sums: dict[str, StoreSum] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
     more: bool = False  # a tick left keys for the next
@@ -54,9 +56,9 @@ class Work:
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written of some keys: their rows, and their states by partition and stored key."""
+    """What is to be written: rows by view, and states by partition and stored key."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
     states: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
 
 
@@ -80,8 +82,8 @@ class Partition:
         self.kernel, self.number, self.partitions = kernel, number, partitions
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
         self._cache: dict[Key, Any] = {}
-        self._scheduled: dict[Key, int] = {}
-        self._heap: list[tuple[int, Key]] = []
+        self._schedule: Schedule[Key] = Schedule()
+        self._sums = kernel.sums()
         self._old_event_at = self._back_at = -QUIET_MS
         self.watermark: int | None = None
         self.keys = 0
@@ -89,19 +91,21 @@ class Partition:
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         """Begins anew from the stored states: watermark and schedule follow from them."""
         self._cache.clear()
-        self._scheduled.clear()
-        self._heap.clear()
+        self._schedule.clear()
+        self._sums.clear()
         self.watermark, self.keys = None, 0
         for raw_key, raw in stored:
             key, state = key_in_store(raw_key), self.kernel.decode(raw)
             self.keys += 1
             self.watermark = max(self.watermark or 0, state.as_of)
-            self._schedule(key, state)
+            self._schedule.note(key, self.kernel.due(key, state))
+            self._sums.restore(key[0], state)
 
     def take(self, messages: Iterable[Incoming], clock: int) -> Work:
         """The changes of a batch of this partition's messages, in the order of their offsets."""
         work = Work(self.number)
         for message in messages:
+            self._sums.read_to = message.offset
             try:
                 event = self._accept(message)
             except InvalidEvent as refused:
@@ -111,6 +115,7 @@ class Partition:
             work.counts["events"] += 1
             self._apply(message, event, work)
             self._observe(event.event_time, clock)
+        work.sums = self._sums.changed()
         return work
 
     def take_over(self, messages: Iterable[Incoming], work: Work) -> None:
@@ -131,11 +136,13 @@ class Partition:
                 reason = "moved_on"
             else:
                 state.as_of = max(state.as_of, current.as_of)
+                self._sums.replace(rebuilt.key[0], current, state)
                 self.keys += current.offset == NOTHING_YET
                 self._cache[rebuilt.key] = work.touched[rebuilt.key] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, state.offset))
+        work.sums |= self._sums.changed()
 
     def tick(self, clock: int, caught_up: bool) -> Work:
         """The rows that time alone has changed. Nothing while there is a backlog: the batches to come move time on themselves."""
@@ -143,27 +150,29 @@ class Partition:
         now = self.now(clock, caught_up)
         if now is None:
             return work
-        while self._heap and self._heap[0][0] <= now and not work.more:
-            at, key = heapq.heappop(self._heap)
-            if self._scheduled.get(key) != at:
-                continue  # it was scheduled anew since
-            del self._scheduled[key]
+        while not work.more and (key := self._schedule.next_due(now)) is not None:
             state = self._state(key)
-            at_last = self.kernel.due(key, state)
-            if at_last is not None and at_last <= now:
+            due = self.kernel.due(key, state)
+            if due is not None and due <= now:
                 self.kernel.advance(state, now)
                 work.touched[key] = state
                 work.more = len(work.touched) >= TICK_KEYS
-            elif at_last is not None:
-                self._schedule(key, state)
+            else:
+                self._schedule.note(key, due)
+        work.sums = self._sums.advance(now)
         return work
 
     def settle(self, touched: Iterable[tuple[Key, Any]], changes: Changes) -> None:
         """Adds what some of the touched states change."""
-        states = changes.states.setdefault(self.number, {})
+        states, rows = changes.states.setdefault(self.number, {}), changes.rows.setdefault(self.kernel.view.name, [])
         for key, state in touched:
-            changes.rows.append(self._row(key, state))
+            rows.append(self._row(key, state))
             states[store_key(key)] = self.kernel.encode(state)
+
+    def settle_sums(self, sums: Mapping[str, StoreSum], changes: Changes) -> None:
+        """Adds the rows of some sums."""
+        if sums and self._sums.view is not None:
+            changes.rows.setdefault(self._sums.view.name, []).extend(self._sums.rows(sums.items()))
 
     @property
     def is_full(self) -> bool:
@@ -174,9 +183,15 @@ class Partition:
         """Lets go of all states in memory. All that was touched must be in the store."""
         self._cache.clear()
 
-    def rewrite(self, stored_keys: Iterable[bytes]) -> list[Row]:
+    def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
-        return [self._row(key, self._state(key)) for key in map(key_in_store, stored_keys)]
+        return Changes({self.kernel.view.name: [self._row(key, self._state(key)) for key in map(key_in_store, stored_keys)]})
+
+    def rewrite_sums(self) -> Changes:
+        """The rows of all sums as they are at this moment."""
+        changes = Changes()
+        self.settle_sums(self._sums.all(), changes)
+        return changes
 
     def now(self, clock: int, caught_up: bool) -> int | None:
         """Stream time, ms; None where there is none yet, a backlog is ahead, or two times are told at once.
@@ -209,6 +224,7 @@ class Partition:
             if outcome == "applied":
                 touched[key] = state
                 self.keys += new
+                self._sums.add(key[0], part, message.offset)
                 fresh = True
             elif outcome == "replayed":  # what was read before a crash may not have been written then
                 touched[key] = state
@@ -240,15 +256,5 @@ class Partition:
 
     def _row(self, key: Key, state: Any) -> Row:
         due, features = self.kernel.settle(key, state)
-        if due is not None and due < self._scheduled.get(key, NEVER):
-            self._push(key, due)
+        self._schedule.note(key, due)
         return row(self.kernel.layout, key, state, features)
-
-    def _schedule(self, key: Key, state: Admission) -> None:
-        at = self.kernel.due(key, state)
-        if at is not None:
-            self._push(key, at)
-
-    def _push(self, key: Key, at: int) -> None:
-        self._scheduled[key] = at
-        heapq.heappush(self._heap, (at, key))

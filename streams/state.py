@@ -30,19 +30,20 @@ _OF_A_WINDOW = (*SALES_VALUES, *_QUOTIENTS)
 KEPT_WINDOWS = 1 << 14  # 5 MB at most
 
 
-def _groups() -> tuple[Group, ...]:
-    """The features of each window in the order of a reading of tiles, and after them those of no window."""
-    of_windows = {(f.window, f.value): f.name for f in _FEATURES if f.window is not None}
-    windows = [
-        Group(tuple(of_windows.get((window, value)) for value in _OF_A_WINDOW), recurs=True)
-        for window in sorted(tiles.SLOT, key=lambda window: tiles.SLOT[window])
-    ]
-    of_no_window: dict[tuple[str, str], str] = {(f.aggregate, f.value): f.name for f in _FEATURES if f.window is None}
-    others = (("same_hour", "units"), ("last", "unit_price")), (("last", "event_time"),)
-    return (*windows, *(Group(tuple(of_no_window[feature] for feature in group), recurs=True) for group in others))
+def groups_of_windows(view: str) -> tuple[Group, ...]:
+    """The features of each window of a view, in the order of a reading of tiles."""
+    named = {(f.window, f.value): f.name for f in features_of(view) if f.window is not None}
+    windows = sorted(tiles.SLOT, key=lambda window: tiles.SLOT[window])
+    return tuple(Group(tuple(named.get((window, value)) for value in _OF_A_WINDOW), recurs=True) for window in windows)
 
 
-GROUPS = _groups()
+def _groups_of_no_window() -> tuple[Group, ...]:
+    named: dict[tuple[str, str], str] = {(f.aggregate, f.value): f.name for f in _FEATURES if f.window is None}
+    groups = (("same_hour", "units"), ("last", "unit_price")), (("last", "event_time"),)
+    return tuple(Group(tuple(named[feature] for feature in group), recurs=True) for group in groups)
+
+
+GROUPS = (*groups_of_windows(SALES_ROLLING.name), *_groups_of_no_window())
 
 
 class _Windows(dict[Tile, Values]):
@@ -55,7 +56,7 @@ class _Windows(dict[Tile, Values]):
         return found
 
 
-_window = _Windows().__getitem__
+of_window = _Windows().__getitem__  # what a window gives of its tile
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
@@ -134,7 +135,7 @@ def settle(state: SalesState, calendar: Calendar, lateness: int) -> tuple[int | 
     sums, leaves_at = tiles.read(state.rings, now, calendar)
     units, changes_at = same_hour.read(state.weeks, state.as_of, now[_DAY], calendar)
     last_ms, price = (None, None) if state.last is None else (state.last[0], state.last[2])
-    return _due(state, now[_DAY], calendar, leaves_at, changes_at), (*map(_window, sums), (units, price), (last_ms,))
+    return _due(state, now[_DAY], calendar, leaves_at, changes_at), (*map(of_window, sums), (units, price), (last_ms,))
 
 
 def due(state: SalesState, calendar: Calendar) -> int | None:

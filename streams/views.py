@@ -16,6 +16,7 @@ from contracts.windows import StoreCalendars
 from featurestore.rows import GroupedRow, Layout, Values
 from streams import prices, state, stock
 from streams.admission import Admission, Outcome
+from streams.sums import NoSums, StoreSums
 
 Key = tuple[str, str]  # store_id, product_id
 Row = GroupedRow
@@ -65,6 +66,10 @@ class Kernel(Protocol):
         """Moves its as-of time on to `now` ms."""
         ...
 
+    def sums(self) -> NoSums:
+        """The sums over the states of one partition."""
+        ...
+
 
 class SalesKernel:
     """`sales_rolling`, from receipts."""
@@ -100,6 +105,9 @@ class SalesKernel:
     def advance(self, state_: state.SalesState, now: int) -> None:
         state.advance(state_, now)
 
+    def sums(self) -> StoreSums:
+        return StoreSums(self._calendars)
+
 
 class StockKernel:
     """`stock`, from counts and movements."""
@@ -133,6 +141,9 @@ class StockKernel:
 
     def advance(self, state_: stock.StockState, now: int) -> None:
         stock.advance(state_, now)
+
+    def sums(self) -> NoSums:
+        return NoSums()
 
 
 class PriceKernel:
@@ -168,6 +179,9 @@ class PriceKernel:
 
     def advance(self, state_: prices.PriceState, now: int) -> None:
         """Never called: nothing is ever due."""
+
+    def sums(self) -> NoSums:
+        return NoSums()
 
 
 def kernels(settings: Settings) -> tuple[Kernel, ...]:

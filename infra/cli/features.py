@@ -10,7 +10,7 @@ import typer
 
 from contracts.clock import system_clock
 from contracts.errors import DataGateError, NotFoundError, UsageError
-from contracts.features import FEATURES, PRICE_PLAN, SALES_ROLLING, STOCK, VIEWS, Feature
+from contracts.features import FEATURES, PRICE_PLAN, SALES_ROLLING, STATEFUL, STOCK, VIEWS, Feature
 from contracts.request_features import request_features
 from contracts.settings import Settings, load_settings
 from contracts.topics import ALL_STORES
@@ -145,7 +145,7 @@ def rebuild(
     settings = load_settings()
     session = open_session(settings, "rd360 features rebuild")
     try:
-        found = heal(session, settings, _views(views, [v.name for v in VIEWS.values() if v.writer == "stream"]), timeout, note)
+        found = heal(session, settings, _views(views, [view.name for view in STATEFUL]), timeout, note)
     finally:
         session.stop()
     if as_json:

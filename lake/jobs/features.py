@@ -7,7 +7,16 @@ import datetime as dt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from contracts.features import CATALOGUE_FINGERPRINT, DEMAND_DAILY, PRICE_PLAN, SALES_ROLLING, STOCK, View, features_of
+from contracts.features import (
+    CATALOGUE_FINGERPRINT,
+    DEMAND_DAILY,
+    PRICE_PLAN,
+    SALES_ROLLING,
+    STOCK,
+    STORE_ROLLING,
+    View,
+    features_of,
+)
 from contracts.settings import Settings
 from lake import brokers, features, progress, schemas, snapshot_grid
 from lake.daily_features import demand_daily
@@ -17,7 +26,7 @@ from lake.session import spark_errors
 from lake.tables import last_commit
 
 _KINDS = ("sales", "inventory", "prices")
-_VIEWS = (SALES_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
+_VIEWS = (SALES_ROLLING, STORE_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
 
 
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
@@ -57,6 +66,7 @@ def feature_rows(session: SparkSession, settings: Settings, since: dt.datetime |
     asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(sf.col("as_of_ms") >= since_ms)
     return {
         SALES_ROLLING: features.sales_rolling(asked, sales, settings),
+        STORE_ROLLING: features.store_rolling(snapshot_grid.of_stores(asked), sales, settings),
         STOCK: features.stock(asked, inventory, settings),
         PRICE_PLAN: features.price_plan(snapshot_grid.with_all_stores(asked), prices),
         DEMAND_DAILY: demand_daily(daily, settings).where(sf.col("as_of_ms") >= since_ms),

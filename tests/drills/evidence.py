@@ -80,11 +80,10 @@ def gather(settings: Settings, sent: Sequence[Sent], folder: Path, sample: int) 
     late: dict[str, Collection[LateKey]] = {view: late_events(settings, topic) for view, topic in TOPIC_OF.items()}
     late_by_kind = {topic.kind: late[view] for view, topic in TOPIC_OF.items()}
     online = _rows(settings, sent)
-    pairs = {view: {(key[0], key[1]): row for key, row in rows.items()} for view, rows in online.items()}
     calendars = StoreCalendars(settings.time_zone, settings.store_time_zones)
     return Evidence(
         views=batch.compared(settings, sent, online, at, late, folder),
-        oracle=oracle.check(sent, pairs, late_by_kind, calendars, sample),
+        oracle=oracle.check(sent, online, late_by_kind, calendars, sample),
         lateness=account(sent, late_by_kind, settings.allowed_lateness_ms),
         unread=len(sent) - sum(at.values()),
         dead_letters=sum(1 for _ in find(settings)),

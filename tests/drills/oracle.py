@@ -8,16 +8,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.events import InventoryEvent, PriceEvent
-from contracts.features import AS_OF, PRICE_PLAN, SALES_ROLLING, STOCK
+from contracts.events import InventoryEvent, PriceEvent, Receipt
+from contracts.features import AS_OF, PRICE_PLAN, SALES_ROLLING, STOCK, STORE_ROLLING
 from contracts.request_features import planned_price
 from contracts.windows import DAY_MS, EPOCH, WINDOWS, StoreCalendars
 from lake.parity import Row, in_sample, same
-from tests.drills.arrival import Key, Sent, keys_of
+from tests.drills.arrival import Sent, keys_of
 from tests.drills.lateness import Place
-from tests.oracles.rolling import sales_rolling
+from tests.oracles.rolling import sales_rolling, store_rolling
 from tests.oracles.standing import on_hand, price_on
 
+Key = tuple[str, ...]
 DAYS_AHEAD = 60
 EXAMPLES = 5
 Expected = Callable[[Key, Row, list[Sent]], tuple[dict[str, Any], dict[str, Any]]]  # what is online, what must be
@@ -43,7 +44,7 @@ def check(
     chosen = {view: _chosen(rows, sample) for view, rows in online.items()}
     events = _events_by_key(sent, chosen, late)
     found = Oracle()
-    for view, expected in _expectations(calendars).items():
+    for view, expected in _expectations(calendars, late).items():
         for key in chosen.get(view, ()):
             seen, must = expected(key, online[view][key], events[view, key])
             wrong = [name for name in must if not same(seen[name], must[name])]
@@ -64,7 +65,10 @@ def _events_by_key(
     """Of each chosen key, what was sent and not set aside, repetitions included: the oracles know them themselves."""
     found: dict[tuple[str, Key], list[Sent]] = defaultdict(list)
     view_of = {"sales": SALES_ROLLING.name, "inventory": STOCK.name, "prices": PRICE_PLAN.name}
+    stores = chosen.get(STORE_ROLLING.name, set())
     for one in sent:
+        if isinstance(one.event, Receipt) and (one.event.store_id,) in stores:
+            found[STORE_ROLLING.name, (one.event.store_id,)].append(one)
         view = view_of[one.topic.kind]
         for key in keys_of(one.event) & chosen.get(view, set()):
             if (one.partition, one.offset, *key) not in late.get(one.topic.kind, ()):
@@ -72,10 +76,18 @@ def _events_by_key(
     return found
 
 
-def _expectations(calendars: StoreCalendars) -> dict[str, Expected]:
+def _expectations(calendars: StoreCalendars, late: Mapping[str, Collection[Place]]) -> dict[str, Expected]:
     def rolling(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
         receipts = [json.loads(one.value) for one in events]
-        must = sales_rolling(receipts, *key, row[AS_OF], calendars.zone(key[0]))
+        must = sales_rolling(receipts, key[0], key[1], row[AS_OF], calendars.zone(key[0]))
+        return {name: row[name] for name in must}, must
+
+    def of_store(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+        receipts = [json.loads(one.value) for one in events]
+        for one, receipt in zip(events, receipts, strict=True):  # a product for which the receipt was late does not count it
+            place = one.partition, one.offset, key[0]
+            receipt["lines"] = [x for x in receipt["lines"] if (*place, x["product_id"]) not in late.get("sales", ())]
+        must = store_rolling(receipts, key[0], row[AS_OF], calendars.zone(key[0]))
         return {name: row[name] for name in must}, must
 
     def stock(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -83,7 +95,7 @@ def _expectations(calendars: StoreCalendars) -> dict[str, Expected]:
         must = on_hand([one.event for one in events if isinstance(one.event, InventoryEvent)], row[AS_OF], first_ms)
         return {name: row[name] for name in must}, must
 
-    return {SALES_ROLLING.name: rolling, STOCK.name: stock, PRICE_PLAN.name: _prices}
+    return {SALES_ROLLING.name: rolling, STORE_ROLLING.name: of_store, STOCK.name: stock, PRICE_PLAN.name: _prices}
 
 
 def _prices(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:

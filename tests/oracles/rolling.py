@@ -1,4 +1,4 @@
-"""What `sales_rolling` must be, written down as plainly as it can be: one loop over all receipts for each feature.
+"""What `sales_rolling` and `store_rolling` must be, written down as plainly as can be: one loop over all receipts per feature.
 
 Shares nothing with the kernel but the time-zone database. Slow on purpose.
 """
@@ -21,30 +21,21 @@ def sales_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, product_
     there is no upper bound here, as there is none in the features.
     """
     sales = list(_sales(receipts, store_id, product_id))
-    since = {
-        "1h": as_of // 300_000 * 300_000 - 12 * 300_000,
-        "24h": as_of // 3_600_000 * 3_600_000 - 24 * 3_600_000,
-        "today": _days_before(as_of, 0, zone),
-        "7d": _days_before(as_of, 7, zone),
-        "28d": _days_before(as_of, 28, zone),
-    }
-
-    def total(value: str, window: str) -> int:
-        return sum(sale[value] for sale in sales if sale["time"] >= since[window])
+    since = _since(as_of, zone)
 
     def share(over: str, under: str, window: str) -> float | None:
-        return total(over, window) / total(under, window) if total(under, window) else None
+        return _total(sales, over, since[window]) / below if (below := _total(sales, under, since[window])) else None
 
     found: dict[str, Any] = {}
-    for window in since:
+    for window, first in since.items():
         found |= {
-            f"units_{window}": total("units", window),
-            f"receipts_{window}": total("receipts", window),
-            f"sales_{window}": total("sales", window),
+            f"units_{window}": _total(sales, "units", first),
+            f"receipts_{window}": _total(sales, "receipts", first),
+            f"sales_{window}": _total(sales, "sales", first),
         }
     for window in ("1h", "24h", "7d", "28d"):
         found |= {
-            f"returned_units_{window}": total("returned", window),
+            f"returned_units_{window}": _total(sales, "returned", since[window]),
             f"promotion_share_{window}": share("promoted", "units", window),
             f"mean_price_{window}": share("sales", "units", window),
             f"units_per_receipt_{window}": share("units", "receipts", window),
@@ -52,10 +43,44 @@ def sales_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, product_
     sold = [(sale["time"], sale["event_id"], sale["price"]) for sale in sales if sale["units"]]
     hours = {_same_hour(as_of, weeks, zone) for weeks in (1, 2, 3, 4)}
     return found | {
-        "refunds_28d": total("refunds", "28d"),
+        "refunds_28d": _total(sales, "refunds", since["28d"]),
         "units_same_hour_4w": sum(sale["units"] for sale in sales if sale["time"] // 3_600_000 in hours),
         "last_price": max(sold)[2] if sold else None,
         "last_sale_ms": max(sold)[0] if sold else None,
+    }
+
+
+def store_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, as_of: int, zone: str) -> dict[str, Any]:
+    """The features of one store as of an instant (ms): of each of its products the receipts that count for it, all together."""
+    sales = list(_sales_of_all(receipts, store_id))
+    since = _since(as_of, zone)
+    found: dict[str, Any] = {}
+    for window, first in since.items():
+        found |= {
+            f"store_units_{window}": _total(sales, "units", first),
+            f"store_sales_{window}": _total(sales, "sales", first),
+        }
+    for window in ("24h", "7d", "28d"):
+        units = _total(sales, "units", since[window])
+        found[f"store_promotion_share_{window}"] = _total(sales, "promoted", since[window]) / units if units else None
+    return found | {
+        "store_refunds_28d": _total(sales, "refunds", since["28d"]),
+        "store_returned_units_28d": _total(sales, "returned", since["28d"]),
+    }
+
+
+def _total(sales: Iterable[Mapping[str, Any]], value: str, since: int) -> int:
+    return sum(sale[value] for sale in sales if sale["time"] >= since)
+
+
+def _since(as_of: int, zone: str) -> dict[str, int]:
+    """The first instant of each window, ms."""
+    return {
+        "1h": as_of // 300_000 * 300_000 - 12 * 300_000,
+        "24h": as_of // 3_600_000 * 3_600_000 - 24 * 3_600_000,
+        "today": _days_before(as_of, 0, zone),
+        "7d": _days_before(as_of, 7, zone),
+        "28d": _days_before(as_of, 28, zone),
     }
 
 
@@ -69,25 +94,40 @@ def _sales(receipts: Iterable[Mapping[str, Any]], store_id: str, product_id: str
     """What each receipt of the store says of the product, once per event_id."""
     seen = set()
     for receipt in receipts:
+        if receipt["store_id"] != store_id or receipt["event_id"] in seen:
+            continue
+        if any(line["product_id"] == product_id for line in receipt["lines"]):
+            seen.add(receipt["event_id"])
+            yield _sale(receipt, product_id)
+
+
+def _sales_of_all(receipts: Iterable[Mapping[str, Any]], store_id: str) -> Iterable[dict[str, Any]]:
+    """What each receipt of the store says of each of its products, once per event_id and product."""
+    seen = set()
+    for receipt in receipts:
         if receipt["store_id"] != store_id:
             continue
-        lines = [line for line in receipt["lines"] if line["product_id"] == product_id]
-        if not lines or receipt["event_id"] in seen:
-            continue
-        seen.add(receipt["event_id"])
-        sold = [line for line in lines if line["quantity"] > 0]
-        back = [line for line in lines if line["quantity"] < 0]
-        yield {
-            "event_id": receipt["event_id"],
-            "time": receipt["event_time"],
-            "units": sum(line["quantity"] for line in sold),
-            "sales": sum(line["quantity"] * line["unit_price"] for line in sold),
-            "promoted": sum(line["quantity"] for line in sold if line.get("promotion_id") is not None),
-            "returned": sum(-line["quantity"] for line in back),
-            "refunds": sum(-line["quantity"] * line["unit_price"] for line in back),
-            "receipts": 1 if sold else 0,
-            "price": max((line["unit_price"] for line in sold), default=None),
-        }
+        for product_id in {line["product_id"] for line in receipt["lines"]}:
+            if (receipt["event_id"], product_id) not in seen:
+                seen.add((receipt["event_id"], product_id))
+                yield _sale(receipt, product_id)
+
+
+def _sale(receipt: Mapping[str, Any], product_id: str) -> dict[str, Any]:
+    lines = [line for line in receipt["lines"] if line["product_id"] == product_id]
+    sold = [line for line in lines if line["quantity"] > 0]
+    back = [line for line in lines if line["quantity"] < 0]
+    return {
+        "event_id": receipt["event_id"],
+        "time": receipt["event_time"],
+        "units": sum(line["quantity"] for line in sold),
+        "sales": sum(line["quantity"] * line["unit_price"] for line in sold),
+        "promoted": sum(line["quantity"] for line in sold if line.get("promotion_id") is not None),
+        "returned": sum(-line["quantity"] for line in back),
+        "refunds": sum(-line["quantity"] * line["unit_price"] for line in back),
+        "receipts": 1 if sold else 0,
+        "price": max((line["unit_price"] for line in sold), default=None),
+    }
 
 
 @functools.lru_cache(maxsize=10_000)

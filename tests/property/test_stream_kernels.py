@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.events import decode_receipt
-from contracts.features import SALES_ROLLING
+from contracts.features import SALES_ROLLING, STORE_ROLLING
 from contracts.letters import OFFSET, REASON
 from contracts.request_features import planned_price
 from contracts.settings import Settings
@@ -19,9 +19,10 @@ from contracts.topics import INVENTORY, PRICES, SALES
 from contracts.windows import EPOCH, WINDOWS, StoreCalendars
 from streams.processor import Changes, Incoming, Partition, Work
 from streams.rebuilt import Rebuilder, headers
+from streams.sums import StoreSum
 from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, price, receipt, stock
-from tests.oracles.rolling import sales_rolling
+from tests.oracles.rolling import sales_rolling, store_rolling
 from tests.oracles.standing import on_hand, price_on
 
 ANY_LATENESS = 400 * DAY
@@ -39,8 +40,10 @@ class Machine:
     lateness: int
     stored: dict[bytes, bytes] = field(default_factory=dict)
     online: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    stores: dict[str, dict[str, Any]] = field(default_factory=dict)
     late: set[int] = field(default_factory=set)
     committed: int = 0
+    read_to: int = -1  # in any life
     partition: Partition = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +56,7 @@ class Machine:
         self.partition.restore(list(self.stored.items()))
 
     def batch(self, messages: list[Incoming], crash: str) -> None:
+        self.read_to = max(self.read_to, messages[-1].offset)
         work = self.partition.take(messages, NOON)
         self.late.update(int(dict(letter.headers)[OFFSET]) for letter in work.letters)
         if self.write(work, crash):
@@ -61,7 +65,8 @@ class Machine:
             self.restart()
 
     def tick(self, clock: int, crash: str) -> None:
-        if not self.write(self.partition.tick(clock, caught_up=True), crash):
+        caught_up = self.committed > self.read_to  # what comes after that was not sent yet
+        if not self.write(self.partition.tick(clock, caught_up), crash):
             self.restart()
 
     def take_over(self, message: Incoming, crash: str) -> str:
@@ -81,8 +86,8 @@ class Machine:
             return False
         touched = list(work.touched.items())
         half = len(touched) // 2
-        for number, part in enumerate((touched[:half], touched[half:])):
-            changes = self.settled(part)
+        for number, (part, sums) in enumerate(((touched[:half], {}), (touched[half:], work.sums))):
+            changes = self.settled(part, sums)
             self.write_rows(changes)
             if crash == "rows written" and number:
                 return False
@@ -91,13 +96,15 @@ class Machine:
                 return False
         return crash != "not acknowledged"
 
-    def settled(self, touched: list[tuple[Any, Any]]) -> Changes:
+    def settled(self, touched: list[tuple[Any, Any]], sums: dict[str, StoreSum]) -> Changes:
         changes = Changes()
         self.partition.settle(touched, changes)
+        self.partition.settle_sums(sums, changes)
         return changes
 
     def write_rows(self, changes: Changes) -> None:
-        self.online.update({(row["store_id"], row["product_id"]): dict(row) for row in changes.rows})
+        self.online.update({(row["store_id"], row["product_id"]): dict(row) for row in changes.rows[self.kernel.view.name]})
+        self.stores.update({row["store_id"]: dict(row) for row in changes.rows.get(STORE_ROLLING.name, ())})
 
     def write_states(self, changes: Changes) -> None:
         self.stored.update(changes.states[self.number])
@@ -146,8 +153,17 @@ def run(machine: Machine, log: list[Incoming], data: st.DataObject) -> None:
     while left := [message for message in log if message.offset >= machine.committed]:
         size = data.draw(st.integers(1, len(left)), label="batch")
         machine.batch(left[:size], data.draw(CRASHES, label="crash"))
+        check_moments(machine, log)
         if data.draw(st.booleans(), label="tick"):
             machine.tick(data.draw(st.integers(NOON - DAY, NOON), label="clock"), data.draw(CRASHES, label="crash in tick"))
+
+
+def check_moments(machine: Machine, log: list[Incoming]) -> None:
+    """Each store's row is of one moment, that of its offset: not of some products as of now and others as of before a crash."""
+    for store_id, row in machine.stores.items():
+        sent = [_json(m) for m in log if m.offset <= row["source_offset"] and m.offset not in machine.late]
+        expected = store_rolling(sent, store_id, row["as_of_ms"], CALENDARS.zone(store_id))
+        assert {name: row[name] for name in expected} == expected
 
 
 def check_rows(machine: Machine, log: list[Incoming]) -> None:
@@ -156,6 +172,13 @@ def check_rows(machine: Machine, log: list[Incoming]) -> None:
         expected = sales_rolling(sent, store_id, product_id, row["as_of_ms"], CALENDARS.zone(store_id))
         assert {name: row[name] for name in expected} == expected
         assert set(row) - set(expected) == {"store_id", "product_id", "as_of_ms", "source_offset", "fingerprint"}
+    # What a worker before had no time to write comes with the first tick, once no old event was seen for a while.
+    machine.tick(NOON + 60_000, "none")
+    assert set(machine.stores) == {store_id for store_id, _ in machine.online}
+    for store_id, row in machine.stores.items():
+        expected = store_rolling(sent, store_id, row["as_of_ms"], CALENDARS.zone(store_id))
+        assert {name: row[name] for name in expected} == expected
+        assert set(row) - set(expected) == {"store_id", "as_of_ms", "source_offset", "fingerprint"}
 
 
 @settings(max_examples=150, deadline=None)
@@ -191,10 +214,11 @@ def test_parts_and_batches_under_way_change_nothing_however_rows_and_states_over
                 if not rows and not states:
                     machine.partition.forget()
                 end = taken + data.draw(st.integers(1, len(logs[number]) - taken), label="batch")
-                touched = list(machine.partition.take(logs[number][taken:end], NOON).touched.items())
+                work = machine.partition.take(logs[number][taken:end], NOON)
+                touched = list(work.touched.items())
                 half = len(touched) // 2
-                for part, reached in ((touched[:half], taken), (touched[half:], end)):
-                    changes = machine.settled(part)
+                for part, sums, reached in ((touched[:half], {}, taken), (touched[half:], work.sums, end)):
+                    changes = machine.settled(part, sums)
                     rows.append(changes)
                     states.append((changes, reached))
                 taken = end
@@ -227,6 +251,9 @@ def test_rows_that_time_alone_changes_equal_the_oracle(events: list[Any], later:
                 NOON + later + 60_000,
                 CALENDARS.zone(row["store_id"]),
             )
+            assert {name: row[name] for name in now} == now
+        for store_id, row in machine.stores.items():
+            now = store_rolling(map(_json, logs[number]), store_id, NOON + later + 60_000, CALENDARS.zone(store_id))
             assert {name: row[name] for name in now} == now
 
 

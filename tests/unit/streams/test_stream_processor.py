@@ -60,7 +60,7 @@ class Driven:
     def settled(self, work: Work) -> Done:
         changes = Changes()
         self.partition.settle(work.touched.items(), changes)
-        return Done(work, changes.rows, changes.states[self.partition.number])
+        return Done(work, changes.rows.get(SALES_ROLLING.name, []), changes.states.get(self.partition.number, {}))
 
 
 def partition(stored: Store | None = None) -> Driven:
@@ -155,7 +155,7 @@ def test_rows_are_written_anew_as_the_states_are_now() -> None:
     made = partition(stored)
     stored.update(made.take([incoming(receipt("r-1", NOON), 1)], NOON).states)
     made.take([incoming(receipt("r-2", NOON + MINUTE), 2)], NOON + MINUTE)
-    (row,) = made.partition.rewrite(stored)
+    (row,) = made.partition.rewrite(stored).rows[SALES_ROLLING.name]
     assert (row["units_1h"], row["source_offset"], row["as_of_ms"]) == (2, 2, NOON + MINUTE)
     assert made.tick(NOON + 70 * MINUTE, caught_up=True).rows, "its schedule stays"
 
