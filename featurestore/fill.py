@@ -1,7 +1,8 @@
 """Which partitions of the streaming views are completely online: the online store is a copy, and may lose what it was given.
 
-A mark names the server, by the id of its run, under which a partition's rows were last all written. A server that was emptied
-or replaced has no mark; one that was restarted, and may have lost its last writes, has another id. Marks live beside the rows.
+A mark names the server, by the id of its run, and the catalogue under which a partition's rows were last all written. A server
+that was emptied or replaced has no mark; one that was restarted, and may have lost its last writes, has another id; and rows of
+another catalogue say so, though their states may have stayed the same. Marks live beside the rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError, WatchError
 from redis.retry import Retry
 
 from contracts.errors import DependencyUnavailable
+from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
 from featurestore.project import project_name
 
@@ -28,7 +30,7 @@ Place = tuple[str, int]  # view, partition
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A partition whose rows were all written: under which run of the server, and how many they were."""
+    """A partition whose rows were all written: under which run of the server and which catalogue, and how many they were."""
 
     run_id: str
     rows: int
@@ -36,7 +38,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The run of the server that answered, and the marks it holds. A partition that is being filled has none."""
+    """The run of the server that answered, with the catalogue, and the marks it holds; none of a partition that is being filled."""
 
     run_id: str
     marks: dict[Place, Mark]
@@ -122,7 +124,7 @@ class RedisFillMarks:
             what, run_id, rest = value.split(":")
             if what == "filled":
                 marks[view, int(partition)] = Mark(run_id, int(rest))
-        return Filled(str(server["run_id"]), marks)
+        return Filled(_run_of(server), marks)
 
     def _swap(self, place: Place, token: str, rows: int) -> bool:
         run_id = self._run_id()
@@ -140,7 +142,7 @@ class RedisFillMarks:
                 return True
 
     def _run_id(self) -> str:
-        return str(self._redis.info("server")["run_id"])
+        return _run_of(self._redis.info("server"))
 
     def _answered(self, ask: Callable[[], Answer], doing: str) -> Answer:
         try:
@@ -149,6 +151,10 @@ class RedisFillMarks:
             raise DependencyUnavailable(
                 f"The online store at {self._address} does not answer", doing=doing, why=str(error)
             ) from error
+
+
+def _run_of(server: Any) -> str:
+    return f"{server['run_id']}-{CATALOGUE_FINGERPRINT}"
 
 
 def _field(place: Place) -> str:

@@ -72,6 +72,13 @@ def test_after_a_restart_everything_is_filled_again() -> None:
     assert not marks.finish(THERE, token, 1)
 
 
+@pytest.mark.parametrize("marks", [pytest.param("redis", marks=pytest.mark.stack)], indirect=True)
+def test_where_the_catalogue_is_another_everything_is_filled_again(marks: FillMarks, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks.finish(HERE, marks.begin(HERE), 7)
+    monkeypatch.setattr("featurestore.fill.CATALOGUE_FINGERPRINT", "0123456789abcdef")
+    assert marks.read().lacks(HERE)
+
+
 def test_a_server_that_is_not_there_is_a_dependency_unavailable() -> None:
     marks = open_fill_marks(load_settings(redis_address="127.0.0.1:1"))
     for ask in (marks.read, marks.clear, lambda: marks.begin(HERE)):
