@@ -38,7 +38,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The run of the server that answered, with the catalogue, and the marks it holds; none of a partition that is being filled."""
+    """The run of the server that answered, with the catalogue, and its marks. A partition that is being filled has none."""
 
     run_id: str
     marks: dict[Place, Mark]

@@ -138,6 +138,7 @@ def test_what_the_worker_and_the_lake_wrote_is_what_the_lake_recomputes(world: W
     compared = {view.view: view.compared for view in report.views}
     assert compared == {
         "sales_rolling": 7,  # each store sells two of the products, one of them a new one too
+        "store_rolling": 3,
         "stock": 9,
         "price_plan": 4,
         "demand_daily": 10,
