@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.events import InventoryEvent
-from contracts.features import SALES_ROLLING, features_of
+from contracts.features import SALES_ROLLING, STORE_ROLLING, features_of
 from contracts.request_features import OPEN_ENDED, Plan, live_plans, pack_plans
 from contracts.settings import Settings
 from contracts.windows import WINDOWS, calendar
@@ -75,6 +75,21 @@ def test_rolling_features_equal_a_look_at_every_event(session: SparkSession) -> 
         mine = [line for line in lines[row["store_id"]] if line.product == row["product_id"]]
         expected = sales_rolling(mine, row["as_of_ms"], ZONES[row["store_id"]])
         assert {name: row[name] for name in names} == {name: expected[name] for name in names}, row
+
+
+def test_the_features_of_a_store_equal_a_look_at_every_event_of_all_its_products(session: SparkSession) -> None:
+    rng = random.Random(8)
+    lines = {store: _lines(rng, store) for store in ZONES}
+    asked = [(store, at, at) for store in ZONES for at in (SPRING + rng.randrange(-12 * DAY_MS, DAY_MS) for _ in range(25))]
+    questions = session.createDataFrame(asked, "store_id string, as_of_ms bigint, head_ms bigint")
+
+    found = features.store_rolling(questions, _sales(session, lines), SETTINGS).collect()
+
+    assert len(found) == len(set(asked))
+    names = [feature.name for feature in features_of(STORE_ROLLING.name)]
+    for row in found:
+        expected = sales_rolling(lines[row["store_id"]], row["as_of_ms"], ZONES[row["store_id"]])
+        assert {name: row[name] for name in names} == {name: expected[name.removeprefix("store_")] for name in names}, row
 
 
 def test_an_event_beyond_the_as_of_time_counts_when_the_head_is_open(session: SparkSession) -> None:

@@ -105,7 +105,7 @@ def test_what_the_online_store_has_lost_is_written_again_while_events_go_on(
         for key in valkey.client.scan_iter(b"*fig*"):
             valkey.client.delete(key)
         report = rebuild_online(own, 60)
-        assert report.rows == len(full)
+        assert report.rows == len(full) + len(stores)
         assert units(online, stores) == [2] * 20 + [1] * 20
         assert one.stop() == 0
     with pytest.raises(DependencyUnavailable, match="worker"):
