@@ -242,10 +242,15 @@ class Flusher:
         # Nothing to read, or nothing that a reader ever sees: the last offsets may be the marks of somebody's transactions.
         self._busy_at[number] = time.monotonic()  # asking waits for the consumer's thread: not every second
         position: int = await consumer.position(tp) or 0
-        if position < end or any(message.tp == tp for message in consumer.unacked):  # fetched is not yet taken
+        if position < end or self._is_fetched(tp):
             return False
         self._next_offset[number] = position
         return True
+
+    def _is_fetched(self, tp: TP) -> bool:
+        """Whether some messages of a partition were fetched and are not written yet."""
+        consumer, now = self._app.consumer, self._app.consumer_generation_id  # those of an earlier assignment come again
+        return any(message.tp == tp and message.generation_id == now for message in consumer.unacked)
 
     def _partition(self, number: int) -> Partition:
         return Partition(

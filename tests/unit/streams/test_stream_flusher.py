@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 from aiokafka.errors import IllegalStateError
+from faust.types import TP
 
 from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
@@ -19,7 +20,7 @@ from streams.metrics import Metrics
 from streams.patience import GivenUp, Outage, Outages, Server
 from streams.processor import Incoming
 from streams.views import kernels, store_key
-from tests.builders import DAY, NOON, incoming, line, receipt
+from tests.builders import DAY, HOUR, NOON, incoming, line, receipt
 from tests.fakes import FakeOnlineStore
 
 HERE = incoming(receipt()).partition
@@ -37,6 +38,19 @@ class LostPartition:
 
     async def position(self, _: Any) -> int:
         raise IllegalStateError("Partition is not assigned")
+
+
+class ReadToTheEnd:
+    """A consumer that has fetched all there is."""
+
+    def __init__(self) -> None:
+        self.unacked: list[Any] = []
+
+    def highwater(self, _: Any) -> int:
+        return 5
+
+    async def position(self, _: Any) -> int:
+        return 5
 
 
 class Gate(FakeOnlineStore):
@@ -77,7 +91,7 @@ class States:
 
 def flusher(online: FakeOnlineStore, states: States, consumer: Any = None) -> Flusher:
     table = SimpleNamespace(data=SimpleNamespace(offset_key=b"", _db_for_partition=lambda _: {}))
-    app: Any = SimpleNamespace(Table=lambda *_, **__: table, consumer=consumer)
+    app: Any = SimpleNamespace(Table=lambda *_, **__: table, consumer=consumer, consumer_generation_id=2)
     metrics = Metrics()
     outages: Outages = {server: Outage(server, metrics.waited) for server in get_args(Server)}
     made = Flusher(app, Settings(), kernels(Settings())[0], online, outages, metrics, lambda: NOON)
@@ -125,6 +139,25 @@ def test_a_tick_outlives_a_partition_that_is_taken_away_meanwhile(end: int | Non
         assert online.rows == {}
 
     asyncio.run(tick())
+
+
+def test_time_stands_still_while_what_was_fetched_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.flusher.IDLE_SECONDS", 0.0)
+
+    async def go() -> None:
+        online, consumer = Gate(), ReadToTheEnd()
+        made = flusher(online, States(), consumer)
+        await made.restore([HERE])
+        await made.batch([incoming(receipt("r-1", NOON - 3 * HOUR, line("p-0")), 0)])
+        tp = TP(made.source, HERE)
+        consumer.unacked = [SimpleNamespace(tp=tp, generation_id=1), SimpleNamespace(tp=tp, generation_id=2)]
+        await made.tick()
+        assert online_row(online, "p-0")["units_1h"] == 1
+        consumer.unacked.pop()  # that of an earlier assignment comes again
+        await made.tick()
+        assert online_row(online, "p-0")["units_1h"] == 0
+
+    asyncio.run(go())
 
 
 def test_all_that_a_batch_touched_is_written_before_it_may_be_acknowledged() -> None:
