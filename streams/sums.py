@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.aggregates import EMPTY, Tile
 from contracts.features import CATALOGUE_FINGERPRINT, STORE_ROLLING, View
 from contracts.windows import DAY_MS, StoreCalendars
 from featurestore.rows import GroupedRow, Layout
@@ -104,9 +103,7 @@ class StoreSums(NoSums):
 
     def replace(self, store_id: str, old: SalesState, new: SalesState) -> None:
         one = self._touched[store_id] = self._of(store_id)
-        for ring, tiles_of_old in zip(one.rings, old.rings, strict=True):
-            for index, tile in tiles_of_old.items():
-                tiles.add_to((ring,), (index,), _negative(tile))
+        tiles.take_all(one.rings, old.rings)
         self._include(one, new)
 
     def changed(self) -> dict[str, StoreSum]:
@@ -141,9 +138,7 @@ class StoreSums(NoSums):
         return one
 
     def _include(self, one: StoreSum, state: SalesState) -> None:
-        for ring, of_product in zip(one.rings, state.rings, strict=True):
-            for index, tile in of_product.items():
-                tiles.add_to((ring,), (index,), tile)
+        tiles.add_all(one.rings, state.rings)
         one.as_of, one.offset = max(one.as_of, state.as_of), max(one.offset, state.offset)
         one.heard = max(one.heard, state.heard)
         self._whole_from = max(self._whole_from, state.offset)
@@ -157,7 +152,3 @@ class StoreSums(NoSums):
             self._schedule.note(store_id, calendar.day_start(now[-1] + 1))
         about = one.as_of, one.offset, CATALOGUE_FINGERPRINT
         return GroupedRow(self.layout, (store_id,), (about, *map(of_window, windows)))
-
-
-def _negative(tile: Tile) -> Tile:
-    return tuple(nothing - value for nothing, value in zip(EMPTY, tile, strict=True))

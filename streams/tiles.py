@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from operator import sub
 
 from contracts.aggregates import EMPTY, Tile, merge
 from contracts.windows import WINDOWS, Calendar, Hop
@@ -30,6 +31,21 @@ def add_to(rings: Iterable[Ring], at: Iterable[int], values: Tile) -> None:
     for ring, index in zip(rings, at):  # noqa: B905  # strict costs as much as the additions
         tile = ring.get(index)
         ring[index] = values if tile is None else merge(tile, values)
+
+
+def add_all(rings: Iterable[Ring], others: Iterable[Ring]) -> None:
+    """Adds the tiles of other rings to those of the same hop."""
+    for ring, other in zip(rings, others, strict=True):
+        for index, values in other.items():
+            tile = ring.get(index)
+            ring[index] = values if tile is None else merge(tile, values)
+
+
+def take_all(rings: Iterable[Ring], others: Iterable[Ring]) -> None:
+    """Takes the tiles of other rings out again."""
+    for ring, other in zip(rings, others, strict=True):
+        for index, values in other.items():
+            ring[index] = tuple(map(sub, ring.get(index, EMPTY), values))
 
 
 def read(rings: Iterable[Ring], now: Iterable[int], calendar: Calendar) -> tuple[list[Tile], int | None]:
