@@ -1,4 +1,4 @@
-"""What the stream worker's stored states are tied to: a worker of another layout or catalogue never reads them.
+"""What the stream worker's stored states are tied to: a worker of another layout, catalogue or time zone never reads them.
 
 A fingerprint is part of the name of a view's state table, and so of its changelog and its local files, and of the consumer
 group: a worker of another version finds neither states nor offsets, and builds everything anew from the topics. They keep
@@ -37,14 +37,15 @@ def state_fingerprint(source: str) -> str:
     )
 
 
-def group_fingerprint() -> str:
-    """8 hexadecimal digits that change with the states of any source."""
-    return _digits({source: state_fingerprint(source) for source in STATE_LAYOUT})
+def group_fingerprint(settings: Settings) -> str:
+    """8 hexadecimal digits that change with the states of any source, and with what a store's local day is."""
+    zones = {"": settings.time_zone, **settings.store_time_zones}
+    return _digits({"zones": zones, **{source: state_fingerprint(source) for source in STATE_LAYOUT}})
 
 
 def worker_group(settings: Settings) -> str:
     """The consumer group of the stream worker: its committed offsets say what the online rows hold."""
-    return f"{any_worker_group(settings)}-{group_fingerprint()}"
+    return f"{any_worker_group(settings)}-{group_fingerprint(settings)}"
 
 
 def any_worker_group(settings: Settings) -> str:

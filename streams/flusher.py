@@ -25,6 +25,7 @@ from faust.types import TP
 from contracts.clock import Clock
 from contracts.letters import OFFSET, PARTITION
 from contracts.settings import Settings
+from contracts.stream_states import group_fingerprint
 from featurestore.online import OnlineWriter
 from streams.budget import Budget, Taken
 from streams.metrics import Metrics
@@ -258,6 +259,7 @@ class Flusher:
             number,
             self._settings.topic_partitions,
             _loader(self._states, number),
+            states=group_fingerprint(self._settings),
             max_lead_ms=self._settings.max_event_lead_ms,
             lateness_ms=self._settings.allowed_lateness_ms,
         )

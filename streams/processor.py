@@ -18,7 +18,7 @@ from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
 from streams.admission import NOTHING_YET
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
-from streams.rebuilt import STATES, received
+from streams.rebuilt import received
 from streams.schedule import Schedule
 from streams.sums import StoreSum
 from streams.views import Kernel, Key, Row, key_in_store, row, store_key
@@ -63,7 +63,8 @@ class Changes:
 
 
 class Partition:
-    """The states of one partition of a view, its stream time, and when its rows next change by themselves.
+    """The states of one partition of a view, its stream time, and when its rows next change by themselves. `states` is their
+    fingerprint: one that was rebuilt for others is left alone.
 
     Stream time is the watermark, the latest event time seen. It is the wall clock once the partition is live: read to Kafka's
     end, its watermark recent, and no old event seen for a while. History that is replayed is never mixed with the clock.
@@ -76,10 +77,11 @@ class Partition:
         partitions: int,
         load: Callable[[bytes], bytes | None],
         *,
+        states: str,
         max_lead_ms: int,
         lateness_ms: int,
     ) -> None:
-        self.kernel, self.number, self.partitions = kernel, number, partitions
+        self.kernel, self.number, self.partitions, self._states = kernel, number, partitions, states
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
         self._cache: dict[Key, Any] = {}
         self._schedule: Schedule[Key] = Schedule()
@@ -125,7 +127,7 @@ class Partition:
         """
         for message in messages:
             rebuilt = received(message.headers, message.value or b"")
-            if rebuilt.fingerprint != STATES:
+            if rebuilt.fingerprint != self._states:
                 work.counts["foreign"] += 1
                 continue
             state, current = self.kernel.decode(rebuilt.raw), self._state(rebuilt.key)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from contracts import letters
 from contracts.errors import DependencyUnavailable, InvalidEvent
 from contracts.settings import Settings
+from contracts.stream_states import group_fingerprint
 from contracts.topics import Delivery, Topic, accept, partition_of
 from streams import rebuilt
 from streams.broker import end_offset, read_to_end
@@ -68,10 +69,10 @@ def hand_over(settings: Settings, kernel: Kernel, states: Iterable[tuple[Key, by
     """
     topic, prefix = kernel.topic, settings.topic_prefix
     answers_from = {number: end_offset(settings, topic.late(prefix), number) for number in range(settings.topic_partitions)}
-    waiting = set()
+    waiting, fingerprint = set(), group_fingerprint(settings)
     with Publisher(settings, client_id="rd360-rebuild") as publisher:
         for key, raw in states:
-            publisher.send(topic.rebuilt(prefix), routing_key(topic, key).encode(), raw, rebuilt.headers(key))
+            publisher.send(topic.rebuilt(prefix), routing_key(topic, key).encode(), raw, rebuilt.headers(key, fingerprint))
             waiting.add(key)
     moved_on: list[Key] = []
     healed, deadline = 0, time.monotonic() + timeout

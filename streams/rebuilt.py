@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 
 from contracts.features import View
 from contracts.settings import Settings
-from contracts.stream_states import group_fingerprint
 from streams.admission import NOTHING_YET
 from streams.views import Key, kernels, key_in_store, store_key
 
 KEY, FINGERPRINT = "rd360.key", "rd360.fingerprint"
-STATES = group_fingerprint()  # of the layout and the catalogue that these bytes are for
 NEVER_LATE_MS = 2**60
 
 
@@ -46,9 +44,9 @@ class Rebuilder:
         return self.kernel.encode(state)
 
 
-def headers(key: Key) -> list[tuple[str, bytes]]:
-    """The headers under which a rebuilt state is sent."""
-    return [(KEY, store_key(key)), (FINGERPRINT, STATES.encode())]
+def headers(key: Key, states: str) -> list[tuple[str, bytes]]:
+    """The headers under which a rebuilt state is sent; `states` is the fingerprint of those that it is one of."""
+    return [(KEY, store_key(key)), (FINGERPRINT, states.encode())]
 
 
 def received(headers: Iterable[tuple[str, bytes]], value: bytes) -> Rebuilt:

@@ -61,6 +61,7 @@ def _partition(settings: Settings, number: int) -> Partition:
         number,
         settings.topic_partitions,
         lambda _: None,
+        states="",
         max_lead_ms=settings.max_event_lead_ms,
         lateness_ms=settings.allowed_lateness_ms,
     )

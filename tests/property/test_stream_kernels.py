@@ -51,7 +51,7 @@ class Machine:
 
     def restart(self) -> None:
         self.partition = Partition(
-            self.kernel, self.number, PARTITIONS, self.stored.get, max_lead_ms=DAY * 4000, lateness_ms=self.lateness
+            self.kernel, self.number, PARTITIONS, self.stored.get, states="now", max_lead_ms=DAY * 4000, lateness_ms=self.lateness
         )
         self.partition.restore(list(self.stored.items()))
 
@@ -286,7 +286,7 @@ def test_a_state_made_anew_from_the_archive_holds_the_late_events_too(events: li
     shuffled = data.draw(st.permutations(archived), label="order in the archive")
     parts = [part for m in shuffled for _, part in rebuilder.kernel.split(decode_receipt(m.value))]
     raw = rebuilder.state(key, parts, len(archived))
-    message = Incoming("sales.rebuilt", number, 0, NOON, b"s-2", raw, tuple(headers(key)))
+    message = Incoming("sales.rebuilt", number, 0, NOON, b"s-2", raw, tuple(headers(key, "now")))
 
     assert machine.take_over(message, data.draw(CRASHES, label="crash while taking over")) == "healed"
 

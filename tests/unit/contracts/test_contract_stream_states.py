@@ -33,23 +33,29 @@ def test_a_layout_has_its_number(source: str) -> None:
 
 
 def test_a_feature_changes_the_states_of_its_source_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, group = {source: state_fingerprint(source) for source in STATE_LAYOUT}, group_fingerprint()
+    before, group = {source: state_fingerprint(source) for source in STATE_LAYOUT}, group_fingerprint(Settings())
     more = dataclasses.replace(next(f for f in FEATURES if f.view == STOCK.name), name="another")
     monkeypatch.setattr(stream_states, "FEATURES", (*FEATURES, more))
     assert {source for source in STATE_LAYOUT if state_fingerprint(source) != before[source]} == {"inventory"}
-    assert group_fingerprint() != group
+    assert group_fingerprint(Settings()) != group
 
 
 def test_a_reason_or_an_owner_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = group_fingerprint()
+    before = group_fingerprint(Settings())
     monkeypatch.setattr(stream_states, "FEATURES", tuple(dataclasses.replace(f, why="so", owner="me") for f in FEATURES))
-    assert group_fingerprint() == before
+    assert group_fingerprint(Settings()) == before
+
+
+def test_another_local_day_changes_all() -> None:
+    before = group_fingerprint(Settings(time_zone="Europe/London"))
+    assert group_fingerprint(Settings(time_zone="Europe/Berlin")) != before
+    assert group_fingerprint(Settings(time_zone="Europe/London", store_time_zones={"s-1": "Africa/Cairo"})) != before
 
 
 def test_a_batch_view_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = group_fingerprint()
+    before = group_fingerprint(Settings())
     monkeypatch.setattr(stream_states, "FEATURES", tuple(f for f in FEATURES if f.view != "demand_daily"))
-    assert group_fingerprint() == before
+    assert group_fingerprint(Settings()) == before
 
 
 @pytest.mark.parametrize(

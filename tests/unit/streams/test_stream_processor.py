@@ -14,9 +14,11 @@ from contracts.settings import Settings
 from contracts.windows import StoreCalendars
 from streams.letters import Letter
 from streams.processor import QUIET_MS, TICK_KEYS, Changes, Incoming, Partition, Work
-from streams.rebuilt import FINGERPRINT, KEY, STATES, Rebuilder
+from streams.rebuilt import FINGERPRINT, KEY, Rebuilder
 from streams.views import Row, SalesKernel, key_in_store, store_key
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, receipt
+
+STATES = "now"  # the fingerprint of a worker's states
 
 
 class Store(dict[bytes, bytes]):
@@ -67,7 +69,7 @@ def partition(stored: Store | None = None) -> Driven:
     kernel = SalesKernel(StoreCalendars("Europe/London"), DAY)
     store = Store() if stored is None else stored
     number = incoming(receipt()).partition
-    made = Partition(kernel, number, PARTITIONS, store.get, max_lead_ms=HOUR, lateness_ms=DAY)
+    made = Partition(kernel, number, PARTITIONS, store.get, states=STATES, max_lead_ms=HOUR, lateness_ms=DAY)
     made.restore(list(store.items()))
     return Driven(made)
 
