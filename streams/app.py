@@ -119,9 +119,11 @@ def _leave(flushers: list[Flusher], watcher: Watcher) -> Any:
 def _restore(app: faust.App, flushers: list[Flusher], watcher: Watcher) -> Any:
     async def on_rebalance_complete(*_: Any, **__: Any) -> None:
         try:
-            assignment = app.consumer.assignment()
+            consumer: Any = app.consumer  # its interface leaves this out
+            committed = await consumer.seek_to_committed() if consumer.assignment() else {}
             for flusher in flushers:
-                await flusher.restore(sorted(tp.partition for tp in assignment if tp.topic == flusher.source))
+                own = sorted((tp.partition, offset or 0) for tp, offset in committed.items() if tp.topic == flusher.source)
+                await flusher.restore(dict(own))
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
             watcher.fail(error)
         else:

@@ -15,7 +15,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -82,16 +82,16 @@ class Flusher:
             await self._pipeline.drained()
             self._partitions = {}
 
-    async def restore(self, assigned: Iterable[int]) -> None:
-        """Begins anew with the assigned partitions, from their stored states."""
+    async def restore(self, assigned: Mapping[int, int]) -> None:
+        """Begins anew with the assigned partitions, each with the next offset to be read, from their stored states."""
         async with self.lock:
             await self._pipeline.drained()
             self._pipeline.resume()
             self._partitions = {}
             self._next_offset.clear()
-            for number in assigned:
+            for number, next_offset in assigned.items():
                 partition = self._partition(number)
-                await asyncio.to_thread(partition.restore, self._states.items(number))
+                await asyncio.to_thread(partition.restore, self._states.items(number), next_offset)
                 self._partitions[number] = partition
                 self._busy_at[number] = time.monotonic()
 

@@ -90,11 +90,12 @@ class Partition:
         self.watermark: int | None = None
         self.keys = 0
 
-    def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
-        """Begins anew from the stored states: watermark and schedule follow from them."""
+    def restore(self, stored: Iterable[tuple[bytes, bytes]], next_offset: int) -> None:
+        """Begins anew from the stored states: watermark and schedule follow from them. What comes next has `next_offset`."""
         self._cache.clear()
         self._schedule.clear()
         self._sums.clear()
+        self._sums.read_to = next_offset - 1
         self.watermark, self.keys = None, 0
         for raw_key, raw in stored:
             key, state = key_in_store(raw_key), self.kernel.decode(raw)

@@ -85,7 +85,7 @@ class StoreSums(NoSums):
     def clear(self) -> None:
         for kept in (self._sums, self._schedule, self._touched, self._restored):
             kept.clear()
-        self._whole_from = self.read_to = NOTHING_YET
+        self._whole_from = NOTHING_YET
 
     def restore(self, store_id: str, state: SalesState) -> None:
         one = self._restored[store_id] = self._of(store_id)

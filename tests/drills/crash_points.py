@@ -132,12 +132,12 @@ def _in_restore(now: Callable[[], bool]) -> None:
     """Some of the stored states are in memory again."""
     restore = Partition.restore
 
-    def half(self: Partition, stored: Any) -> None:
+    def half(self: Partition, stored: Any, next_offset: int) -> None:
         states = list(stored)
-        restore(self, states[: len(states) // 2])
+        restore(self, states[: len(states) // 2], next_offset)
         if states and now():
             _die()
-        restore(self, states)
+        restore(self, states, next_offset)
 
     _replace(Partition, "restore", half)
 

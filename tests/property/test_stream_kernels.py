@@ -53,7 +53,7 @@ class Machine:
         self.partition = Partition(
             self.kernel, self.number, PARTITIONS, self.stored.get, states="now", max_lead_ms=DAY * 4000, lateness_ms=self.lateness
         )
-        self.partition.restore(list(self.stored.items()))
+        self.partition.restore(list(self.stored.items()), self.committed)
 
     def batch(self, messages: list[Incoming], crash: str) -> None:
         self.read_to = max(self.read_to, messages[-1].offset)

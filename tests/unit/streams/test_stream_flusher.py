@@ -108,7 +108,7 @@ async def restored() -> tuple[Flusher, Gate, States]:
     """A flusher that has its partition, and what it writes to."""
     online, states = Gate(), States()
     made = flusher(online, states)
-    await made.restore([HERE])
+    await made.restore({HERE: 0})
     return made, online, states
 
 
@@ -134,7 +134,7 @@ def test_a_tick_outlives_a_partition_that_is_taken_away_meanwhile(end: int | Non
         monkeypatch.setattr("streams.flusher.IDLE_SECONDS", 0.0)  # asked at once, not only after some quiet
         online = FakeOnlineStore()
         made = flusher(online, States(), LostPartition(end))
-        await made.restore([0])
+        await made.restore({0: 0})
         await made.tick()
         assert online.rows == {}
 
@@ -147,7 +147,7 @@ def test_time_stands_still_while_what_was_fetched_is_not_written(monkeypatch: py
     async def go() -> None:
         online, consumer = Gate(), ReadToTheEnd()
         made = flusher(online, States(), consumer)
-        await made.restore([HERE])
+        await made.restore({HERE: 0})
         await made.batch([incoming(receipt("r-1", NOON - 3 * HOUR, line("p-0")), 0)])
         tp = TP(made.source, HERE)
         consumer.unacked = [SimpleNamespace(tp=tp, generation_id=1), SimpleNamespace(tp=tp, generation_id=2)]
@@ -254,7 +254,7 @@ def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
             await made.batch(sales(40, 1, products=20))
 
         online.fails_at = None
-        await made.restore([HERE])
+        await made.restore({HERE: 0})
         await made.batch(sales(0, 40, products=20))  # none of them was acknowledged: read again
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {2}
 
@@ -271,7 +271,7 @@ def test_a_batch_that_is_cancelled_leaves_nothing_half_taken() -> None:
         await asyncio.wait([batch])
         assert made.assigned == []
         online.opened.set()
-        await made.restore([HERE])
+        await made.restore({HERE: 0})
         await made.batch(sales(0, 40, products=40))
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {1}
 

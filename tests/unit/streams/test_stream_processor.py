@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contracts import letters
-from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, features_of
+from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, STORE_ROLLING, features_of
 from contracts.settings import Settings
 from contracts.windows import StoreCalendars
 from streams.letters import Letter
@@ -65,12 +65,12 @@ class Driven:
         return Done(work, changes.rows.get(SALES_ROLLING.name, []), changes.states.get(self.partition.number, {}))
 
 
-def partition(stored: Store | None = None) -> Driven:
+def partition(stored: Store | None = None, next_offset: int = 0) -> Driven:
     kernel = SalesKernel(StoreCalendars("Europe/London"), DAY)
     store = Store() if stored is None else stored
     number = incoming(receipt()).partition
     made = Partition(kernel, number, PARTITIONS, store.get, states=STATES, max_lead_ms=HOUR, lateness_ms=DAY)
-    made.restore(list(store.items()))
+    made.restore(list(store.items()), next_offset)
     return Driven(made)
 
 
@@ -243,6 +243,19 @@ def test_a_rebuilt_state_replaces_one_that_has_nothing_beyond_it() -> None:
     assert [(row["units_24h"], row["source_offset"], row["as_of_ms"]) for row in work.rows] == [(7, 5, NOON)], "time stays"
     (letter,) = work.letters
     assert (letter.kind, dict(letter.headers)[letters.REASON], dict(letter.headers)[letters.OFFSET]) == ("late", b"healed", b"5")
+
+
+def test_a_rebuilt_state_moves_the_sums_of_its_store_at_once_where_all_is_read() -> None:
+    stored = Store()
+    stored.update(partition(stored).take([incoming(receipt(), 5)], NOON).states)
+    one = partition(stored, next_offset=6)
+    work = one.take_over([rebuilt(7, next_offset=6)]).work
+    changes = Changes()
+    one.partition.settle_sums(work.sums, changes)
+    (row,) = changes.rows[STORE_ROLLING.name]
+    assert (row["store_units_24h"], row["source_offset"], row["as_of_ms"]) == (7, 5, NOON)
+    behind = partition(stored, next_offset=4)  # what is read again may be of its other products
+    assert not behind.take_over([rebuilt(7, next_offset=6)]).work.sums
 
 
 def test_a_key_that_took_an_event_beyond_the_rebuilt_state_keeps_its_own() -> None:
