@@ -26,6 +26,7 @@ from tests.outcome import Bar, Outcome, median
 MOMENT_SECONDS = 3.0  # a random kill comes within so long after its share of the messages was sent
 PLACE_SECONDS = 120.0  # how long a place may take to be passed
 PIECES = 20  # in which a share of the messages comes while a place is waited for
+BUSY_SHARE = 0.25  # of all keys
 PIECE_SECONDS = 3.0  # how long a piece may take to be written: it may hold nothing for this worker
 ENTRY = "tests.drills.worker"
 
@@ -91,7 +92,7 @@ class _Drill:
                 worker.ready_after()
             with Publisher(self._place.settings, client_id="rd360-drill") as self._publisher:
                 for number, kill in enumerate(kills):
-                    self._kill(self._workers[self._rng.randrange(2)], kill, len(self._sent) * (number + 1) // (len(kills) + 1))
+                    self._kill(kill, len(self._sent) * (number + 1) // (len(kills) + 1))
                     self._say(f"Kill {number + 1} of {len(kills)}: {kill.place}")
                 self._send(len(self._sent))
             drain(self._place.settings, DRAIN_SECONDS, lambda _: None)
@@ -109,12 +110,13 @@ class _Drill:
         self._publisher.flush()
         self._at = max(self._at, up_to)
 
-    def _kill(self, victim: DrillWorker, kill: Kill, up_to: int) -> None:
+    def _kill(self, kill: Kill, up_to: int) -> None:
         """Kills a worker at a random moment; then, for a named place, once more there. It is ready again afterwards."""
         half = (self._at + up_to) // 2
         self._send(up_to if kill.place == RANDOM else half)
+        victim = self._rng.choice(self._workers if kill.place == RANDOM else self._busy())
         if kill.place in START_PLACES:
-            self._has_written(victim)
+            _wait(victim.rows_written, victim)
         time.sleep(self._rng.uniform(0.0, MOMENT_SECONDS))  # the moment is what is drilled
         victim.kill()
         self._found.by_place[RANDOM] += 1
@@ -162,12 +164,17 @@ class _Drill:
             )
         return victim.ended() == -signal.SIGKILL
 
-    def _has_written(self, victim: DrillWorker) -> None:
-        """Waits until it has states to come back with. Raises DependencyUnavailable."""
-        deadline = time.monotonic() + PLACE_SECONDS
-        while not victim.rows_written():
-            if victim.ended() is not None or time.monotonic() > deadline:
-                raise DependencyUnavailable(
-                    "The drill's worker writes nothing", doing="waiting for its first flush", why=victim.log()[-1500:]
-                )
-            time.sleep(POLL_SECONDS)
+    def _busy(self) -> list[DrillWorker]:
+        """The workers with a good share of the keys: of few stores all may be on one of them, and the other passes no place."""
+        _wait(lambda: sum(worker.keys() for worker in self._workers), self._workers[0])
+        keys = [worker.keys() for worker in self._workers]
+        return [worker for worker, own in zip(self._workers, keys, strict=True) if own >= BUSY_SHARE * sum(keys)]
+
+
+def _wait(condition: Callable[[], float], worker: DrillWorker) -> None:
+    """Waits until something is more than nothing. Raises DependencyUnavailable."""
+    deadline = time.monotonic() + PLACE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise DependencyUnavailable("The drill's worker takes nothing", doing="waiting for it", why=worker.log()[-1500:])
+        time.sleep(POLL_SECONDS)

@@ -63,6 +63,10 @@ class DrillWorker(WorkerProcess):
                 found[sample[2] or ""] = float(sample[3])
         return found
 
+    def keys(self) -> float:
+        """The keys that it has states of."""
+        return sum(self.counted("rd360_stream_keys").values())
+
     def rows_written(self) -> float:
         """The rows that it has written since its start."""
         return sum(self.counted("rd360_stream_rows_written_total").values())
