@@ -165,7 +165,7 @@ class _Drill:
         return victim.ended() == -signal.SIGKILL
 
     def _busy(self) -> list[DrillWorker]:
-        """The workers with a good share of the keys: of few stores all may be on one of them, and the other passes no place."""
+        """The workers with a good share of the sales: of few stores all may be on one of them, and the other passes no place."""
         _wait(lambda: sum(worker.keys() for worker in self._workers), self._workers[0])
         keys = [worker.keys() for worker in self._workers]
         return [worker for worker, own in zip(self._workers, keys, strict=True) if own >= BUSY_SHARE * sum(keys)]
