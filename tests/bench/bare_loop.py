@@ -28,7 +28,7 @@ class Unstored:
     def __init__(self, inner: SalesKernel) -> None:
         self._inner = inner
         self.view, self.topic, self.layout = inner.view, inner.topic, inner.layout
-        self.split, self.empty, self.decode = inner.split, inner.empty, inner.decode
+        self.split, self.empty, self.decode, self.sums = inner.split, inner.empty, inner.decode, inner.sums
         self.apply, self.settle, self.due, self.advance = inner.apply, inner.settle, inner.due, inner.advance
 
     def encode(self, state: object) -> bytes:
@@ -47,7 +47,9 @@ def run(settings: Settings, receipts: int) -> None:
             raise DependencyUnavailable(f"Kafka at {settings.kafka} sent nothing", doing="reading receipts")
         for number, group in _by_partition(messages).items():
             partition = partitions[number]
-            partition.settle(partition.take(group, system_clock()).touched.items(), Changes())
+            work, changes = partition.take(group, system_clock()), Changes()
+            partition.settle(work.touched.items(), changes)
+            partition.settle_sums(work.sums, changes)
             done += len(group)
         if messages and not span.has_begun:
             span.begin(done)
