@@ -101,7 +101,6 @@ DEMAND_DAILY = View(
 PRODUCT = View("product", "one row per product: its master data", ("product",), "batch", "reference", "lake.gold.product")
 STORE = View("store", "one row per store: its master data", ("store",), "batch", "reference", "lake.gold.store")
 VIEWS = {view.name: view for view in (SALES_ROLLING, STORE_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY, PRODUCT, STORE)}
-OVER = {name: tuple(view for view in VIEWS.values() if view.over == name) for name in VIEWS}
 STATEFUL = tuple(view for view in VIEWS.values() if view.writer == "stream" and view.over is None)
 
 # Columns that every offline and online row of a view carries beside its features; `event_time` is Feast's timestamp.
@@ -135,8 +134,8 @@ def _basket(window: str, why: str) -> Feature:
     return _ratio("units_per_receipt", "units/receipts", window, "units per receipt", None, why)
 
 
-def _of_store(feature: Feature, why: str) -> Feature:
-    return replace(feature, name=f"store_{feature.name}", view=STORE_ROLLING.name, why=why)
+def _of_store(feature: Feature) -> Feature:
+    return replace(feature, name=f"store_{feature.name}", view=STORE_ROLLING.name)
 
 
 def _plan(name: str, value: str, unit: str, why: str) -> Feature:
@@ -207,21 +206,21 @@ FEATURES: tuple[Feature, ...] = (
         None,
         "how long a product has been silent tells the slow from the dead",
     ),
-    _of_store(_sum("units", "1h", "units", ""), "how busy the store is right now: a product's hour is told from the store's"),
-    _of_store(_sum("units", "24h", "units", ""), "the store's last day, whatever the hour of asking"),
-    _of_store(_sum("units", "today", "units", ""), "the part of the store's today that is known: weather and footfall show here"),
-    _of_store(_sum("units", "7d", "units", ""), "the store's level over a full week: what a product's share is taken of"),
-    _of_store(_sum("units", "28d", "units", ""), "the store's level over four weeks"),
-    _of_store(_sum("sales_cents", "1h", "cents", ""), "the store's gross sales right now"),
-    _of_store(_sum("sales_cents", "24h", "cents", ""), "the store's gross sales of the last day"),
-    _of_store(_sum("sales_cents", "today", "cents", ""), "the store's gross sales since its local midnight"),
-    _of_store(_sum("sales_cents", "7d", "cents", ""), "the store's gross sales of the last week"),
-    _of_store(_sum("sales_cents", "28d", "cents", ""), "the store's gross sales of four weeks"),
-    _of_store(_sum("refund_cents", "28d", "cents", ""), "money that the store gave back over four weeks"),
-    _of_store(_sum("returned_units", "28d", "units", ""), "how much comes back to this store: a product's returns against it"),
-    _of_store(_promotion_share("24h", ""), "whether the store's last day was one of promotions"),
-    _of_store(_promotion_share("7d", ""), "how far promotions carry the store's week: they draw from other products"),
-    _of_store(_promotion_share("28d", ""), "how much of the store's level rests on promotions"),
+    _of_store(_sum("units", "1h", "units", "how busy the store is right now: a product's hour is told from the store's")),
+    _of_store(_sum("units", "24h", "units", "the store's last day, whatever the hour of asking")),
+    _of_store(_sum("units", "today", "units", "the part of the store's today that is known: weather and footfall show here")),
+    _of_store(_sum("units", "7d", "units", "the store's level over a full week: what a product's share is taken of")),
+    _of_store(_sum("units", "28d", "units", "the store's level over four weeks")),
+    _of_store(_sum("sales_cents", "1h", "cents", "the store's gross sales right now")),
+    _of_store(_sum("sales_cents", "24h", "cents", "the store's gross sales of the last day")),
+    _of_store(_sum("sales_cents", "today", "cents", "the store's gross sales since its local midnight")),
+    _of_store(_sum("sales_cents", "7d", "cents", "the store's gross sales of the last week")),
+    _of_store(_sum("sales_cents", "28d", "cents", "the store's gross sales of four weeks")),
+    _of_store(_sum("refund_cents", "28d", "cents", "money that the store gave back over four weeks")),
+    _of_store(_sum("returned_units", "28d", "units", "how much comes back to this store: a product's returns against it")),
+    _of_store(_promotion_share("24h", "whether the store's last day was one of promotions")),
+    _of_store(_promotion_share("7d", "how far promotions carry the store's week: they draw from other products")),
+    _of_store(_promotion_share("28d", "how much of the store's level rests on promotions")),
     Feature(
         "on_hand",
         "stock",

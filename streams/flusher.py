@@ -202,15 +202,21 @@ class Flusher:
         """Begins to write all that works touched, in its turn. Call it under the lock, and await the result for the end of it."""
         started = time.monotonic()
         letters = [letter for work in works for letter in work.letters]
-        written = await self._pipeline.begin(letters, self._parts(works), rows_first=rows_first)
-        return self._counted(works, written, started)
+        rows: Counter[str] = Counter()
+        written = await self._pipeline.begin(letters, self._parts(works, rows), rows_first=rows_first)
+        return self._counted(works, rows, written, started)
 
-    async def _counted(self, works: list[Work], written: Awaitable[None], started: float) -> None:
+    async def _counted(self, works: list[Work], rows: Counter[str], written: Awaitable[None], started: float) -> None:
         await written
-        self._metrics.flushed(self.kernel.view, self.kernel.topic, works, time.monotonic() - started)
+        self._metrics.flushed(self.kernel.view, self.kernel.topic, works, rows, time.monotonic() - started)
 
-    def _parts(self, works: Iterable[Work]) -> Iterator[Changes]:
-        """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
+    def _parts(self, works: Iterable[Work], rows: Counter[str]) -> Iterator[Changes]:
+        """What works change, in parts of up to PART_KEYS keys, settled as each is asked for, their rows counted by view."""
+        for changes in self._settled(works):
+            rows.update({view: len(of_view) for view, of_view in changes.rows.items()})
+            yield changes
+
+    def _settled(self, works: Iterable[Work]) -> Iterator[Changes]:
         changes, keys = Changes(), 0
         for work, partition in [(work, self._partitions[work.partition]) for work in works]:
             touched = iter(work.touched.items())

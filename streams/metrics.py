@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from contracts import telemetry
-from contracts.features import OVER, View
+from contracts.features import View
 from contracts.topics import Topic
 from streams.patience import Server
 from streams.processor import Work
@@ -42,14 +44,12 @@ class Metrics:
         buckets = (1, 10, 100, 1_000, 10_000, 100_000)
         self._flush_rows = self._histogram("rd360_stream_flush_rows", "Rows in one flush.", "view", buckets=buckets)
 
-    def flushed(self, view: View, topic: Topic, works: list[Work], seconds: float) -> None:
-        """Counts what was written: each key and each sum that was touched has one row."""
-        rows = sum(len(work.touched) for work in works)
-        self._rows.labels(view.name).inc(rows)
-        for over in OVER[view.name]:
-            self._rows.labels(over.name).inc(sum(len(work.sums) for work in works))
+    def flushed(self, view: View, topic: Topic, works: list[Work], rows: Counts[str], seconds: float) -> None:
+        """Counts what was taken, and what was written of it: `rows` by view."""
+        for name, count in rows.items():
+            self._rows.labels(name).inc(count)
         self._flush.labels(view.name).observe(seconds)
-        self._flush_rows.labels(view.name).observe(rows)
+        self._flush_rows.labels(view.name).observe(rows.total())
         for work in works:
             self._events.labels(topic.kind).inc(work.counts["events"])
             self._late.labels(topic.kind).inc(work.counts["late"])

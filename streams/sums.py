@@ -33,8 +33,8 @@ class StoreSum:
     heard: int = 0
 
 
-class NoSums:
-    """What a view has that none is over: nothing."""
+class Sums:
+    """What is summed up over the states of one partition; this, of a view that no other is over, is nothing."""
 
     view: View | None = None
     read_to = NOTHING_YET  # the offset that the partition is read to
@@ -68,7 +68,7 @@ class NoSums:
         return []
 
 
-class StoreSums(NoSums):
+class StoreSums(Sums):
     """The sums of a partition's stores, which of them have changed, and when they next do by themselves."""
 
     view = STORE_ROLLING

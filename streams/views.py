@@ -16,7 +16,7 @@ from contracts.windows import StoreCalendars
 from featurestore.rows import GroupedRow, Layout, Values
 from streams import prices, state, stock
 from streams.admission import Admission, Outcome
-from streams.sums import NoSums, StoreSums
+from streams.sums import StoreSums, Sums
 
 Key = tuple[str, str]  # store_id, product_id
 Row = GroupedRow
@@ -66,7 +66,7 @@ class Kernel(Protocol):
         """Moves its as-of time on to `now` ms."""
         ...
 
-    def sums(self) -> NoSums:
+    def sums(self) -> Sums:
         """The sums over the states of one partition."""
         ...
 
@@ -142,8 +142,8 @@ class StockKernel:
     def advance(self, state_: stock.StockState, now: int) -> None:
         stock.advance(state_, now)
 
-    def sums(self) -> NoSums:
-        return NoSums()
+    def sums(self) -> Sums:
+        return Sums()
 
 
 class PriceKernel:
@@ -180,8 +180,8 @@ class PriceKernel:
     def advance(self, state_: prices.PriceState, now: int) -> None:
         """Never called: nothing is ever due."""
 
-    def sums(self) -> NoSums:
-        return NoSums()
+    def sums(self) -> Sums:
+        return Sums()
 
 
 def kernels(settings: Settings) -> tuple[Kernel, ...]:

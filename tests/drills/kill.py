@@ -26,7 +26,7 @@ from tests.outcome import Bar, Outcome, median
 MOMENT_SECONDS = 3.0  # a random kill comes within so long after its share of the messages was sent
 PLACE_SECONDS = 120.0  # how long a place may take to be passed
 PIECES = 20  # in which a share of the messages comes while a place is waited for
-BUSY_SHARE = 0.25  # of all keys
+BUSY_SHARE = 0.25  # of all keys that sell
 PIECE_SECONDS = 3.0  # how long a piece may take to be written: it may hold nothing for this worker
 ENTRY = "tests.drills.worker"
 

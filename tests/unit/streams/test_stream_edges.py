@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -213,12 +214,12 @@ def test_health_says_what_the_worker_says() -> None:
 def test_metrics_count_what_was_written() -> None:
     sales, metrics, work = kernels(Settings())[0], Metrics(), Work(0)
     work.counts.update({"events": 5, "duplicates": 1, "dead:contract": 2})
-    work.touched = {("s", "p"): None, ("s", "q"): None}
-    metrics.flushed(sales.view, sales.topic, [work], 0.1)
+    metrics.flushed(sales.view, sales.topic, [work], Counter({"sales_rolling": 2, "store_rolling": 1}), 0.1)
     text = metrics.text().decode()
     assert 'rd360_stream_events_total{topic="sales"} 5.0' in text
     assert 'rd360_stream_dead_letters_total{reason="contract",topic="sales"} 2.0' in text
     assert 'rd360_stream_rows_written_total{view="sales_rolling"} 2.0' in text
+    assert 'rd360_stream_rows_written_total{view="store_rolling"} 1.0' in text
 
 
 def test_simulate_counts_without_sending(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
