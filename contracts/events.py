@@ -18,7 +18,7 @@ MAX_EVENT_BYTES = 1_000_000  # Kafka's own default message limit is 1 MiB; nothi
 MAX_LINES = 10_000
 EARLIEST_EVENT_MS = 946_684_800_000  # 2000-01-01: an earlier time is a broken clock, not a sale
 LATEST_EVENT_MS = 4_102_444_800_000  # 2100-01-01
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: `category_id` on the lines of a receipt
 
 Reason = Literal[
     "empty",  # a null or zero-length value
@@ -41,14 +41,15 @@ Quantity = Annotated[
 Version = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
-class ReceiptLine(msgspec.Struct, frozen=True, gc=False):
-    """One product on a receipt."""
+class ReceiptLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One product on a receipt. `category_id` is what it was sold under: there the sale counts for ever."""
 
     product_id: Identifier
     quantity: Quantity
     unit_price: Cents
     list_price: Cents | None = None
     promotion_id: Identifier | None = None
+    category_id: Identifier | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from contracts.aggregates import SALES_VALUES, AggregateName
 from contracts.windows import SAME_HOUR_WEEKS, WINDOWS
 
 DType = Literal["int64", "float64", "string", "int64[]", "float64[]"]
-Entity = Literal["store", "product"]
+Entity = Literal["store", "product", "category"]
 Default = int | float | str | None
 
 
@@ -74,6 +74,15 @@ STORE_ROLLING = View(
     "lake.gold.store_rolling",
     over=SALES_ROLLING.name,
 )
+CATEGORY_ROLLING = View(
+    "category_rolling",
+    "one row per store × category: the rolling sales of what was sold under it as of `as_of_ms`",
+    ("store", "category"),
+    "stream",
+    "sales",
+    "lake.gold.category_rolling",
+    over=SALES_ROLLING.name,
+)
 STOCK = View(
     "stock",
     "one row per store × product: its stock as of `as_of_ms`",
@@ -100,11 +109,13 @@ DEMAND_DAILY = View(
 )
 PRODUCT = View("product", "one row per product: its master data", ("product",), "batch", "reference", "lake.gold.product")
 STORE = View("store", "one row per store: its master data", ("store",), "batch", "reference", "lake.gold.store")
-VIEWS = {view.name: view for view in (SALES_ROLLING, STORE_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY, PRODUCT, STORE)}
+VIEWS = {
+    view.name: view for view in (SALES_ROLLING, STORE_ROLLING, CATEGORY_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY, PRODUCT, STORE)
+}
 STATEFUL = tuple(view for view in VIEWS.values() if view.writer == "stream" and view.over is None)
 
 # Columns that every offline and online row of a view carries beside its features; `event_time` is Feast's timestamp.
-ENTITY_KEYS: dict[Entity, str] = {"store": "store_id", "product": "product_id"}
+ENTITY_KEYS: dict[Entity, str] = {"store": "store_id", "product": "product_id", "category": "category_id"}
 AS_OF = "as_of_ms"  # the event time for which the row was computed
 SOURCE_OFFSET = "source_offset"  # the Kafka offset of the last event in it, -1 where it was not made from a stream
 FINGERPRINT = "fingerprint"
@@ -136,6 +147,10 @@ def _basket(window: str, why: str) -> Feature:
 
 def _of_store(feature: Feature) -> Feature:
     return replace(feature, name=f"store_{feature.name}", view=STORE_ROLLING.name)
+
+
+def _of_category(feature: Feature) -> Feature:
+    return replace(feature, name=f"category_{feature.name}", view=CATEGORY_ROLLING.name)
 
 
 def _plan(name: str, value: str, unit: str, why: str) -> Feature:
@@ -221,6 +236,16 @@ FEATURES: tuple[Feature, ...] = (
     _of_store(_promotion_share("24h", "whether the store's last day was one of promotions")),
     _of_store(_promotion_share("7d", "how far promotions carry the store's week: they draw from other products")),
     _of_store(_promotion_share("28d", "how much of the store's level rests on promotions")),
+    _of_category(_sum("units", "1h", "units", "whether it is the product that sells right now or all of its kind")),
+    _of_category(_sum("units", "24h", "units", "the category's last day, whatever the hour of asking")),
+    _of_category(_sum("units", "today", "units", "the part of the category's today that is known")),
+    _of_category(_sum("units", "7d", "units", "the category's level over a full week: what a new product borrows from")),
+    _of_category(_sum("units", "28d", "units", "the category's level over four weeks: what a product's share is taken of")),
+    _of_category(_sum("sales_cents", "24h", "cents", "gross sales of the category in the last day")),
+    _of_category(_sum("sales_cents", "7d", "cents", "gross sales of the category in the last week")),
+    _of_category(_sum("sales_cents", "28d", "cents", "gross sales of the category in four weeks")),
+    _of_category(_promotion_share("7d", "a promotion of one product takes from the others of its category")),
+    _of_category(_promotion_share("28d", "how much of the category's level rests on promotions")),
     Feature(
         "on_hand",
         "stock",

@@ -15,6 +15,7 @@ from feast.value_type import ValueType
 
 from contracts.features import (
     CATALOGUE_FINGERPRINT,
+    CATEGORY_ROLLING,
     DEMAND_DAILY,
     ENTITY_KEYS,
     METADATA,
@@ -95,15 +96,19 @@ def feature_view(view: View) -> FeatureView:
 
 store_entity = entity("store", ENTITY_KEYS["store"], "a store of the chain; `*` in price plans stands for all of them")
 product_entity = entity("product", ENTITY_KEYS["product"], "a product as it is sold")
-_ENTITIES = {"store": store_entity, "product": product_entity}
+category_entity = entity("category", ENTITY_KEYS["category"], "what a till sells products under")
+_ENTITIES = {"store": store_entity, "product": product_entity, "category": category_entity}
 
 sales_rolling = feature_view(SALES_ROLLING)
 store_rolling = feature_view(STORE_ROLLING)
+category_rolling = feature_view(CATEGORY_ROLLING)
 stock = feature_view(STOCK)
 price_plan = feature_view(PRICE_PLAN)
 demand_daily = feature_view(DEMAND_DAILY)
 product = feature_view(PRODUCT)
 store = feature_view(STORE)
 
-ENTITIES = (store_entity, product_entity)
-FEATURE_VIEWS = {view.name: view for view in (sales_rolling, store_rolling, stock, price_plan, demand_daily, product, store)}
+ENTITIES = (store_entity, product_entity, category_entity)
+FEATURE_VIEWS = {
+    view.name: view for view in (sales_rolling, store_rolling, category_rolling, stock, price_plan, demand_daily, product, store)
+}

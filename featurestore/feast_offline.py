@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import pandas as pd
 import pyarrow as pa
@@ -12,13 +14,13 @@ from feast import FeatureStore
 from feast.infra.offline_stores.contrib.spark_offline_store.spark import SparkRetrievalJob
 from pyspark.sql import SparkSession
 
-from contracts.features import AS_OF, ENTITY_KEYS, features_of
+from contracts.errors import UsageError
+from contracts.features import AS_OF, ENTITY_KEYS, VIEWS, features_of
 from contracts.settings import Settings
 from featurestore.iceberg import IcebergTables, plain_types
 from featurestore.registry import require_catalogue
 from featurestore.spark_session import feast_in, lake_session
 
-KEYS = [*ENTITY_KEYS.values(), AS_OF]
 _ROW = "question_row"
 _TIME = "event_timestamp"
 
@@ -39,8 +41,8 @@ class FeastOfflineStore:
         if clash:
             raise ValueError(f"a column to pass through is named like a feature: {', '.join(sorted(clash))}")
         store = require_catalogue(self._settings, views)
-        asked, row_of_question = distinct_questions(questions)
-        parts = [self._join(store, part, names) for part in told_apart(asked)]
+        asked, row_of_question = distinct_questions(questions, views)
+        parts = [self._join(store, part, names) for part in told_apart(asked, views)]
         answers = pa.concat_tables(parts).sort_by(_ROW)
         if answers.num_rows != len(asked):
             raise RuntimeError(f"Feast answered {len(asked)} questions with {answers.num_rows} rows")
@@ -80,24 +82,41 @@ class FeastOfflineStore:
             return plain_types(job.to_spark_df().select(_ROW, *names).toArrow())
 
 
-def distinct_questions(questions: pa.Table) -> tuple[pd.DataFrame, list[int]]:
-    """The distinct (store, product, as of) of the questions, numbered in `question_row`, and the number of each question."""
-    keys = questions.select(KEYS).to_pandas()
-    numbers = keys.groupby(KEYS, sort=False).ngroup()
+def distinct_questions(questions: pa.Table, views: Sequence[str]) -> tuple[pd.DataFrame, list[int]]:
+    """The distinct (keys of the views, as of) of the questions, numbered in `question_row`, and the number of each question.
+
+    Raises UsageError where the questions lack a key of some view.
+    """
+    names = [*dict.fromkeys(key for view in views for key in _keys(view)), AS_OF]
+    missing = [name for name in names if name not in questions.column_names]
+    if missing:
+        raise UsageError(
+            f"The questions lack {', '.join(missing)}",
+            doing=f"joining features of {', '.join(views)}",
+            hint="A view is asked by all of its keys; ask those that need others apart.",
+        )
+    keys = questions.select(names).to_pandas()
+    numbers = keys.groupby(names, sort=False).ngroup()
     return keys.assign(**{_ROW: numbers}).drop_duplicates(_ROW), numbers.tolist()
 
 
-def told_apart(asked: pd.DataFrame) -> list[pd.DataFrame]:
+def told_apart(asked: pd.DataFrame, views: Sequence[str]) -> list[pd.DataFrame]:
     """The questions in as few parts as it takes for Feast to tell the keys of a part from one another.
 
     Feast's join names a question by its ids written one after another, so that ("s1", "1p") and ("s11", "p") are one to it, and
     each would get the other's features. Most often there is one part.
     """
-    keys = asked[list(ENTITY_KEYS.values())].drop_duplicates()
-    written = keys["store_id"] + keys["product_id"]
-    part_of_key = keys.assign(part=written.groupby(written).cumcount())
-    parts = asked.merge(part_of_key, how="left", on=list(ENTITY_KEYS.values()))
-    return [part.drop(columns="part") for _, part in parts.groupby("part")]
+    names = list(dict.fromkeys(tuple(_keys(view)) for view in views))
+    parts = [f"part_{number}" for number in range(len(names))]
+    for part, of_view in zip(parts, map(list, names), strict=True):
+        keys = asked[of_view].drop_duplicates()
+        written = reduce(add, (keys[name] for name in of_view))
+        asked = asked.merge(keys.assign(**{part: written.groupby(written).cumcount()}), how="left", on=of_view)
+    return [some.drop(columns=parts) for _, some in asked.groupby(parts)]
+
+
+def _keys(view: str) -> list[str]:
+    return [ENTITY_KEYS[entity] for entity in VIEWS[view].entities]
 
 
 def _output_names(views: Sequence[str]) -> dict[str, str]:

@@ -41,9 +41,7 @@ def _identity(row: dict[str, Any]) -> tuple[str, str, str]:
 def _event(topic: Topic, event_id: str, rows: list[dict[str, Any]]) -> Event:
     row = rows[0]
     if topic is SALES:
-        lines = tuple(
-            ReceiptLine(x["product_id"], x["quantity"], x["unit_price"], x["list_price"], x["promotion_id"]) for x in rows
-        )
+        lines = tuple(ReceiptLine(**{field: x[field] for field in ReceiptLine.__struct_fields__}) for x in rows)
         return Receipt(event_id, row["event_time_ms"], row["store_id"], row["channel"], lines)
     if topic is INVENTORY:
         return InventoryEvent(event_id, row["event_time_ms"], row["store_id"], row["product_id"], row["kind"], row["quantity"])

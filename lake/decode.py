@@ -49,6 +49,7 @@ _OF_TYPE = {
         ("unit_price", pa.int64()),
         ("list_price", pa.int64()),
         ("promotion_id", pa.string()),
+        ("category_id", pa.string()),
         ("schema_version", pa.int32()),
     ],
     "inventory": [("kind", pa.string()), ("quantity", pa.int64())],
@@ -140,6 +141,7 @@ def _sales(place: tuple[str, int, int], event: Receipt) -> Iterator[tuple[Any, .
             line.unit_price,
             line.list_price,
             line.promotion_id,
+            line.category_id,
             event.schema_version,
         )
 

@@ -15,7 +15,17 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
 from contracts.aggregates import SALES_VALUES
-from contracts.features import ENTITY_KEYS, PRICE_PLAN, SALES_ROLLING, STOCK, STORE_ROLLING, Feature, View, features_of
+from contracts.features import (
+    CATEGORY_ROLLING,
+    ENTITY_KEYS,
+    PRICE_PLAN,
+    SALES_ROLLING,
+    STOCK,
+    STORE_ROLLING,
+    Feature,
+    View,
+    features_of,
+)
 from contracts.request_features import OPEN_ENDED
 from contracts.settings import Settings
 from contracts.windows import DAY_MS, HOUR_MS, SAME_HOUR_WEEKS, WINDOWS
@@ -29,11 +39,28 @@ END_OF_TIME_MS = 2**62  # later than any event
 _SAME_HOURS = [(f"same_hour_{weeks}w", f"same_hour_{weeks}w_end") for weeks in range(1, SAME_HOUR_WEEKS + 1)]
 
 
+def under_categories(sales: DataFrame) -> DataFrame:
+    """One row per receipt line that counts in a category: in `category_id` is the last by name of those that the receipt's lines
+    of its product name. Where they name none there is no row."""
+    of_product = Window.partitionBy(*SERIES, "event_id")
+    return sales.withColumn("category_id", sf.max("category_id").over(of_product)).where(sf.col("category_id").isNotNull())
+
+
 def contributions(sales: DataFrame) -> DataFrame:
     """One row per receipt × product: the catalogue's SALES_VALUES, and the price of its dearest sold line (null without one)."""
+    price = sf.max(sf.when(sf.col("quantity") > 0, sf.col("unit_price")))
+    return (
+        sales.groupBy(*SERIES, "event_id", "event_time_ms")
+        .agg(*(values.alias(name) for name, values in _values().items()), price.alias("price"))
+        .select(*SERIES, "event_time_ms", "event_id", *SALES_VALUES, "price")
+    )
+
+
+def _values() -> dict[str, Column]:
+    """SALES_VALUES of a group of receipt lines: `receipts` is 1 where any of them sells, so it is for those of one receipt."""
     quantity, value = sf.col("quantity"), sf.col("quantity") * sf.col("unit_price")
     sells = quantity > 0
-    values = {
+    found = {
         "units": sf.sum(sf.when(sells, quantity).otherwise(0)),
         "returned_units": sf.sum(sf.when(sells, 0).otherwise(-quantity)),
         "sales_cents": sf.sum(sf.when(sells, value).otherwise(0)),
@@ -41,11 +68,7 @@ def contributions(sales: DataFrame) -> DataFrame:
         "receipts": sf.max(sf.when(sells, 1).otherwise(0)).cast("bigint"),
         "promotion_units": sf.sum(sf.when(sells & sf.col("promotion_id").isNotNull(), quantity).otherwise(0)),
     }
-    return (
-        sales.groupBy(*SERIES, "event_id", "event_time_ms")
-        .agg(*(values[name].alias(name) for name in SALES_VALUES), sf.max(sf.when(sells, sf.col("unit_price"))).alias("price"))
-        .select(*SERIES, "event_time_ms", "event_id", *SALES_VALUES, "price")
-    )
+    return {name: found[name] for name in SALES_VALUES}
 
 
 def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
@@ -58,8 +81,20 @@ def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) ->
 
 def store_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
     """One row per question: the features of `store_rolling`. Questions are store_id, as_of_ms, head_ms."""
-    sums = [sf.sum(name).alias(name) for name in SALES_VALUES]
-    return _rolling(STORE_ROLLING, questions, contributions(sales).groupBy("store_id", "event_time_ms").agg(*sums), settings)
+    return _sums(STORE_ROLLING, questions, sales, settings)
+
+
+def category_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+    """One row per question: the features of `category_rolling`. Questions are store_id, category_id, as_of_ms, head_ms; sales are
+    `under_categories`."""
+    return _sums(CATEGORY_ROLLING, questions, sales, settings)
+
+
+def _sums(view: View, questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+    """One row per question: the features of a view over products. Of how many receipts there were it knows nothing."""
+    keys = [ENTITY_KEYS[entity] for entity in view.entities]
+    together = sales.groupBy(*keys, "event_time_ms").agg(*(values.alias(name) for name, values in _values().items()))
+    return _rolling(view, questions, together, settings)
 
 
 def _rolling(view: View, questions: DataFrame, contributed: DataFrame, settings: Settings) -> DataFrame:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as sf
 from contracts.features import (
     AS_OF,
     CATALOGUE_FINGERPRINT,
+    CATEGORY_ROLLING,
     ENTITY_KEYS,
     FINGERPRINT,
     PRICE_PLAN,
@@ -25,14 +26,20 @@ from contracts.features import (
     View,
 )
 from contracts.settings import Settings
-from contracts.topics import INVENTORY, PRICES, SALES, Topic, partition_of
+from contracts.topics import INVENTORY, PRICES, SALES, partition_of
 from lake import features, schemas
 from lake.features import END_OF_TIME_MS
 from lake.parity import Key, Row, compared_columns
 from lake.stock import SERIES
 from lake.stream_position import LateKey
 
-TOPIC_OF = {SALES_ROLLING.name: SALES, STORE_ROLLING.name: SALES, STOCK.name: INVENTORY, PRICE_PLAN.name: PRICES}
+TOPIC_OF = {
+    SALES_ROLLING.name: SALES,
+    STORE_ROLLING.name: SALES,
+    CATEGORY_ROLLING.name: SALES,
+    STOCK.name: INVENTORY,
+    PRICE_PLAN.name: PRICES,
+}
 Committed = Mapping[tuple[str, int], int]
 
 
@@ -60,7 +67,7 @@ def streaming(session: SparkSession, settings: Settings, view: str, asked: pa.Ta
     Windows have a lower bound only: an event in the row is never later than its as-of time, and one that was lost must show.
     """
     frame, keys = session.createDataFrame(asked), _keys(view)
-    events = _not_late(_accepted(session, settings, TOPIC_OF[view]), session, late)
+    events = _events(session, settings, view, late)
     seen = events.join(sf.broadcast(frame.select(*keys, "fence")), on=keys, how="inner").where("`offset` <= fence").drop("fence")
     seen = seen.persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -82,7 +89,7 @@ def required_by_stream(
     """The keys of each view with an event that the worker has committed: they must be online. One job for all views."""
     required: dict[str, set[Key]] = {view: set() for view in views}
     firsts = [
-        _not_late(_accepted(session, settings, TOPIC_OF[view]), session, late[view])
+        _events(session, settings, view, late[view])
         .groupBy(sf.array(*_keys(view)).alias("key"), "partition")
         .agg(sf.min("offset").alias("first"))
         .withColumn("view", sf.lit(view))
@@ -124,12 +131,17 @@ def _features(view: str, questions: DataFrame, events: DataFrame, settings: Sett
         return features.sales_rolling(questions, events, settings)
     if view == STORE_ROLLING.name:
         return features.store_rolling(questions, events, settings)
+    if view == CATEGORY_ROLLING.name:
+        return features.category_rolling(questions, events, settings)
     return features.stock(questions, events, settings) if view == STOCK.name else features.price_plan(questions, events)
 
 
-def _accepted(session: SparkSession, settings: Settings, topic: Topic) -> DataFrame:
-    name = topic.name(settings.topic_prefix)
-    return session.table(schemas.SILVER_OF_KIND[topic.kind].name).where(sf.col("topic") == name)
+def _events(session: SparkSession, settings: Settings, view: str, late: Collection[LateKey]) -> DataFrame:
+    """The rows of silver that count for some key of a view, with its keys."""
+    topic = TOPIC_OF[view]
+    accepted = session.table(schemas.SILVER_OF_KIND[topic.kind].name).where(sf.col("topic") == topic.name(settings.topic_prefix))
+    counted = _not_late(accepted, session, late)
+    return features.under_categories(counted) if view == CATEGORY_ROLLING.name else counted
 
 
 def _not_late(events: DataFrame, session: SparkSession, late: Collection[LateKey]) -> DataFrame:

@@ -98,6 +98,7 @@ SILVER_SALES = Table(
     unit_price bigint
     list_price bigint
     promotion_id string
+    category_id string
     schema_version int
     local_day date
 """),

@@ -37,6 +37,17 @@ def with_all_stores(questions: DataFrame) -> DataFrame:
     return questions.unionByName(for_all).select(*QUESTION)
 
 
+def of_categories(of_stores: DataFrame, in_categories: DataFrame) -> DataFrame:
+    """One question per store × category and instant of its store, from the first sale under it on. `in_categories` are the
+    sales that count in one."""
+    known = in_categories.groupBy("store_id", "category_id").agg(sf.min("event_time_ms").alias("first_ms"))
+    return (
+        of_stores.join(known, on="store_id", how="inner")
+        .where(sf.col("first_ms") <= sf.col("as_of_ms"))
+        .select("store_id", "category_id", "as_of_ms", "head_ms")
+    )
+
+
 def of_stores(questions: DataFrame) -> DataFrame:
     """One question per store and instant at which any of its products is asked for."""
     return questions.select("store_id", "as_of_ms", "head_ms").distinct()

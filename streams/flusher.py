@@ -12,6 +12,7 @@ no longer read. A partition that goes to another worker ends the wait.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
 from collections import Counter
@@ -138,22 +139,31 @@ class Flusher:
 
         Between two parts batches go on. Raises GivenUp where the partition goes to another worker.
         """
-        rows, after = 0, b""
+        rows, pieces = 0, self._pieces(number)
         while True:
             async with self.lock:
                 partition = self._partitions.get(number)
                 if partition is None:
                     raise GivenUp
-                if not after:  # a row that went to a store which was emptied since may be of a key that is not stored yet
+                if not rows:  # a row that went to a store which was emptied since may be of a key that is not stored yet
                     await self._pipeline.drained()
-                keys = self._states.keys_after(number, after, REWRITE_KEYS)
-                changes = partition.rewrite(keys) if keys else partition.rewrite_sums()
+                rewrite = next(pieces, None)
+                if rewrite is None:
+                    return rows
+                changes = rewrite(partition)
                 await self._pipeline.write_rows(changes.rows)
                 await self._rest()
             rows += sum(map(len, changes.rows.values()))
-            if not keys:
-                return rows
+
+    def _pieces(self, number: int) -> Iterator[Callable[[Partition], Changes]]:
+        """What writes the rows of a partition again, piece by piece, each as of when it is called."""
+        after = b""
+        while keys := self._states.keys_after(number, after, REWRITE_KEYS):
+            yield functools.partial(Partition.rewrite, stored_keys=keys)
             after = keys[-1]
+        sums = iter(self._partitions[number].sum_keys())
+        while some := list(itertools.islice(sums, REWRITE_KEYS)):
+            yield functools.partial(Partition.rewrite_sums, keys=some)
 
     @property
     def assigned(self) -> list[int]:
@@ -219,14 +229,14 @@ class Flusher:
     def _settled(self, works: Iterable[Work]) -> Iterator[Changes]:
         changes, keys = Changes(), 0
         for work, partition in [(work, self._partitions[work.partition]) for work in works]:
-            touched = iter(work.touched.items())
-            while some := list(itertools.islice(touched, PART_KEYS - keys)):
-                partition.settle(some, changes)
-                keys += len(some)
-                if keys == PART_KEYS:
-                    yield changes
-                    changes, keys = Changes(), 0
-            partition.settle_sums(work.sums, changes)
+            for settle, what in ((partition.settle, work.touched), (partition.settle_sums, work.sums)):
+                left: Iterator[Any] = iter(what.items())
+                while some := list(itertools.islice(left, PART_KEYS - keys)):
+                    settle(some, changes)
+                    keys += len(some)
+                    if keys == PART_KEYS:
+                        yield changes
+                        changes, keys = Changes(), 0
         if changes.rows:
             yield changes
 

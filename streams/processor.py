@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,8 @@ from streams.admission import NOTHING_YET
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
 from streams.schedule import Schedule
-from streams.sums import StoreSum
+from streams.sums import Key as SumKey
+from streams.sums import Sum
 from streams.views import Kernel, Key, Row, key_in_store, row, store_key
 
 CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
@@ -48,7 +49,7 @@ class Work:
 
     partition: int
     touched: dict[Key, Any] = field(default_factory=dict)
-    sums: dict[str, StoreSum] = field(default_factory=dict)
+    sums: dict[SumKey, Sum] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
     more: bool = False  # a tick left keys for the next
@@ -172,10 +173,10 @@ class Partition:
             rows.append(self._row(key, state))
             states[store_key(key)] = self.kernel.encode(state)
 
-    def settle_sums(self, sums: Mapping[str, StoreSum], changes: Changes) -> None:
+    def settle_sums(self, sums: Iterable[tuple[SumKey, Sum]], changes: Changes) -> None:
         """Adds the rows of some sums."""
-        if sums and self._sums.view is not None:
-            changes.rows.setdefault(self._sums.view.name, []).extend(self._sums.rows(sums.items()))
+        for key, one in sums:
+            changes.rows.setdefault(one.view.name, []).append(self._sums.row(key, one))
 
     @property
     def is_full(self) -> bool:
@@ -190,10 +191,14 @@ class Partition:
         """The rows of some stored keys as their states are at this moment."""
         return Changes({self.kernel.view.name: [self._row(key, self._state(key)) for key in map(key_in_store, stored_keys)]})
 
-    def rewrite_sums(self) -> Changes:
-        """The rows of all sums as they are at this moment."""
+    def sum_keys(self) -> list[SumKey]:
+        """The keys of all sums."""
+        return self._sums.keys()
+
+    def rewrite_sums(self, keys: Iterable[SumKey]) -> Changes:
+        """The rows of some sums as they are at this moment."""
         changes = Changes()
-        self.settle_sums(self._sums.all(), changes)
+        self.settle_sums(self._sums.some(keys).items(), changes)
         return changes
 
     def now(self, clock: int, caught_up: bool) -> int | None:

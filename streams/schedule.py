@@ -6,7 +6,7 @@ import heapq
 from typing import Generic, TypeVar
 
 NEVER = 2**63
-K = TypeVar("K", str, tuple[str, str])
+K = TypeVar("K", bound=tuple[str, ...])
 
 
 class Schedule(Generic[K]):

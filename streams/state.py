@@ -19,6 +19,7 @@ from streams import same_hour, tiles
 from streams.admission import Admission, Outcome, digest
 
 NO_PRICE = -1
+NO_CATEGORY = ""
 SILENT_DAYS = 364  # a series without any event for so long is given up: its row is no longer refreshed every day
 _AT = {name: at for at, name in enumerate(SALES_VALUES)}
 _UNITS, (_, _HOUR, _DAY) = _AT["units"], range(len(Hop))
@@ -61,7 +62,8 @@ of_window = _Windows().__getitem__  # what a window gives of its tile
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
     """What one receipt says of one product. `tiles` are those that hold its time, one a hop; `unit_price` is the price of its
-    dearest sold line in cents, NO_PRICE without one; `identity` is the digest of its id."""
+    dearest sold line in cents, NO_PRICE without one; `identity` is the digest of its id; `category` is NO_CATEGORY where no line
+    names one."""
 
     event_id: str
     identity: int
@@ -69,19 +71,23 @@ class Sale(msgspec.Struct, frozen=True, gc=False):
     tiles: tuple[int, ...]
     values: Tile
     unit_price: int
+    category: str
 
 
 class SalesState(Admission, array_like=True):
     """One store × product: its rings of tiles in the order of Hop (tile index -> SALES_VALUES), its latest sale and latest event.
 
     `last` is (event_time, event_id, unit_price in cents) of the latest sale; `heard` is the latest event time; `weeks` is the
-    units by hour of the last weeks.
+    units by hour of the last weeks. `category` is what most is sold under; `elsewhere` is the part of the rings that was sold
+    under others, by their names: nearly always nothing.
     """
 
-    rings: tuple[tiles.Ring, tiles.Ring, tiles.Ring] = msgspec.field(default_factory=tiles.empty)
+    rings: tiles.Rings = msgspec.field(default_factory=tiles.empty)
     last: tuple[int, str, int] | None = None
     heard: int = 0
     weeks: same_hour.UnitsByHour = msgspec.field(default_factory=dict)
+    category: str = NO_CATEGORY
+    elsewhere: dict[str, tiles.Rings] = msgspec.field(default_factory=dict)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -107,9 +113,11 @@ def sales_of(receipt: Receipt, calendar: Calendar) -> list[tuple[str, Sale]]:
     return [(product_id, Sale(*about, *_contribution(lines))) for product_id, lines in by_product.items()]
 
 
-def _contribution(lines: Iterable[ReceiptLine]) -> tuple[Tile, int]:
+def _contribution(lines: Iterable[ReceiptLine]) -> tuple[Tile, int, str]:
+    """What a receipt's lines of one product add up to. Where they name several categories, the last by name is that of all."""
     values = lift([(line.quantity, line.unit_price, line.promotion_id is not None) for line in lines])
-    return values, max([line.unit_price for line in lines if line.quantity > 0], default=NO_PRICE)
+    price = max([line.unit_price for line in lines if line.quantity > 0], default=NO_PRICE)
+    return values, price, max([line.category_id or NO_CATEGORY for line in lines])
 
 
 def apply(state: SalesState, sale: Sale, offset: int, lateness: int) -> Outcome:
@@ -118,6 +126,8 @@ def apply(state: SalesState, sale: Sale, offset: int, lateness: int) -> Outcome:
     if outcome != "applied":
         return outcome
     tiles.add_to(state.rings, sale.tiles, sale.values)
+    if sale.category != state.category:
+        _add_elsewhere(state, sale)
     same_hour.add_to(state.weeks, sale.tiles[_HOUR], sale.values[_UNITS])
     if sale.event_time > state.heard:
         state.heard = sale.event_time
@@ -133,6 +143,8 @@ def settle(state: SalesState, calendar: Calendar, lateness: int) -> tuple[int | 
     state.forget(lateness)
     now = calendar.tiles(state.as_of)
     sums, leaves_at = tiles.read(state.rings, now, calendar)
+    if state.elsewhere:
+        _drop_elsewhere(state)
     units, changes_at = same_hour.read(state.weeks, state.as_of, now[_DAY], calendar)
     last_ms, price = (None, None) if state.last is None else (state.last[0], state.last[2])
     return _due(state, now[_DAY], calendar, leaves_at, changes_at), (*map(of_window, sums), (units, price), (last_ms,))
@@ -153,6 +165,37 @@ def due(state: SalesState, calendar: Calendar) -> int | None:
 def advance(state: SalesState, now: int) -> None:
     """Moves the as-of time on to an instant (ms) without an event; never back."""
     state.as_of = max(state.as_of, now)
+
+
+def by_category(state: SalesState) -> Iterable[tuple[str, tiles.Rings]]:
+    """The state's rings by the category that their sales were sold under, NO_CATEGORY too; all together are `rings`."""
+    if not state.elsewhere:
+        return [(state.category, state.rings)]
+    own = tiles.empty()
+    tiles.add_all(own, state.rings)
+    for part in state.elsewhere.values():
+        tiles.take_all(own, part)
+    return [(state.category, own), *state.elsewhere.items()]
+
+
+def _add_elsewhere(state: SalesState, sale: Sale) -> None:
+    if not state.heard:  # its first sale says what it is
+        state.category = sale.category
+    else:
+        tiles.add_to(state.elsewhere.setdefault(sale.category, tiles.empty()), sale.tiles, sale.values)
+
+
+def _drop_elsewhere(state: SalesState) -> None:
+    """Drops the tiles that the rings no longer have. Where one other category has all that is left, it is the product's own; the
+    one before it keeps its name, since it has a row."""
+    for part in state.elsewhere.values():
+        tiles.keep(part, state.rings)
+    for name, part in state.elsewhere.items():
+        if part == state.rings:
+            before = {} if state.category == NO_CATEGORY else {state.category: tiles.empty()}
+            others = {other: tiles_ for other, tiles_ in state.elsewhere.items() if other != name}
+            state.category, state.elsewhere = name, before | others
+            return
 
 
 def _due(state: SalesState, day: int, calendar: Calendar, *changes: int | None) -> int | None:

@@ -14,6 +14,7 @@ from contracts.aggregates import EMPTY, Tile, merge
 from contracts.windows import WINDOWS, Calendar, Hop
 
 Ring = dict[int, Tile]
+Rings = tuple[Ring, Ring, Ring]  # one of each hop, in the order of Hop
 # Windows by hop, the shortest first: the order in which a reading gives their sums.
 _ORDERED = [sorted((w for w in WINDOWS.values() if w.hop is hop), key=lambda window: window.hops) for hop in Hop]
 _RINGS = [(hop.value, tuple(window.hops for window in windows)) for hop, windows in zip(Hop, _ORDERED, strict=True)]
@@ -21,7 +22,7 @@ _NOTHING = [[EMPTY] * windows for windows in range(len(WINDOWS) + 1)]
 SLOT = {window.name: slot for slot, window in enumerate(itertools.chain(*_ORDERED))}  # where a window's sums stand
 
 
-def empty() -> tuple[Ring, Ring, Ring]:
+def empty() -> Rings:
     """A ring of each hop without a tile."""
     return ({}, {}, {})
 
@@ -46,6 +47,13 @@ def take_all(rings: Iterable[Ring], others: Iterable[Ring]) -> None:
     for ring, other in zip(rings, others, strict=True):
         for index, values in other.items():
             ring[index] = tuple(map(sub, ring.get(index, EMPTY), values))
+
+
+def keep(rings: Iterable[Ring], others: Iterable[Ring]) -> None:
+    """Drops the tiles that rings of the same hop do not have."""
+    for ring, other in zip(rings, others, strict=True):
+        for index in ring.keys() - other.keys():
+            del ring[index]
 
 
 def read(rings: Iterable[Ring], now: Iterable[int], calendar: Calendar) -> tuple[list[Tile], int | None]:

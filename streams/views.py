@@ -16,7 +16,7 @@ from contracts.windows import StoreCalendars
 from featurestore.rows import GroupedRow, Layout, Values
 from streams import prices, state, stock
 from streams.admission import Admission, Outcome
-from streams.sums import StoreSums, Sums
+from streams.sums import SalesSums, Sums
 
 Key = tuple[str, str]  # store_id, product_id
 Row = GroupedRow
@@ -105,8 +105,8 @@ class SalesKernel:
     def advance(self, state_: state.SalesState, now: int) -> None:
         state.advance(state_, now)
 
-    def sums(self) -> StoreSums:
-        return StoreSums(self._calendars)
+    def sums(self) -> SalesSums:
+        return SalesSums(self._calendars)
 
 
 class StockKernel:

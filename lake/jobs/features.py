@@ -9,6 +9,7 @@ from pyspark.sql import functions as sf
 
 from contracts.features import (
     CATALOGUE_FINGERPRINT,
+    CATEGORY_ROLLING,
     DEMAND_DAILY,
     PRICE_PLAN,
     SALES_ROLLING,
@@ -26,7 +27,7 @@ from lake.session import spark_errors
 from lake.tables import last_commit
 
 _KINDS = ("sales", "inventory", "prices")
-_VIEWS = (SALES_ROLLING, STORE_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
+_VIEWS = (SALES_ROLLING, STORE_ROLLING, CATEGORY_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
 
 
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
@@ -64,9 +65,13 @@ def feature_rows(session: SparkSession, settings: Settings, since: dt.datetime |
     sales, inventory, prices = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _KINDS)
     daily = session.table(schemas.GOLD_DAILY.name)
     asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(sf.col("as_of_ms") >= since_ms)
+    of_stores, in_categories = snapshot_grid.of_stores(asked), features.under_categories(sales)
     return {
         SALES_ROLLING: features.sales_rolling(asked, sales, settings),
-        STORE_ROLLING: features.store_rolling(snapshot_grid.of_stores(asked), sales, settings),
+        STORE_ROLLING: features.store_rolling(of_stores, sales, settings),
+        CATEGORY_ROLLING: features.category_rolling(
+            snapshot_grid.of_categories(of_stores, in_categories), in_categories, settings
+        ),
         STOCK: features.stock(asked, inventory, settings),
         PRICE_PLAN: features.price_plan(snapshot_grid.with_all_stores(asked), prices),
         DEMAND_DAILY: demand_daily(daily, settings).where(sf.col("as_of_ms") >= since_ms),

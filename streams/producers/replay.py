@@ -1,12 +1,13 @@
 """Receipts of a data set in the layout of `lines.parquet`, at their own times.
 
 Columns: event_id, event_time (timestamp, UTC), store_id, product_id, quantity, unit_price_cents, channel, and where there are any
-list_price_cents and promotion_id; sorted by event_time, event_id.
+list_price_cents, promotion_id and category_id; sorted by event_time, event_id. Without a category_id of its own, a line has the
+`category` of its product in `products.parquet`, where that is there and has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,7 +20,7 @@ from contracts.errors import InvalidEvent, UsageError
 from contracts.events import Receipt, ReceiptLine, decode_receipt, encode
 
 COLUMNS = ("event_id", "event_time", "store_id", "product_id", "quantity", "unit_price_cents", "channel")
-OPTIONAL = ("list_price_cents", "promotion_id")
+OPTIONAL = ("list_price_cents", "promotion_id", "category_id")
 
 
 class _Row(NamedTuple):
@@ -34,6 +35,7 @@ class _Row(NamedTuple):
     channel: Literal["pos", "online"]
     list_price: int | None
     promotion_id: str | None
+    category_id: str | None
 
 
 @dataclass(slots=True)
@@ -62,9 +64,10 @@ class ReplayReport:
 def replay(folder: Path, report: ReplayReport) -> Iterator[Receipt]:
     """The receipts of a data set in order; the report is filled as they are taken. Raises UsageError for another layout."""
     parts: dict[str, int] = {}
+    categories = _categories(folder / "products.parquet")
     for rows in _grouped(folder / "lines.parquet"):
         report.rows += len(rows)
-        lines = [line for row in rows if (line := _line(row, report)) is not None]
+        lines = [line for row in rows if (line := _line(row, categories, report)) is not None]
         receipt = _receipt(rows[0], lines, parts, report)
         if receipt is not None:
             _count(receipt, report)
@@ -94,11 +97,18 @@ def _rows(path: Path) -> Iterator[_Row]:
             yield _Row(*values)
 
 
+def _categories(path: Path) -> dict[str, str | None]:
+    """The category of each product, where there is a file of products that says it."""
+    if not path.exists():
+        return {}
+    table = _opened(path).read()
+    if not {"product_id", "category"} <= set(table.column_names):
+        return {}
+    return dict(zip(table["product_id"].to_pylist(), table["category"].to_pylist(), strict=True))
+
+
 def _open(path: Path) -> pq.ParquetFile:
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UsageError(f"{path} cannot be read", doing="opening a data set", why=str(error)) from error
+    file = _opened(path)
     missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
     if missing:
         raise UsageError(
@@ -109,13 +119,21 @@ def _open(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _line(row: _Row, report: ReplayReport) -> ReceiptLine | None:
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UsageError(f"{path} cannot be read", doing="opening a data set", why=str(error)) from error
+
+
+def _line(row: _Row, categories: Mapping[str, str | None], report: ReplayReport) -> ReceiptLine | None:
     fields = {
         "product_id": row.product_id,
         "quantity": row.quantity,
         "unit_price": row.unit_price,
         "list_price": row.list_price,
         "promotion_id": row.promotion_id,
+        "category_id": row.category_id or categories.get(row.product_id) or None,
     }
     if row.quantity == 0:
         report.reject("quantity is 0")

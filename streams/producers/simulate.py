@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from contracts.events import Event, InventoryEvent, Receipt, ReceiptLine
 from contracts.topics import INVENTORY, PRICES, SALES, Topic
 from contracts.windows import EPOCH, HOUR_MS, Calendar, StoreCalendars
@@ -159,7 +161,7 @@ class _StoreLife:
             if sold:
                 shelf.on_hand -= sold
                 price = prices[wish.product.product_id]
-                line = ReceiptLine(wish.product.product_id, sold, price.price, price.list_price, price.promotion_id)
+                line = _line(wish.product, sold, price)
                 lines[number].append(line)
                 self.sold += 1
                 if rng.random() < RETURN_CHANCE:
@@ -181,7 +183,7 @@ class _StoreLife:
         while self.returns and self.returns[0][0] < midnight + 24 * HOUR_MS:
             _, _, channel, line = heapq.heappop(self.returns)
             event_id = f"{self.retailer.seed}-{self.store.store_id}-{day}-r{len(happened):03d}"
-            back = ReceiptLine(line.product_id, -line.quantity, line.unit_price, line.list_price, line.promotion_id)
+            back = msgspec.structs.replace(line, quantity=-line.quantity)
             at = midnight + rng.randint(9 * HOUR_MS, 19 * HOUR_MS)
             happened.append(_sale(event_id, at, self.store, channel, [back]))
         return happened
@@ -240,7 +242,7 @@ class _LiveStores:
             return Timed(at, INVENTORY, self._count(store.store_id, product.product_id, at))
         channel = "online" if self.rng.random() < ONLINE_SHARE else "pos"
         if self.rng.random() < RETURN_CHANCE:
-            lines = [ReceiptLine(x.product_id, -x.quantity, x.unit_price, x.list_price, x.promotion_id) for x in lines[:1]]
+            lines = [msgspec.structs.replace(line, quantity=-line.quantity) for line in lines[:1]]
         return _sale(f"{self.retailer.seed}-live-{self.start}-{number}", at, store, channel, lines)
 
     def _basket(self, store: Store, at: int) -> list[ReceiptLine]:
@@ -253,7 +255,7 @@ class _LiveStores:
             sold = min(self.rng.choices((1, 2, 3), (75, 18, 7))[0], self.stock[key])
             if sold:
                 self.stock[key] -= sold
-                lines.append(ReceiptLine(product.product_id, sold, price.price, price.list_price, price.promotion_id))
+                lines.append(_line(product, sold, price))
                 if not self.stock[key]:
                     self._ran_out(*key, at, math.ceil(5 * weights[index]) + product.pack_size)
         return lines
@@ -298,6 +300,12 @@ def poisson(rng: random.Random, mean: float) -> int:
         product *= rng.random()
         count += 1
     return count
+
+
+def _line(product: Product, quantity: int, price: Price) -> ReceiptLine:
+    return ReceiptLine(
+        product.product_id, quantity, price.price, price.list_price, price.promotion_id, category_id=product.category.name
+    )
 
 
 def _sale(event_id: str, at: int, store: Store, channel: str, lines: list[ReceiptLine]) -> Timed:

@@ -49,7 +49,7 @@ def run(settings: Settings, receipts: int) -> None:
             partition = partitions[number]
             work, changes = partition.take(group, system_clock()), Changes()
             partition.settle(work.touched.items(), changes)
-            partition.settle_sums(work.sums, changes)
+            partition.settle_sums(work.sums.items(), changes)
             done += len(group)
         if messages and not span.has_begun:
             span.begin(done)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.events import InventoryEvent, PriceEvent, Receipt
-from contracts.features import AS_OF, PRICE_PLAN, SALES_ROLLING, STOCK, STORE_ROLLING
+from contracts.features import AS_OF, CATEGORY_ROLLING, PRICE_PLAN, SALES_ROLLING, STOCK, STORE_ROLLING
 from contracts.request_features import planned_price
 from contracts.windows import DAY_MS, EPOCH, WINDOWS, StoreCalendars
 from lake.parity import Row, in_sample, same
 from tests.drills.arrival import Sent, keys_of
 from tests.drills.lateness import Place
-from tests.oracles.rolling import sales_rolling, store_rolling
+from tests.oracles.rolling import category_rolling, sales_rolling, store_rolling
 from tests.oracles.standing import on_hand, price_on
 
 Key = tuple[str, ...]
@@ -65,10 +65,13 @@ def _events_by_key(
     """Of each chosen key, what was sent and not set aside, repetitions included: the oracles know them themselves."""
     found: dict[tuple[str, Key], list[Sent]] = defaultdict(list)
     view_of = {"sales": SALES_ROLLING.name, "inventory": STOCK.name, "prices": PRICE_PLAN.name}
-    stores = chosen.get(STORE_ROLLING.name, set())
+    sums = {view: chosen.get(view, set()) for view in (STORE_ROLLING.name, CATEGORY_ROLLING.name)}
     for one in sent:
-        if isinstance(one.event, Receipt) and (one.event.store_id,) in stores:
-            found[STORE_ROLLING.name, (one.event.store_id,)].append(one)
+        if isinstance(one.event, Receipt):
+            own: set[Key] = {(one.event.store_id,), *((one.event.store_id, line.category_id or "") for line in one.event.lines)}
+            for view, keys in sums.items():
+                for key in own & keys:
+                    found[view, key].append(one)
         view = view_of[one.topic.kind]
         for key in keys_of(one.event) & chosen.get(view, set()):
             if (one.partition, one.offset, *key) not in late.get(one.topic.kind, ()):
@@ -82,20 +85,29 @@ def _expectations(calendars: StoreCalendars, late: Mapping[str, Collection[Place
         must = sales_rolling(receipts, key[0], key[1], row[AS_OF], calendars.zone(key[0]))
         return {name: row[name] for name in must}, must
 
-    def of_store(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def counted(store_id: str, events: list[Sent]) -> list[dict[str, Any]]:
+        """The receipts without the products for which they were late."""
         receipts = [json.loads(one.value) for one in events]
-        for one, receipt in zip(events, receipts, strict=True):  # a product for which the receipt was late does not count it
-            place = one.partition, one.offset, key[0]
+        for one, receipt in zip(events, receipts, strict=True):
+            place = one.partition, one.offset, store_id
             receipt["lines"] = [x for x in receipt["lines"] if (*place, x["product_id"]) not in late.get("sales", ())]
-        must = store_rolling(receipts, key[0], row[AS_OF], calendars.zone(key[0]))
+        return receipts
+
+    def of_store(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+        must = store_rolling(counted(key[0], events), key[0], row[AS_OF], calendars.zone(key[0]))
         return {name: row[name] for name in must}, must
+
+    def of_category(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
+        must = category_rolling(counted(key[0], events), key[0], key[1], row[AS_OF], calendars.zone(key[0])) or {"a sale": None}
+        return {name: row.get(name) for name in must}, must
 
     def stock(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:
         first_ms = calendars.of(key[0]).window_start(WINDOWS["28d"], row[AS_OF])
         must = on_hand([one.event for one in events if isinstance(one.event, InventoryEvent)], row[AS_OF], first_ms)
         return {name: row[name] for name in must}, must
 
-    return {SALES_ROLLING.name: rolling, STORE_ROLLING.name: of_store, STOCK.name: stock, PRICE_PLAN.name: _prices}
+    sums: dict[str, Expected] = {STORE_ROLLING.name: of_store, CATEGORY_ROLLING.name: of_category}
+    return {SALES_ROLLING.name: rolling, **sums, STOCK.name: stock, PRICE_PLAN.name: _prices}
 
 
 def _prices(key: Key, row: Row, events: list[Sent]) -> tuple[dict[str, Any], dict[str, Any]]:

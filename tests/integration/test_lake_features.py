@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.events import InventoryEvent
-from contracts.features import SALES_ROLLING, STORE_ROLLING, features_of
+from contracts.features import CATEGORY_ROLLING, SALES_ROLLING, STORE_ROLLING, features_of
 from contracts.request_features import OPEN_ENDED, Plan, live_plans, pack_plans
 from contracts.settings import Settings
 from contracts.windows import WINDOWS, calendar
@@ -44,20 +44,21 @@ def _lines(rng: random.Random, store: str) -> list[Line]:
     for number, at in enumerate(times):
         for _ in range(rng.choice((1, 1, 2))):
             quantity, promoted = rng.choice((1, 2, 3, 7, -1)), rng.random() < 0.3
-            lines.append(Line(f"{store}-{number:04}", at, rng.choice(("p-1", "p-2")), quantity, rng.randrange(50, 500), promoted))
+            product, price, category = rng.choice(("p-1", "p-2")), rng.randrange(50, 500), rng.choice(("bread", "cake", None))
+            lines.append(Line(f"{store}-{number:04}", at, product, quantity, price, promoted, category))
     return lines
 
 
 def _sales(session: SparkSession, lines: dict[str, list[Line]]) -> DataFrame:
     rows = [
-        (store, one.product, one.event_id, one.at, one.quantity, one.price, "promo" if one.promoted else None)
+        (store, one.product, one.event_id, one.at, one.quantity, one.price, "promo" if one.promoted else None, one.category)
         for store, of_store in lines.items()
         for one in of_store
     ]
     return session.createDataFrame(
         rows,
         "store_id string, product_id string, event_id string, event_time_ms bigint, quantity bigint, unit_price bigint, "
-        "promotion_id string",
+        "promotion_id string, category_id string",
     )
 
 
@@ -90,6 +91,41 @@ def test_the_features_of_a_store_equal_a_look_at_every_event_of_all_its_products
     for row in found:
         expected = sales_rolling(lines[row["store_id"]], row["as_of_ms"], ZONES[row["store_id"]])
         assert {name: row[name] for name in names} == {name: expected[name.removeprefix("store_")] for name in names}, row
+
+
+def test_the_features_of_a_category_equal_a_look_at_every_event_that_was_sold_under_it(session: SparkSession) -> None:
+    rng = random.Random(9)
+    lines = {store: _lines(rng, store) for store in ZONES}
+    sales = features.under_categories(_sales(session, lines))
+    instants = [SPRING + rng.randrange(-12 * DAY_MS, DAY_MS) for _ in range(20)]
+    asked = [(store, category, at, at) for store in ZONES for category in ("bread", "cake") for at in instants]
+    questions = session.createDataFrame(asked, "store_id string, category_id string, as_of_ms bigint, head_ms bigint")
+
+    found = features.category_rolling(questions, sales, SETTINGS).collect()
+
+    assert len(found) == len(set(asked))
+    names = [feature.name for feature in features_of(CATEGORY_ROLLING.name)]
+    for row in found:
+        mine = [one for one in lines[row["store_id"]] if _category(lines[row["store_id"]], one) == row["category_id"]]
+        expected = sales_rolling(mine, row["as_of_ms"], ZONES[row["store_id"]])
+        assert {name: row[name] for name in names} == {name: expected[name.removeprefix("category_")] for name in names}, row
+
+
+def _category(lines: list[Line], line: Line) -> str | None:
+    """The last by name of those that the receipt's lines of the product name."""
+    same = [one for one in lines if (one.event_id, one.product) == (line.event_id, line.product)]
+    return max((one.category for one in same if one.category), default=None)
+
+
+def test_a_category_is_asked_for_from_its_first_sale_on(session: SparkSession) -> None:
+    sales = _sales(session, {"s-1": [Line("a", 50, "p-1", 1, 100, False, "bread"), Line("b", 20, "p-1", 1, 100, False)]})
+    of_stores = session.createDataFrame(
+        [("s-1", 49, 49), ("s-1", 50, 50), ("s-2", 60, 60)], "store_id string, as_of_ms bigint, head_ms bigint"
+    )
+
+    asked = snapshot_grid.of_categories(of_stores, features.under_categories(sales)).collect()
+
+    assert [tuple(row) for row in asked] == [("s-1", "bread", 50, 50)]
 
 
 def test_an_event_beyond_the_as_of_time_counts_when_the_head_is_open(session: SparkSession) -> None:

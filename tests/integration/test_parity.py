@@ -41,6 +41,7 @@ from tests.own_lake import own_lake
 
 pytestmark = pytest.mark.stack
 STORES, PRODUCTS = ("s-1", "s-2", "s-3"), ("p-1", "p-2", "p-3")
+CATEGORIES = {"p-1": "bread", "p-2": "bread", "p-3": None}
 LATER = NOON + 100 * DAY  # of materialization; every event is before
 
 
@@ -75,7 +76,12 @@ def sent() -> list[tuple[Topic, Event]]:
     events.append((PRICES, price("a-own", NOON, 150, product_id="p-1", store_id="s-1", promotion_id="promo")))
     for n in range(160):
         store, at = STORES[n % 3], NOON + n * 3 * HOUR + n * 77_777
-        basket = [line(PRODUCTS[n % 3], 1 + n % 4, 200 + n), line(PRODUCTS[(n + 1) % 3], -1 if n % 11 == 0 else 2, 199)]
+        one, other = PRODUCTS[n % 3], PRODUCTS[(n + 1) % 3]
+        category = "cake" if n % 40 == 0 else CATEGORIES[one]  # a product can be sold under another one now and then
+        basket = [
+            line(one, 1 + n % 4, 200 + n, category_id=category),
+            line(other, -1 if n % 11 == 0 else 2, 199, category_id=CATEGORIES[other]),
+        ]
         events.append((SALES, receipt(f"r-{n}", at, *basket, store_id=store)))
         if n % 8 == 0:
             kind = "count" if n % 16 == 0 else "receipt"
@@ -139,6 +145,7 @@ def test_what_the_worker_and_the_lake_wrote_is_what_the_lake_recomputes(world: W
     assert compared == {
         "sales_rolling": 7,  # each store sells two of the products, one of them a new one too
         "store_rolling": 3,
+        "category_rolling": 6,  # bread and cake in each of them
         "stock": 9,
         "price_plan": 4,
         "demand_daily": 10,
@@ -176,7 +183,7 @@ def test_every_planted_fault_is_seen(world: World) -> None:
     world.online.write("stock", [rows_of(world, "stock", ("s-1", "p-1")) | {"store_id": "s-9", "source_offset": 10**6}])
     world.online.write("product", [rows_of(world, "product", ("p-1",)) | {"product_id": "p-9"}])
     remove(world.settings, "s-3", "p-3")
-    lose(world.settings, receipt("lost", NOON + 21 * DAY, line("p-3", 9, 500), store_id="s-2"))
+    lose(world.settings, receipt("lost", NOON + 21 * DAY, line("p-3", 9, 500, category_id="cake"), store_id="s-2"))
 
     report = world.parity()
 
@@ -190,9 +197,10 @@ def test_every_planted_fault_is_seen(world: World) -> None:
         "last_price",
         "last_sale_ms",
     } <= rolling  # the lost event, later than the row
-    of_store = {name for view, kind, key, name in found if (view, kind, key) == ("store_rolling", "mismatch", ("s-2",))}
-    assert {"store_units_1h", "store_units_28d", "store_sales_28d"} <= of_store, "it is missing there too"
-    assert {one for one in found if one[2] not in (("s-2", "p-3"), ("s-2",))} == {
+    sums = {"store_rolling": ("s-2",), "category_rolling": ("s-2", "cake")}
+    of_sums = {name for view, kind, key, name in found if kind == "mismatch" and sums.get(view) == key}
+    assert {"store_units_1h", "store_sales_28d", "category_units_1h", "category_sales_28d"} <= of_sums, "missing there too"
+    assert {one for one in found if one[2] != ("s-2", "p-3") and sums.get(one[0]) != one[2]} == {
         ("sales_rolling", "mismatch", ("s-1", "p-2"), "units_7d"),
         ("sales_rolling", "mismatch", ("s-1", "p-2"), "mean_price_28d"),
         ("demand_daily", "mismatch", ("s-2", "p-2"), "days_on_sale"),

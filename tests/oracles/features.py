@@ -19,6 +19,7 @@ class Line:
     quantity: int
     price: int
     promoted: bool
+    category: str | None = None
 
 
 def window_starts(as_of: int, zone: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What `sales_rolling` and `store_rolling` must be, written down as plainly as can be: one loop over all receipts per feature.
+"""What `sales_rolling`, `store_rolling`, `category_rolling` must be, as plainly as can be: one loop over all receipts a feature.
 
 Shares nothing with the kernel but the time-zone database. Slow on purpose.
 """
@@ -69,6 +69,24 @@ def store_rolling(receipts: Iterable[Mapping[str, Any]], store_id: str, as_of: i
     }
 
 
+def category_rolling(
+    receipts: Iterable[Mapping[str, Any]], store_id: str, category: str, as_of: int, zone: str
+) -> dict[str, Any] | None:
+    """The features of one category of a store as of an instant (ms), None where nothing was sold under it: of each product the
+    receipts that count for it and whose lines of it name that category, or several of which it is the last by name."""
+    sales = [sale for sale in _sales_of_all(receipts, store_id) if sale["category"] == category]
+    if not sales:
+        return None
+    since = _since(as_of, zone)
+    found: dict[str, Any] = {f"category_units_{window}": _total(sales, "units", first) for window, first in since.items()}
+    for window in ("24h", "7d", "28d"):
+        found[f"category_sales_{window}"] = _total(sales, "sales", since[window])
+    for window in ("7d", "28d"):
+        units = _total(sales, "units", since[window])
+        found[f"category_promotion_share_{window}"] = _total(sales, "promoted", since[window]) / units if units else None
+    return found
+
+
 def _total(sales: Iterable[Mapping[str, Any]], value: str, since: int) -> int:
     return sum(sale[value] for sale in sales if sale["time"] >= since)
 
@@ -127,6 +145,7 @@ def _sale(receipt: Mapping[str, Any], product_id: str) -> dict[str, Any]:
         "refunds": sum(-line["quantity"] * line["unit_price"] for line in back),
         "receipts": 1 if sold else 0,
         "price": max((line["unit_price"] for line in sold), default=None),
+        "category": max((line["category_id"] for line in lines if line.get("category_id") is not None), default=None),
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.events import decode_receipt
-from contracts.features import SALES_ROLLING, STORE_ROLLING
+from contracts.features import CATEGORY_ROLLING, SALES_ROLLING, STORE_ROLLING
 from contracts.letters import OFFSET, REASON
 from contracts.request_features import planned_price
 from contracts.settings import Settings
@@ -19,10 +19,10 @@ from contracts.topics import INVENTORY, PRICES, SALES
 from contracts.windows import EPOCH, WINDOWS, StoreCalendars
 from streams.processor import Changes, Incoming, Partition, Work
 from streams.rebuilt import Rebuilder, headers
-from streams.sums import StoreSum
+from streams.sums import Key, Sum
 from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, price, receipt, stock
-from tests.oracles.rolling import sales_rolling, store_rolling
+from tests.oracles.rolling import category_rolling, sales_rolling, store_rolling
 from tests.oracles.standing import on_hand, price_on
 
 ANY_LATENESS = 400 * DAY
@@ -40,7 +40,7 @@ class Machine:
     lateness: int
     stored: dict[bytes, bytes] = field(default_factory=dict)
     online: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    stores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sums: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)  # of stores and of their categories
     late: set[int] = field(default_factory=set)
     committed: int = 0
     read_to: int = -1  # in any life
@@ -96,15 +96,16 @@ class Machine:
                 return False
         return crash != "not acknowledged"
 
-    def settled(self, touched: list[tuple[Any, Any]], sums: dict[str, StoreSum]) -> Changes:
+    def settled(self, touched: list[tuple[Any, Any]], sums: dict[Key, Sum]) -> Changes:
         changes = Changes()
         self.partition.settle(touched, changes)
-        self.partition.settle_sums(sums, changes)
+        self.partition.settle_sums(sums.items(), changes)
         return changes
 
     def write_rows(self, changes: Changes) -> None:
         self.online.update({(row["store_id"], row["product_id"]): dict(row) for row in changes.rows[self.kernel.view.name]})
-        self.stores.update({row["store_id"]: dict(row) for row in changes.rows.get(STORE_ROLLING.name, ())})
+        for view in (STORE_ROLLING.name, CATEGORY_ROLLING.name):
+            self.sums.update({row.key: dict(row) for row in changes.rows.get(view, ())})
 
     def write_states(self, changes: Changes) -> None:
         self.stored.update(changes.states[self.number])
@@ -123,6 +124,7 @@ lines = st.builds(
     quantity=st.integers(-3, 5).filter(bool),
     unit_price=st.integers(0, 900),
     promotion_id=st.sampled_from([None, None, "promo"]),
+    category_id=st.sampled_from([None, "bread", "bread", "cake"]),
 )
 receipts = st.builds(
     lambda event_id, event_time, some, store_id: receipt(f"r-{event_id}", event_time, *some, store_id=store_id),
@@ -131,6 +133,11 @@ receipts = st.builds(
     st.lists(lines, min_size=1, max_size=4),
     st.sampled_from(STORES),
 )
+
+
+def of_bread(event: Any) -> Any:
+    """One line of one product, under the category that an event's first line names."""
+    return line("p-1", category_id=event.lines[0].category_id)
 
 
 def unique(events: list[Any]) -> list[Any]:
@@ -159,11 +166,29 @@ def run(machine: Machine, log: list[Incoming], data: st.DataObject) -> None:
 
 
 def check_moments(machine: Machine, log: list[Incoming]) -> None:
-    """Each store's row is of one moment, that of its offset: not of some products as of now and others as of before a crash."""
-    for store_id, row in machine.stores.items():
+    """Each sum's row is of one moment, that of its offset: not of some products as of now and others as of before a crash."""
+    for key, row in machine.sums.items():
         sent = [_json(m) for m in log if m.offset <= row["source_offset"] and m.offset not in machine.late]
-        expected = store_rolling(sent, store_id, row["as_of_ms"], CALENDARS.zone(store_id))
+        expected = summed(sent, key, row["as_of_ms"])
         assert {name: row[name] for name in expected} == expected
+
+
+def summed(sent: list[Any], key: tuple[str, ...], as_of: int) -> dict[str, Any]:
+    """What the oracle says of a store, or of one of its categories."""
+    zone = CALENDARS.zone(key[0])
+    if len(key) == 1:
+        return store_rolling(sent, key[0], as_of, zone)
+    return category_rolling(sent, key[0], key[1], as_of, zone) or {"a sale": None}
+
+
+def keys_of_sums(sent: list[Any]) -> set[tuple[str, ...]]:
+    """The stores that sold anything, and the categories that they sold it under."""
+    found: set[tuple[str, ...]] = set()
+    for one in sent:
+        for product_id in {x["product_id"] for x in one["lines"]}:
+            named = [x["category_id"] for x in one["lines"] if x["product_id"] == product_id and "category_id" in x]
+            found |= {(one["store_id"],), *((one["store_id"], category) for category in [max(named, default=None)] if category)}
+    return found
 
 
 def check_rows(machine: Machine, log: list[Incoming]) -> None:
@@ -174,11 +199,11 @@ def check_rows(machine: Machine, log: list[Incoming]) -> None:
         assert set(row) - set(expected) == {"store_id", "product_id", "as_of_ms", "source_offset", "fingerprint"}
     # What a worker before had no time to write comes with the first tick, once no old event was seen for a while.
     machine.tick(NOON + 60_000, "none")
-    assert set(machine.stores) == {store_id for store_id, _ in machine.online}
-    for store_id, row in machine.stores.items():
-        expected = store_rolling(sent, store_id, row["as_of_ms"], CALENDARS.zone(store_id))
+    assert set(machine.sums) == keys_of_sums(sent)
+    for key, row in machine.sums.items():
+        expected = summed(sent, key, row["as_of_ms"])
         assert {name: row[name] for name in expected} == expected
-        assert set(row) - set(expected) == {"store_id", "as_of_ms", "source_offset", "fingerprint"}
+        assert set(row) - set(expected) - {"category_id"} == {"store_id", "as_of_ms", "source_offset", "fingerprint"}
 
 
 @settings(max_examples=150, deadline=None)
@@ -252,15 +277,15 @@ def test_rows_that_time_alone_changes_equal_the_oracle(events: list[Any], later:
                 CALENDARS.zone(row["store_id"]),
             )
             assert {name: row[name] for name in now} == now
-        for store_id, row in machine.stores.items():
-            now = store_rolling(map(_json, logs[number]), store_id, NOON + later + 60_000, CALENDARS.zone(store_id))
+        for key, row in machine.sums.items():
+            now = summed(list(map(_json, logs[number])), key, NOON + later + 60_000)
             assert {name: row[name] for name in now} == now
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(receipts, min_size=1, max_size=20), st.data())
 def test_what_is_too_late_is_left_out_and_set_aside_and_nothing_else_is(events: list[Any], data: st.DataObject) -> None:
-    one_product = [receipt(e.event_id, e.event_time, line("p-1"), store_id=e.store_id) for e in unique(events)]
+    one_product = [receipt(e.event_id, e.event_time, of_bread(e), store_id=e.store_id) for e in unique(events)]
     machines, logs = sales_machines(one_product, DAY)
     for number, machine in machines.items():
         run(machine, logs[number], data)
@@ -276,7 +301,7 @@ def test_what_is_too_late_is_left_out_and_set_aside_and_nothing_else_is(events: 
 @given(st.lists(receipts, min_size=2, max_size=20), st.integers(0, 20), st.data())
 def test_a_state_made_anew_from_the_archive_holds_the_late_events_too(events: list[Any], cut: int, data: st.DataObject) -> None:
     """Rebuilt from what was read until then, in any order, taken over through crashes; and what comes after it counts as ever."""
-    events = [receipt(e.event_id, e.event_time, line("p-1"), store_id="s-2") for e in unique(events)]
+    events = [receipt(e.event_id, e.event_time, of_bread(e), store_id="s-2") for e in unique(events)]
     machines, logs = sales_machines(events, DAY)
     ((number, machine),), key = machines.items(), ("s-2", "p-1")
     log, rebuilder = logs[number], Rebuilder(Settings(time_zone="UTC", store_time_zones={"s-2": "Africa/Cairo"}), SALES_ROLLING)

@@ -19,7 +19,7 @@ from streams.stock import StockState
 
 # What each kernel stores, in its order. A change here raises STATE_LAYOUT of its source by one.
 STORED = {
-    "sales": (2, SalesState, ["as_of", "offset", "seen", "complete", "rings", "last", "heard", "weeks"]),
+    "sales": (3, SalesState, ["as_of", "offset", "seen", "complete", "rings", "last", "heard", "weeks", "category", "elsewhere"]),
     "inventory": (1, StockState, ["as_of", "offset", "seen", "complete", "folded", "out", "moves", "heard"]),
     "prices": (1, PriceState, ["as_of", "offset", "seen", "complete", "plans"]),
 }

@@ -171,7 +171,7 @@ def test_a_client_that_repeats_itself_is_heard_once() -> None:
 def test_every_streaming_view_has_a_kernel_and_a_changelog() -> None:
     settings = Settings(topic_prefix="x.")
     streamed = {view.name for view in VIEWS.values() if view.writer == "stream"}
-    views = {view.name for kernel in kernels(settings) for view in (kernel.view, kernel.sums().view) if view is not None}
+    views = {view.name for kernel in kernels(settings) for view in (kernel.view, *kernel.sums().views)}
     assert views == streamed
     topics = {topic.name: topic for topic in wanted(settings)}
     for kernel in kernels(settings):

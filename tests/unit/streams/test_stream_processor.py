@@ -251,7 +251,7 @@ def test_a_rebuilt_state_moves_the_sums_of_its_store_at_once_where_all_is_read()
     one = partition(stored, next_offset=6)
     work = one.take_over([rebuilt(7, next_offset=6)]).work
     changes = Changes()
-    one.partition.settle_sums(work.sums, changes)
+    one.partition.settle_sums(work.sums.items(), changes)
     (row,) = changes.rows[STORE_ROLLING.name]
     assert (row["store_units_24h"], row["source_offset"], row["as_of_ms"]) == (7, 5, NOON)
     behind = partition(stored, next_offset=4)  # what is read again may be of its other products

@@ -268,6 +268,14 @@ def test_a_replay_accounts_for_every_row(tmp_path: Path) -> None:
         assert decode_receipt(encode(one)) == one
 
 
+def test_a_line_that_names_no_category_has_that_of_its_product(tmp_path: Path) -> None:
+    named = {"product_id": "p-1", "category_id": "own"}
+    folder = lines_file(tmp_path, [named, *({"product_id": p, "category_id": None} for p in ("p-1", "p-2", "p-3"))])
+    assert [[x.category_id for x in one.lines] for one in replay(folder, ReplayReport())] == [["own", None, None, None]]
+    pq.write_table(pa.table({"product_id": ["p-1", "p-2"], "category": ["bread", None]}), folder / "products.parquet")
+    assert [[x.category_id for x in one.lines] for one in replay(folder, ReplayReport())] == [["own", "bread", None, None]]
+
+
 def test_a_replay_of_something_else_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"lines\.parquet"):
         list(replay(tmp_path, ReplayReport()))

@@ -83,6 +83,38 @@ def test_time_never_goes_back() -> None:
     assert state.as_of == NOON
 
 
+def under(*categories: str | None) -> SalesState:
+    """A sale a day, each under a category."""
+    return fed(*[receipt(f"r-{n}", NOON + n * DAY, line(category_id=category)) for n, category in enumerate(categories)])
+
+
+def units_by_category(state: SalesState) -> dict[str, int]:
+    """Units by category in the tiles of days."""
+    return {name: sum(tile[0] for tile in rings[2].values()) for name, rings in kernel.by_category(state)}
+
+
+def test_what_was_sold_under_a_category_stays_in_it() -> None:
+    state = under("bread", "cake", "bread", None)
+    assert units_by_category(state) == {"bread": 2, "cake": 1, "": 1}
+    assert features_of(state)["units_28d"] == 4
+    assert units_by_category(kernel.decode(kernel.encode(state))) == units_by_category(state)
+
+
+def test_where_lines_of_a_product_name_several_categories_the_last_by_name_has_all() -> None:
+    lines = [line(quantity=2, category_id="bread"), line(quantity=3), line(quantity=4, category_id="cake"), line("p-2")]
+    assert units_by_category(fed(receipt("r-1", NOON, *lines))) == {"cake": 9}
+
+
+def test_a_product_that_was_moved_for_good_is_of_its_new_category_and_the_old_one_keeps_its_name() -> None:
+    state = under("bread", *["cake"] * 40)
+    assert (state.category, units_by_category(state)) == ("cake", {"cake": 29, "bread": 0})
+
+
+def test_nothing_is_kept_of_a_time_when_tills_named_no_category() -> None:
+    state = under(None, *["bread"] * 40)
+    assert (state.category, state.elsewhere) == ("bread", {})
+
+
 def test_a_state_survives_storage() -> None:
     state = fed(*[receipt(f"r-{n}", NOON - n * 7 * HOUR, line(quantity=n % 3 + 1, promotion_id="x")) for n in range(60)])
     stored = kernel.encode(state)
