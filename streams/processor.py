@@ -222,6 +222,7 @@ class Partition:
     def _apply(self, message: Incoming, event: Any, work: Work) -> None:
         touched = work.touched
         late: list[Key] = []
+        added: list[Any] = []
         fresh = duplicate = False
         for key, part in self.kernel.split(event):
             state = touched.get(key)
@@ -232,8 +233,7 @@ class Partition:
             if outcome == "applied":
                 touched[key] = state
                 self.keys += new
-                self._sums.add(key[0], part, message.offset)
-                fresh = True
+                added.append(part)
             elif outcome == "replayed":  # what was read before a crash may not have been written then
                 touched[key] = state
             elif outcome == "late":
@@ -241,6 +241,9 @@ class Partition:
                 fresh = True
             else:
                 fresh = duplicate = True
+        if added:
+            self._sums.add(key[0], added, message.offset)
+            fresh = True
         if late:
             work.counts["late"] += 1
             work.letters.append(late_letter(message, json.dumps([list(key) for key in late]).encode()))

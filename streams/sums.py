@@ -10,10 +10,11 @@ How many receipts there were is no sum over products: one receipt has several.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.aggregates import EMPTY, Tile, merge
 from contracts.features import CATALOGUE_FINGERPRINT, CATEGORY_ROLLING, STORE_ROLLING, View
 from contracts.windows import DAY_MS, StoreCalendars
 from featurestore.rows import GroupedRow, Layout
@@ -48,8 +49,8 @@ class Sums:
     def restore(self, store_id: str, state: Any) -> None:
         """Adds the stored state of a product."""
 
-    def add(self, store_id: str, part: Any, offset: int) -> None:
-        """Adds what was added to a product."""
+    def add(self, store_id: str, parts: Sequence[Any], offset: int) -> None:
+        """Adds what one event added to products, of each at most one part."""
 
     def replace(self, store_id: str, old: Any, new: Any) -> None:
         """Takes the state of a product out, and another one in."""
@@ -96,19 +97,29 @@ class SalesSums(Sums):
     def restore(self, store_id: str, state: SalesState) -> None:
         self._include(store_id, state, self._restored)
 
-    def add(self, store_id: str, sale: Sale, offset: int) -> None:
-        keys: tuple[Key, ...] = ((store_id,), (store_id, sale.category)) if sale.category != NO_CATEGORY else ((store_id,),)
-        for key in keys:
-            one = self._touched.get(key)
-            if one is None:
-                one = self._touched[key] = self._of(key)
-            tiles.add_to(one.rings, sale.tiles, sale.values)
-            if offset > one.offset:  # another product may be ahead, after a crash
-                one.offset = offset
-            if sale.event_time > one.heard:
-                one.heard = sale.event_time
-            if sale.event_time > one.as_of:
-                one.as_of = sale.event_time
+    def add(self, store_id: str, sales: Sequence[Sale], offset: int) -> None:
+        by_category: dict[str, Tile] = {}
+        for sale in sales:  # additions are most of what sums cost: once for each category of a receipt, not for each line
+            before = by_category.get(sale.category)
+            by_category[sale.category] = sale.values if before is None else merge(before, sale.values)
+        together = EMPTY
+        for category, values in by_category.items():
+            together = merge(together, values)
+            if category != NO_CATEGORY:
+                self._move((store_id, category), sales[0], values, offset)
+        self._move((store_id,), sales[0], together, offset)
+
+    def _move(self, key: Key, sale: Sale, values: Tile, offset: int) -> None:
+        one = self._touched.get(key)
+        if one is None:
+            one = self._touched[key] = self._of(key)
+        tiles.add_to(one.rings, sale.tiles, values)
+        if offset > one.offset:  # another product may be ahead, after a crash
+            one.offset = offset
+        if sale.event_time > one.heard:
+            one.heard = sale.event_time
+        if sale.event_time > one.as_of:
+            one.as_of = sale.event_time
 
     def replace(self, store_id: str, old: SalesState, new: SalesState) -> None:
         for key, rings in _parts(store_id, old):

@@ -93,9 +93,13 @@ def _read_many(ring: Ring, now: int, lengths: tuple[int, ...], sums: list[Tile])
     newest_first = sorted(ring, reverse=True)
     total, at, leaves, count = EMPTY, 0, None, len(newest_first)
     for hops in lengths:
+        first = at
         while at < count and now - newest_first[at] <= hops:
-            total = merge(total, ring[newest_first[at]]) if at else ring[newest_first[at]]
             at += 1
+        if at - first == 1:
+            total = merge(total, ring[newest_first[first]]) if first else ring[newest_first[first]]
+        elif at > first:  # all at once: a store has a tile for most of the hours and days
+            total = tuple(map(sum, zip(total, *[ring[index] for index in newest_first[first:at]])))  # noqa: B905  # as above
         sums.append(total)
         if at:
             exit_ = newest_first[at - 1] + hops + 1
