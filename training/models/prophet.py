@@ -5,10 +5,7 @@ The series that sell most get a model, up to a limit; the others are answered by
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,12 @@ import numpy as np
 import pandas as pd
 
 from training.models.base import asked_of
+from training.models.quiet_prophet import Prophet, quiet
 from training.quantiles import adjust, conformal_offsets, horizon_group
 from training.rows import HORIZON, Daily, Floats, Forecast, History, Rows
 from training.scorer import TABLE, Manifest, write_manifest
 from training.series_table import SeriesTable
 from training.split import calibration_split, date_of, iso_day
-
-logging.getLogger("prophet.plot").disabled = True  # at its import it complains that plotly, which nothing here needs, is missing
-from prophet import Prophet  # noqa: E402  # after the line above
 
 MIN_DAYS = 28  # four of each weekday
 YEAR_DAYS = 730  # two years before a yearly season can be told from a trend
@@ -104,7 +99,7 @@ class ProphetPerSeries:
         return FittedProphet(table, offsets, history.origin_day, len(history.daily.series()), self.name)
 
     def _table(self, daily: Daily, chosen: list[tuple[tuple[str, str], slice]], origin_day: int) -> SeriesTable:
-        with _quiet(), ThreadPoolExecutor(self.threads) as pool:
+        with quiet(), ThreadPoolExecutor(self.threads) as pool:
             lines = list(
                 pool.map(
                     lambda item: fit_line(item[0], daily, item[1], origin_day, self.seed),
@@ -181,17 +176,3 @@ def _history_frame(daily: Daily, at: slice) -> tuple[pd.DataFrame, list[str]]:
     ).dropna(subset=["y"])
     regressors = [name for name in (PRICE, PROMOTED) if frame[name].notna().all() and frame[name].nunique() > 1]
     return frame[["ds", "y", *regressors]], regressors
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the loggers that report every single fit; a failed fit raises all the same."""
-    loggers = [logging.getLogger(name) for name in ("cmdstanpy", "prophet")]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True  # their level would be set back by the libraries themselves
-    try:
-        yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled

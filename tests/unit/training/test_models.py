@@ -192,11 +192,12 @@ def test_the_table_of_a_prophet_model_is_the_model(history: History) -> None:
     import pandas as pd
     from prophet import Prophet
 
-    from training.models.prophet import _history_frame, _quiet, fit_line
+    from training.models.prophet import _history_frame, fit_line
+    from training.models.quiet_prophet import quiet
     from training.split import date_of
 
     series, at = next(iter(history.daily.series().items()))
-    with _quiet():
+    with quiet():
         line = fit_line(series, history.daily, at, history.origin_day, seed=7)
         past, regressors = _history_frame(history.daily, at)
         model = Prophet(weekly_seasonality=True, daily_seasonality=False, yearly_seasonality=False, uncertainty_samples=0)

@@ -1,0 +1,151 @@
+"""A folder becomes matrices, or an error that says which row is wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from contracts.errors import DataGateError, UsageError
+from tests.panel_world import DAYS, START, panel_of, rows_of
+from training.panels.dataset import read_dataset
+from training.panels.read import read_panel, to_panel, typed
+
+
+def write(folder: Path, frame: pl.DataFrame, **meta: object) -> Path:
+    """A panel folder."""
+    facts = {"name": "made", "freq": "D", "season_length": 7, "horizon": 7, "origins": [], "unit": "units"} | meta
+    (folder / "dataset.json").write_text(json.dumps(facts), encoding="utf-8")
+    frame.write_parquet(folder / "panel.parquet")
+    return folder
+
+
+def test_series_are_in_the_order_of_their_ids_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
+    frame = rows_of({("S2", "A"): [1, 2], ("S1", "B"): [3, 4], ("S1", "A"): [5, 6]})
+    panel = read_panel(write(tmp_path, frame.sample(fraction=1.0, shuffle=True, seed=3)))
+    assert list(zip(panel.stores, panel.products, strict=True)) == [("S1", "A"), ("S1", "B"), ("S2", "A")]
+    assert panel.units.tolist() == [[5, 6], [3, 4], [1, 2]]
+
+
+def test_a_null_and_a_missing_row_are_unknown_and_not_zero() -> None:
+    frame = rows_of({("S", "A"): [1, None, 0, 4]}).filter(pl.col("units").is_null() | (pl.col("units") != 4))
+    panel = to_panel(typed(pl.concat([frame, rows_of({("S", "B"): [1, 1, 1, 1]})]), "made"), DAYS)
+    assert np.isnan(panel.units[0]).tolist() == [False, True, False, True]
+    assert panel.units[0, 2] == 0
+
+
+def test_a_column_of_nulls_alone_is_not_there(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1, 2]}).with_columns(
+        pl.lit(None, dtype=pl.Int64).alias("price_cents"), pl.lit(None, dtype=pl.Float64).alias("in_stock")
+    )
+    panel = read_panel(write(tmp_path, frame))
+    assert panel.price is None
+    assert panel.in_stock is None
+
+
+def test_an_older_history_is_put_before_the_panel(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1, 2, 3]})
+    write(tmp_path, frame.filter(pl.col("date") > START))
+    frame.filter(pl.col("date") == START).write_parquet(tmp_path / "history.parquet")
+    assert read_panel(tmp_path).units.tolist() == [[1, 2, 3]]
+
+
+def test_receipts_become_days_of_the_stores_time_zone(tmp_path: Path) -> None:
+    evening = dt.datetime(2024, 1, 1, 3, 30, tzinfo=dt.UTC)  # New Year's Eve in New York
+    lines = pl.DataFrame(
+        {
+            "event_time": [evening + dt.timedelta(days=day) for day in range(61)] + [evening],
+            "store_id": ["S"] * 61 + ["S"],
+            "product_id": ["A"] * 61 + ["rare"],
+            "quantity": [3] * 60 + [-1] + [5],
+        }
+    )
+    lines.write_parquet(tmp_path / "lines.parquet")
+    (tmp_path / "dataset.json").write_text(json.dumps({"name": "made", "freq": None, "timezone": "America/New_York"}))
+    panel = read_panel(tmp_path)
+    assert panel.first == dt.date(2023, 12, 31)
+    assert panel.products.tolist() == ["A"], "a product that sold on one day is no series"
+    assert panel.units[0, -1] == -1, "a return is subtracted"
+
+
+def test_days_without_a_line_are_zeros_between_the_first_and_the_last(tmp_path: Path) -> None:
+    lines = pl.DataFrame(
+        {
+            "event_time": [dt.datetime(2024, 1, 1) + dt.timedelta(days=2 * day) for day in range(60)],  # noqa: DTZ001  # no zone
+            "store_id": "S",
+            "product_id": "A",
+            "quantity": 1,
+        }
+    )
+    lines.write_parquet(tmp_path / "lines.parquet")
+    (tmp_path / "dataset.json").write_text(json.dumps({"name": "made"}))
+    assert read_panel(tmp_path).units[0, :4].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (rows_of({("S", "A"): [1, 2]}).drop("units"), "no column units"),
+        (pl.concat([rows_of({("S", "A"): [1, 2]})] * 2), "of one series and period"),
+        (rows_of({("S", "A"): [1, 2]}).with_columns(pl.lit("many").alias("units")), "not of its type"),
+        (
+            rows_of({("S", "A"): [1, 2]}).with_columns(pl.lit(None, dtype=pl.String).alias("store_id")),
+            "no date, store or product",
+        ),
+        (rows_of({("S", "A"): [1, 2]}).clear(), "no rows"),
+    ],
+)
+def test_what_breaks_the_layout_is_named(tmp_path: Path, broken: pl.DataFrame, said: str) -> None:
+    with pytest.raises(DataGateError, match=said):
+        read_panel(write(tmp_path, broken))
+
+
+def test_weeks_that_do_not_start_a_week_apart_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataGateError, match="7 days apart"):
+        read_panel(write(tmp_path, rows_of({("S", "A"): [1, 2, 3]}), freq="W"))
+
+
+@pytest.mark.parametrize("facts", [{"freq": "M"}, {"horizon": 0}, {"horizon": "8"}, {"origins": ["soon"]}])
+def test_a_dataset_that_says_something_impossible_is_refused(tmp_path: Path, facts: dict[str, object]) -> None:
+    with pytest.raises(DataGateError, match=r"dataset\.json"):
+        read_dataset(write(tmp_path, rows_of({("S", "A"): [1]}), **facts))
+
+
+def test_an_attribute_becomes_whole_numbers_and_an_unknown_one_minus_one(tmp_path: Path) -> None:
+    write(tmp_path, rows_of({("S", product): [1] for product in "ABCD"}))
+    pl.DataFrame({"product_id": list("ABCD"), "name": list("wxyz"), "category": ["tea", "jam", None, "tea"]}).write_parquet(
+        tmp_path / "products.parquet"
+    )
+    assert read_panel(tmp_path).codes["product_category"].tolist() == [1, 0, -1, 1]
+
+
+def test_at_an_origin_later_units_are_not_there_and_the_plan_is() -> None:
+    panel = panel_of(
+        {("S", "A"): [1, 2, 3, 4]}, in_stock=[1.0, 0.5, 0.5, 1.0], price_cents=[10, 11, 12, 13], x_event=[0, 1, 0, 1]
+    )
+    view = panel.at(1, 3)
+    assert view.units.shape == (1, 5)
+    assert np.isnan(view.units[0, 2:]).all()
+    assert view.in_stock is not None
+    assert np.isnan(view.in_stock[0, 2:]).all()
+    assert view.price is not None
+    assert view.price[0, :4].tolist() == [10, 11, 12, 13]
+    assert view.known["x_event"][0, :4].tolist() == [0, 1, 0, 1]
+    assert np.isnan(view.known["x_event"][0, 4])
+
+
+def test_periods_without_full_stock_or_closed_are_not_full_demand() -> None:
+    panel = panel_of({("S", "A"): [5, 2, 0, 0, 3]}, in_stock=[1.0, 0.5, 0.0, 1.0, None], x_open=[1.0, 1.0, 1.0, 0.0, 1.0])
+    full = panel.full()[0]
+    assert np.isnan(full).tolist() == [False, True, True, True, False]
+
+
+def test_a_date_off_the_grid_is_refused_with_the_nearest_one() -> None:
+    weeks = panel_of({("S", "A"): [1, 2, 3]}, dataset=type(DAYS)(name="made", freq="W", season_length=52, horizon=8))
+    with pytest.raises(UsageError) as caught:
+        weeks.column_of(START + dt.timedelta(days=9))
+    assert str(START + dt.timedelta(days=7)) in caught.value.hint

@@ -1,0 +1,1 @@
+"""Forecasts of any panel: a folder of store × product × period rows, daily or weekly."""

@@ -1,0 +1,38 @@
+"""What a candidate of the panel engine is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from training.panels.features import FeatureMaker
+from training.rows import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked: `horizon` periods after each of the `origins` (columns).
+
+    What is learnt over all series is learnt from columns up to `trained_to` alone, which no origin is before.
+    """
+
+    trained_to: int
+    origins: tuple[int, ...]
+    horizon: int
+
+
+class PanelCandidate(Protocol):
+    """A recipe for means. The same panel, the same task and the same seed give the same means."""
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+        ...
+
+    def params(self) -> dict[str, Any]:
+        """What it was told: a stored forecast is of the same recipe only where these are equal."""
+        ...
+
+    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+        """[series, lead] per origin, in units; NaN where the candidate has nothing to say of a series."""
+        ...

@@ -1,0 +1,138 @@
+"""Gradient-boosted trees over all series at once, direct over the horizon: the lead is a feature, so no forecast feeds another.
+
+The target is demand over the series' scale, so that pooled learning is free of units; the loss weighs a row by its scale to a
+power between 0 (every series counts alike, as in RMSSE) and 1 (every unit counts alike, as in WAPE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from training.panels.candidates.base import Task
+from training.panels.features import Block, FeatureMaker
+from training.panels.sample import Sample, draw
+from training.rows import LEVELS, Floats, Matrix
+
+XGBOOST = "xgboost"
+OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The hyperparameters of one booster; `rows` bounds its memory, `threads` its cores (the result depends on neither order)."""
+
+    objective: str = "tweedie"
+    rounds: int = 200
+    depth: int = 7
+    eta: float = 0.07
+    min_child_weight: float = 10.0
+    columns: float = 0.6  # share of the features looked at for a cut
+    rows_share: float = 0.8  # share of the rows looked at for a tree
+    tweedie_power: float = 1.3
+    weight_power: float = 0.5
+    bins: int = 128
+    rows: int = 200_000
+    threads: int = 1
+    seed: int = 7
+
+    def settings(self) -> dict[str, Any]:
+        """As XGBoost names them."""
+        chosen = {
+            "objective": OBJECTIVES[self.objective],
+            "max_depth": self.depth,
+            "eta": self.eta,
+            "min_child_weight": self.min_child_weight,
+            "colsample_bynode": self.columns,
+            "subsample": self.rows_share,
+            "max_bin": self.bins,
+            "tree_method": "hist",
+            "nthread": self.threads,
+            "seed": self.seed,
+        }
+        return chosen | ({"tweedie_variance_power": self.tweedie_power} if self.objective == "tweedie" else {})
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTrees:
+    """A booster of the mean."""
+
+    booster: Any
+    names: tuple[str, ...]
+
+    def mean(self, block: Block) -> Floats:
+        """[series, lead], in units."""
+        series, horizon, features = block.x.shape
+        scaled = _predicted(self.booster, block.x.reshape(-1, features)).reshape(series, horizon)
+        return np.maximum(scaled, 0.0) * block.scale[:, None]
+
+    def importance(self) -> dict[str, float]:
+        """Feature -> its share of the total gain, the largest first."""
+        gain = self.booster.get_score(importance_type="total_gain")
+        total = sum(gain.values()) or 1.0
+        by_name = {self.names[int(key[1:])]: float(value) / total for key, value in gain.items()}
+        return dict(sorted(by_name.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalTrees:
+    """The candidate."""
+
+    recipe: Recipe = Recipe()
+    name: str = XGBOOST
+
+    def params(self) -> dict[str, Any]:
+        """Every hyperparameter that the result depends on."""
+        return {key: value for key, value in asdict(self.recipe).items() if key != "threads"}
+
+    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+        """Learns from rows whose targets lie up to `trained_to`; NaN where there are none."""
+        sample = draw(maker, task.trained_to, task.horizon, self.recipe.rows, self.recipe.seed)
+        if sample is None:
+            return [np.full((maker.panel.series, task.horizon), np.nan) for _ in task.origins]
+        fitted = fit_mean(sample, self.recipe)
+        blocks = ((origin, maker.block(origin, task.horizon)) for origin in task.origins)
+        return [np.where(maker.closed(origin, task.horizon), 0.0, fitted.mean(block)) for origin, block in blocks]
+
+
+def fit_mean(sample: Sample, recipe: Recipe) -> FittedTrees:
+    """One booster of the scaled mean. Returns above sales count as no demand."""
+    weight = sample.scale**recipe.weight_power
+    data = xgboost.QuantileDMatrix(
+        sample.x,
+        label=np.maximum(sample.target / sample.scale, 0.0),
+        weight=weight / weight.mean(),
+        max_bin=recipe.bins,
+        nthread=recipe.threads,
+    )
+    return FittedTrees(xgboost.train(recipe.settings(), data, recipe.rounds), sample.names)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedQuantiles:
+    """A booster of all levels."""
+
+    booster: Any
+
+    def quantiles(self, block: Block) -> NDArray[np.float64]:
+        """[series, lead, level], in units; in order and at least 0."""
+        series, horizon, features = block.x.shape
+        scaled = _predicted(self.booster, block.x.reshape(-1, features)).reshape(series, horizon, len(LEVELS))
+        return np.sort(np.maximum(scaled, 0.0), axis=2) * block.scale[:, None, None]
+
+
+def fit_quantiles(sample: Sample, recipe: Recipe) -> FittedQuantiles:
+    """One booster with the pinball loss at every level (Koenker & Bassett 1978), each series counting alike."""
+    data = xgboost.QuantileDMatrix(sample.x, label=sample.target / sample.scale, max_bin=recipe.bins, nthread=recipe.threads)
+    shared = {name: value for name, value in recipe.settings().items() if name != "tweedie_variance_power"}
+    settings = shared | {"objective": "reg:quantileerror", "quantile_alpha": np.array(LEVELS)}
+    return FittedQuantiles(xgboost.train(settings, data, recipe.rounds))
+
+
+def _predicted(booster: Any, x: Matrix) -> Floats:
+    values: Floats = booster.inplace_predict(np.ascontiguousarray(x), missing=np.nan).astype(np.float64)
+    return values

@@ -1,0 +1,30 @@
+"""Which series get a model of their own, where models are made one by one and time is bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.panels.panel import Panel
+from training.rows import Floats, Ints
+
+RECENT_SHARE = 0.5  # of the history: a model per series is for the series that sell now
+
+
+def largest(panel: Panel, origin: int, min_periods: int, limit: int | None) -> Ints:
+    """The series with enough known periods and any sale, those with the largest mean of late first; all where `limit` is None."""
+    history = panel.units[:, : origin + 1]
+    late = np.nan_to_num(history[:, int(history.shape[1] * (1 - RECENT_SHARE)) :])
+    known = (~np.isnan(history)).sum(axis=1)
+    usable = np.nonzero((known >= min_periods) & (late.sum(axis=1) > 0))[0]
+    order = usable[np.argsort(-late[usable].sum(axis=1), kind="stable")]
+    return np.sort(order if limit is None else order[:limit])
+
+
+def gapless(history: Floats) -> Floats:
+    """One series from its first known value on, unknown periods filled with the mean of what is known before."""
+    known = ~np.isnan(history)
+    first = int(known.argmax())
+    values = history[first:]
+    known = known[first:]
+    before = np.cumsum(np.where(known, values, 0.0)) / np.cumsum(known)
+    return np.where(known, values, before)

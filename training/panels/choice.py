@@ -1,0 +1,125 @@
+"""Which blend of candidates forecasts which series: chosen on past origins, with a rule that would rather not choose.
+
+All series get the blend that is best over all seen rows. A segment gets another one only where that is better by a margin, on
+enough rows and series, and at every single past origin: a gain that comes and goes is luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.rows import Flags, Floats, Ints
+
+MARGIN = 0.02  # share of the loss by which a segment's own blend must be better
+POOLED_MARGIN = 0.01  # by which a blend must beat the default over all rows
+MIN_ROWS, MIN_SERIES = 1000, 50
+VOLUME_CLASSES = 3
+INTERMITTENT = 0.5  # share of periods with a sale below which a series is intermittent
+Blend = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Past origins: truth and means are [origin, series, lead], NaN where not known; `squared_scale` is [series], in units²."""
+
+    truth: Floats
+    means: Mapping[str, Floats]
+    squared_scale: Floats
+    segment: Ints  # [series]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Blend per segment; `losses` are those of all blends over all rows, in multiples of the default's."""
+
+    of_segment: tuple[Blend, ...]
+    pooled: Blend
+    losses: dict[str, float]
+
+    def apply(self, means: Mapping[str, Floats], segment: Ints) -> Floats:
+        """[series, lead] from each candidate's [series, lead]."""
+        out = mixed(self.pooled, means)
+        for number, blend in enumerate(self.of_segment):
+            if blend != self.pooled:
+                members = segment == number
+                out[members] = mixed(blend, means)[members]
+        return out
+
+
+def blends(names: Sequence[str], default: str) -> list[Blend]:
+    """The default alone, each other one alone, and the default with a part of each other; the default comes first."""
+    others = [name for name in names if name != default]
+    alone: list[Blend] = [((name, 1.0),) for name in [default, *others]]
+    return alone + [((default, 1 - part), (name, part)) for name in others for part in (0.25, 0.5)]
+
+
+def label(blend: Blend) -> str:
+    """Such as `0.75 xgboost + 0.25 sba`."""
+    return " + ".join(f"{part:g} {name}" if part != 1 else name for name, part in blend)
+
+
+def mixed(blend: Blend, means: Mapping[str, Floats]) -> Floats:
+    """The weighted mean of the candidates, [..., series, lead]."""
+    out: Floats = np.sum([part * means[name] for name, part in blend], axis=0)
+    return out
+
+
+def choose(seen: Seen, default: str) -> Choice:
+    """The rule of the module; ties go to the default."""
+    offered = blends(sorted(seen.means), default)
+    known = ~np.isnan(seen.truth)
+    everyone = np.ones(len(seen.segment), dtype=np.bool_)
+    losses = [_losses(seen, blend, known) for blend in offered]
+    relative = [_relative(loss, losses[0], everyone) for loss in losses]
+    pooled = _best(relative, POOLED_MARGIN)
+    segments = range(int(seen.segment.max(initial=-1)) + 1)
+    chosen = tuple(offered[_of_segment(losses, pooled, seen.segment == number, known)] for number in segments)
+    return Choice(chosen, offered[pooled], {label(b): float(r.mean()) for b, r in zip(offered, relative, strict=True)})
+
+
+def segments_of(scale: Floats, selling_share: Floats) -> Ints:
+    """[series]: class of volume (each with a third of the series) × whether demand is intermittent."""
+    edges = np.quantile(scale, np.arange(1, VOLUME_CLASSES) / VOLUME_CLASSES) if len(scale) else np.empty(0)
+    volume = np.searchsorted(edges, scale, side="right")
+    return (volume * 2 + (np.nan_to_num(selling_share) < INTERMITTENT)).astype(np.int64)
+
+
+def _losses(seen: Seen, blend: Blend, known: Flags) -> tuple[Floats, Floats]:
+    """[origin, series]: summed absolute errors, and root mean squared errors over the scale (0 where there is none)."""
+    error = np.where(known, seen.truth - mixed(blend, seen.means), 0.0)
+    count = np.maximum(known.sum(axis=2), 1)
+    usable = np.nan_to_num(seen.squared_scale) > 0
+    scaled = np.divide(
+        (error**2).sum(axis=2) / count, seen.squared_scale[None, :], out=np.zeros(count.shape), where=usable[None, :]
+    )
+    return np.abs(error).sum(axis=2), np.sqrt(scaled)
+
+
+def _relative(loss: tuple[Floats, Floats], base: tuple[Floats, Floats], members: Flags) -> Floats:
+    """[origin]: mean of both errors of the members, in multiples of the base's."""
+    parts = [_over(own[:, members].sum(axis=1), other[:, members].sum(axis=1)) for own, other in zip(loss, base, strict=True)]
+    return (parts[0] + parts[1]) / 2
+
+
+def _over(own: Floats, other: Floats) -> Floats:
+    out: Floats = np.divide(own, other, out=np.where(own > 0, np.inf, 1.0), where=other > 0)
+    return out
+
+
+def _best(relative: Sequence[Floats], margin: float) -> int:
+    means = [float(values.mean()) for values in relative]
+    best = int(np.argmin(means))
+    return best if means[best] < 1 - margin else 0
+
+
+def _of_segment(losses: Sequence[tuple[Floats, Floats]], pooled: int, members: Flags, known: Flags) -> int:
+    if members.sum() < MIN_SERIES or known[:, members].sum() < MIN_ROWS:
+        return pooled
+    relative = [_relative(loss, losses[pooled], members) for loss in losses]
+    always = [values if (values < 1).all() else np.full_like(values, np.inf) for values in relative]
+    means = [float(values.mean()) for values in always]
+    best = int(np.argmin(means))
+    return best if means[best] < 1 - MARGIN else pooled

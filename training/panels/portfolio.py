@@ -1,0 +1,30 @@
+"""The candidates that take part by default. The first one is what a blend must beat."""
+
+from __future__ import annotations
+
+from training.panels.candidates.base import PanelCandidate
+from training.panels.candidates.boosted import GlobalTrees, Recipe
+from training.panels.candidates.naive import MovingAverage, SeasonalNaive
+from training.panels.candidates.statistical import AUTO_ETS, SBA_NAME, TSB_NAME, Statistical
+
+ETS_SERIES, PROPHET_SERIES = 300, 50  # of the largest series; 0.02 to 0.2 s each and origin
+
+
+def quick(threads: int = 1, seed: int = 7) -> list[PanelCandidate]:
+    """What a forecast is made of in seconds."""
+    return [
+        GlobalTrees(Recipe(threads=threads, seed=seed)),
+        SeasonalNaive(),
+        MovingAverage(),
+        Statistical(SBA_NAME),
+        Statistical(TSB_NAME),
+    ]
+
+
+def every(
+    threads: int = 1, seed: int = 7, ets_series: int | None = ETS_SERIES, prophet_series: int = PROPHET_SERIES
+) -> list[PanelCandidate]:
+    """With the models of single series too: they are made for the largest series only, up to a limit."""
+    from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
+
+    return [*quick(threads, seed), Statistical(AUTO_ETS, ets_series), ProphetPerSeries(prophet_series, seed)]

@@ -1,0 +1,151 @@
+"""Reads a panel folder into matrices: `panel.parquet` (and an older `history.parquet`), or receipts alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import polars as pl
+
+from contracts.errors import DataGateError
+from training.panels.dataset import Dataset, read_dataset
+from training.panels.lines import KEYS, panel_of_lines
+from training.panels.panel import Panel
+from training.rows import Floats, Ints
+
+PANEL, HISTORY, LINES = "panel.parquet", "history.parquet", "lines.parquet"
+OPTIONAL = ("in_stock", "price_cents", "base_price_cents")
+KNOWN_PREFIX = "x_"
+MAX_CATEGORIES_SHARE = 0.5  # an attribute with more values than half the entities names them one by one
+
+
+def read_panel(folder: Path) -> Panel:
+    """The panel of a folder. Raises DataGateError where it has none or breaks the layout."""
+    dataset = read_dataset(folder)
+    return to_panel(read_frame(folder, dataset), dataset, _entities(folder, "products"), _entities(folder, "stores"))
+
+
+def read_frame(folder: Path, dataset: Dataset) -> pl.DataFrame:
+    """The rows of the folder: date, store_id, product_id, units and whatever else there is; ids are strings, numbers Float64."""
+    if (folder / PANEL).exists():
+        parts = [_parquet(folder / name) for name in (HISTORY, PANEL) if (folder / name).exists()]
+        return typed(pl.concat(parts, how="diagonal_relaxed"), folder.name)
+    if (folder / LINES).exists():
+        return typed(panel_of_lines(_parquet(folder / LINES), dataset.timezone), folder.name)
+    raise _broken(folder.name, f"it has neither {PANEL} nor {LINES}")
+
+
+def typed(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """The columns that count, in their types. Raises DataGateError naming the column that cannot be read."""
+    missing = [name for name in ("date", *KEYS, "units") if name not in frame.columns]
+    if missing:
+        raise _broken(where, f"the panel has no column {', '.join(missing)}")
+    numbers = ["units", *(name for name in OPTIONAL if name in frame.columns)]
+    known = sorted(name for name in frame.columns if name.startswith(KNOWN_PREFIX))
+    try:
+        date = pl.col("date").str.to_date() if frame.schema["date"] == pl.String else pl.col("date").cast(pl.Date)
+        return frame.select(
+            date, *(pl.col(key).cast(pl.String) for key in KEYS), *(pl.col(name).cast(pl.Float64) for name in [*numbers, *known])
+        )
+    except pl.exceptions.PolarsError as error:
+        raise _broken(where, f"a column is not of its type: {error}") from error
+
+
+def to_panel(
+    frame: pl.DataFrame, dataset: Dataset, products: pl.DataFrame | None = None, stores: pl.DataFrame | None = None
+) -> Panel:
+    """Matrices of a typed frame. Raises DataGateError on no rows, repeated rows, null keys and dates off the grid."""
+    _check_rows(frame, dataset)
+    series = frame.select(KEYS).unique().sort(KEYS).with_row_index("series")
+    first = cast("dt.date", frame["date"].min())
+    row = frame.select(KEYS).join(series, on=KEYS, how="left", maintain_order="left")["series"].to_numpy().astype(np.int64)
+    column = (frame["date"] - first).dt.total_days().to_numpy() // dataset.step_days
+    shape = (series.height, int(column.max()) + 1)
+
+    def matrix(name: str) -> Floats:
+        out = np.full(shape, np.nan)
+        values = frame[name].fill_null(np.nan).to_numpy()
+        out[row, column] = np.where(np.isfinite(values), values, np.nan)
+        return out
+
+    def optional(name: str) -> Floats | None:
+        return matrix(name) if name in frame.columns and frame[name].drop_nulls().len() else None
+
+    known = {name: matrix(name) for name in frame.columns if name.startswith(KNOWN_PREFIX) and frame[name].drop_nulls().len()}
+    return Panel(
+        dataset=dataset,
+        first=first,
+        stores=series["store_id"].to_numpy().astype(np.str_),
+        products=series["product_id"].to_numpy().astype(np.str_),
+        units=matrix("units"),
+        in_stock=optional("in_stock"),
+        price=optional("price_cents"),
+        base_price=optional("base_price_cents"),
+        known=known,
+        codes={**_codes(series, "product_id", products, "product"), **_codes(series, "store_id", stores, "store")},
+    )
+
+
+def _check_rows(frame: pl.DataFrame, dataset: Dataset) -> None:
+    if frame.is_empty():
+        raise _broken(dataset.name, "it has no rows")
+    if sum(frame.select(pl.col("date", *KEYS).null_count()).row(0)):
+        raise _broken(dataset.name, "a row has no date, store or product")
+    repeated = frame.select("date", *KEYS).is_duplicated()
+    if repeated.any():
+        date, store, product = frame.filter(repeated).select("date", *KEYS).row(0)
+        raise _broken(
+            dataset.name, f"{int(repeated.sum()):,} rows are of one series and period, such as {store} {product} {date}"
+        )
+    off = (frame["date"] - frame["date"].min()).dt.total_days() % dataset.step_days != 0
+    if off.any():
+        raise _broken(
+            dataset.name,
+            f"{int(off.sum()):,} dates, such as {frame.filter(off)['date'][0]}, are not {dataset.step_days} days apart",
+        )
+
+
+def _codes(series: pl.DataFrame, key: str, entities: pl.DataFrame | None, prefix: str) -> dict[str, Ints]:
+    """Attribute -> its code per series, by the order of its values; a number keeps its order."""
+    if entities is None or key not in entities.columns:
+        return {}
+    rows = series.select(pl.col(key)).join(
+        entities.unique(key, keep="first", maintain_order=True), on=key, how="left", maintain_order="left"
+    )
+    codes = {}
+    for name in sorted(set(entities.columns) - {key, "name"}):
+        values = rows[name].cast(pl.String)
+        distinct = sorted(values.drop_nulls().unique().to_list())
+        if 1 < len(distinct) <= max(2, MAX_CATEGORIES_SHARE * entities.height):
+            code = {value: at for at, value in enumerate(distinct)}
+            codes[f"{prefix}_{name}"] = np.array([code.get(value, -1) for value in values.to_list()], dtype=np.int64)
+    return codes
+
+
+def _entities(folder: Path, name: str) -> pl.DataFrame | None:
+    path = folder / f"{name}.parquet"
+    if not path.exists():
+        return None
+    frame = _parquet(path)
+    key = f"{name.removesuffix('s')}_id"
+    if key not in frame.columns:
+        raise _broken(folder.name, f"{path.name} has no column {key}")
+    return frame.with_columns(pl.col(key).cast(pl.String))
+
+
+def _parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _broken(path.parent.name, f"{path.name} cannot be read: {error}") from error
+
+
+def _broken(where: str, why: str) -> DataGateError:
+    return DataGateError(
+        f"The panel of {where} cannot be used",
+        doing="reading a panel",
+        why=why,
+        hint="`rd360 data check DIR` lists all that is wrong; the layout is in docs/forecasting.md.",
+    )

@@ -1,0 +1,77 @@
+"""From means to quantiles: how far demand usually falls from a mean of that size, learnt on origins the mean had not seen.
+
+The error of a row is put over `unit_of_error`, so that rows of one size can be pooled whatever their unit; rows are pooled by the
+size of their mean, which tells whole numbers and zeros apart from large flows. A segment's quantiles are empirical, with the
+finite-sample rank of conformal prediction (Romano, Patterson & Candès 2019), so their coverage holds where tomorrow is like then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.rows import LEVELS, Floats, Ints
+
+MAX_SEGMENTS = 30
+SEGMENT_ROWS = 300  # fewer cannot say where the highest level lies
+FLOOR = 0.1  # of the scale: a mean of 0 has errors too
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Flat rows of forecasts whose truth is known: truth, mean and the series' scale, all in units."""
+
+    truth: Floats
+    mean: Floats
+    scale: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """Per segment of the mean's size: what to add to a quantile, in `unit_of_error`. `edges` are in units."""
+
+    edges: Floats
+    of_segment: Floats  # [segment, level]
+
+    def add(self, mean: Floats, scale: Floats, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The quantiles [..., level] with their segment's offsets, at least 0 and in order; `mean` and `scale` are [...]."""
+        moved = quantiles + self.of_segment[self.segment(mean)] * unit_of_error(mean, scale)[..., None]
+        return np.sort(np.maximum(moved, 0.0), axis=-1)
+
+    def segment(self, mean: Floats) -> Ints:
+        """The segment of each mean."""
+        return np.searchsorted(self.edges, mean, side="right").astype(np.int64)
+
+
+def unit_of_error(mean: Floats, scale: Floats) -> Floats:
+    """The mean, and a little of the series' scale, in units."""
+    return np.maximum(mean, 0.0) + FLOOR * scale
+
+
+def learn(seen: Seen, quantiles: NDArray[np.float64], segments: int = MAX_SEGMENTS) -> Offsets:
+    """Offsets under which each level covers its share of the seen rows; `quantiles` is [row, level]. None seen: no offsets."""
+    count = len(seen.truth)
+    if not count:
+        return Offsets(np.empty(0), np.zeros((1, len(LEVELS))))
+    number = max(1, min(segments, count // SEGMENT_ROWS))
+    edges = np.unique(np.quantile(seen.mean, np.arange(1, number) / number))
+    errors = (seen.truth[:, None] - quantiles) / unit_of_error(seen.mean, seen.scale)[:, None]
+    place = np.searchsorted(edges, seen.mean, side="right")
+    pooled = _empirical(errors)
+    chosen = [errors[place == segment] for segment in range(len(edges) + 1)]
+    return Offsets(edges, np.stack([_empirical(part) if len(part) else pooled for part in chosen]))
+
+
+def constant(mean: Floats) -> NDArray[np.float64]:
+    """[..., level]: the mean at every level, for offsets to start from."""
+    return np.repeat(mean[..., None], len(LEVELS), axis=-1)
+
+
+def _empirical(errors: Floats) -> Floats:
+    count = len(errors)
+    ordered = np.sort(errors, axis=0)
+    ranks = np.clip(np.ceil((count + 1) * np.asarray(LEVELS)) - 1, 0, count - 1).astype(int)
+    chosen: Floats = ordered[ranks, np.arange(len(LEVELS))]
+    return chosen
