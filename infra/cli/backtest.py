@@ -1,21 +1,56 @@
-"""`rd360 backtest`: judge the candidates by rolling origin, register nothing."""
+"""`rd360 backtest`: judge the candidates by rolling origin, on the lake or on any panel; register nothing."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from contracts.settings import load_settings
-from infra.cli.console import json_result, note
+from infra.cli.console import json_result, note, result, table
+from infra.cli.options import day
 from infra.cli.train import Json, Origins, ProphetSeries, Rows, Seed, show
+
+if TYPE_CHECKING:
+    from training.panels.backtest import Backtest
 
 app = typer.Typer()
 
 
 @app.command()
 def backtest(
-    rows: Rows = 40_000, origins: Origins = 3, prophet_series: ProphetSeries = 100, seed: Seed = 7, as_json: Json = False
+    rows: Rows = 40_000,
+    origins: Origins = 3,
+    prophet_series: ProphetSeries = 100,
+    seed: Seed = 7,
+    panel: Annotated[Path | None, typer.Option(help="A panel folder, judged in place of the lake.", exists=True)] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="With --panel: an origin; repeatable. Default: the data set's.")
+    ] = None,
+    ets_series: Annotated[int, typer.Option(min=0, help="With --panel: series that get an AutoETS; 0: all.")] = 300,
+    keep: Annotated[Path | None, typer.Option(help="With --panel: a folder that lets an interrupted run go on.")] = None,
+    forecasts: Annotated[Path | None, typer.Option(help="With --panel: write the chosen forecasts to this parquet file.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="With --panel: of the trees.")] = 1,
+    as_json: Json = False,
 ) -> None:
     """Judge models by rolling origin against seasonal naive; nothing is registered."""
+    if panel is not None:
+        from infra.panel_runs import backtest_panel
+
+        done = backtest_panel(
+            panel,
+            [day("--origin", text) for text in origin or []],
+            ets_series=ets_series or None,
+            prophet_series=prophet_series,
+            threads=threads,
+            seed=seed,
+            keep=keep,
+            forecasts=forecasts,
+            progress=note,
+        )
+        json_result(done.as_json()) if as_json else _show_panel(done)
+        return
     from contracts.clock import system_clock
     from infra.training_runs import Options, candidates, make_frame
     from training.backtest import backtest as run
@@ -32,3 +67,20 @@ def backtest(
     else:
         show(summary(test))
     note("Next: ./rd360 train")
+
+
+def _show_panel(done: Backtest) -> None:
+    for scope in done.parts:
+        for title, origins in (("all origins", None), (f"last origin, {done.origins[-1]}", [done.origins[-1]])):
+            result(f"\n{scope}, {title}")
+            scores = done.scores(scope, origins)
+            columns = ("candidate", "rows", "WAPE", "bias", "RMSSE", "wRMSSE", "SPL", "cover .9", "cover .95", "crossing")
+            table(columns, [(name, *_cells(score)) for name, score in scores.items()])
+    for origin, why in done.choices.items():
+        result(f"\n{origin}: {why['blend'] or 'no past to choose on'}, {done.seconds[origin]:.0f} s")
+
+
+def _cells(score: dict[str, Any]) -> list[str]:
+    values = [score["wape"], score["bias"], score["rmsse"], score["wrmsse"], score["spl"]]
+    values += [score["coverage"]["0.9"], score["coverage"]["0.95"], score["crossing"]]
+    return [f"{score['rows']:,}", *("-" if value is None else f"{value:.4f}" for value in values)]

@@ -1,17 +1,54 @@
-"""`rd360 forecast score | show`: the nightly forecasts of all products on sale."""
+"""`rd360 forecast`: of any panel from an origin; `score | show`: the nightly forecasts of all products on sale."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result, table
+from infra.cli.options import day
 
 app = typer.Typer(no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.callback(invoke_without_command=True)
+def panel(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Option("--panel", help="A folder with dataset.json and panel.parquet.", exists=True)
+    ] = None,
+    origin: Annotated[str | None, typer.Option(help="The last period of history, such as 2025-06-30.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The parquet file to write.")] = None,
+    horizon: Annotated[int | None, typer.Option(min=1, help="Periods to forecast; default: the data set's.")] = None,
+    every: Annotated[
+        bool, typer.Option("--every-candidate", help="AutoETS and Prophet take part too, for the largest series.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Of the trees.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the sample and of the models.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Forecast any panel: `--panel DIR --origin DATE --out FILE`. Nothing after the origin is read but prices and x_ columns."""
+    if context.invoked_subcommand is not None:
+        return
+    if folder is None or origin is None or out is None:
+        raise UsageError(
+            "--panel, --origin and --out are needed together", doing="reading the options", hint="Or `score`, `show`: see --help."
+        )
+    from infra.panel_runs import forecast_panel
+
+    done = forecast_panel(folder, day("--origin", origin), out, horizon, every=every, threads=threads, seed=seed, progress=note)
+    if as_json:
+        json_result(done)
+        return
+    blend = done["choice"]["blend"] or "the default"
+    result(f"{done['series']:,} series, {done['rows']:,} rows to {out}, by {blend}, {done['seconds']:.1f} s")
+    note(f"Next: ./rd360 backtest --panel {folder}")
 
 
 @app.command()

@@ -17,3 +17,11 @@ def instant(option: str, text: str) -> int:
         ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     return int(moment.timestamp() * 1000)
+
+
+def day(option: str, text: str) -> dt.date:
+    """A date. Raises UsageError."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text} is not a date", doing="reading the options", hint="Such as 2025-06-30.") from error

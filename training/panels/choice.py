@@ -15,6 +15,9 @@ from training.rows import Flags, Floats, Ints
 
 MARGIN = 0.02  # share of the loss by which a segment's own blend must be better
 POOLED_MARGIN = 0.01  # by which a blend must beat the default over all rows
+PULL = 0.25  # of the way from the mean to the median
+PULL_MARGIN = 0.005  # by which the pull must pay
+BIAS_PRICE = 0.1  # what a bias of all demand costs, in multiples of the loss
 MIN_ROWS, MIN_SERIES = 1000, 50
 VOLUME_CLASSES = 3
 INTERMITTENT = 0.5  # share of periods with a sale below which a series is intermittent
@@ -72,12 +75,27 @@ def choose(seen: Seen, default: str) -> Choice:
     offered = blends(sorted(seen.means), default)
     known = ~np.isnan(seen.truth)
     everyone = np.ones(len(seen.segment), dtype=np.bool_)
-    losses = [_losses(seen, blend, known) for blend in offered]
+    losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]
     relative = [_relative(loss, losses[0], everyone) for loss in losses]
     pooled = _best(relative, POOLED_MARGIN)
     segments = range(int(seen.segment.max(initial=-1)) + 1)
     chosen = tuple(offered[_of_segment(losses, pooled, seen.segment == number, known)] for number in segments)
     return Choice(chosen, offered[pooled], {label(b): float(r.mean()) for b, r in zip(offered, relative, strict=True)})
+
+
+def pulled(truth: Floats, mean: Floats, median: Floats, squared_scale: Floats) -> float:
+    """The share of the way to the median that point forecasts go: PULL where the past says that it pays, else 0.
+
+    All are [origin, series, lead]. Where demand is rare and bursts, the mean has the larger absolute errors, the median a bias;
+    a part of the way costs hardly any squared error. What it saves must be worth the bias that it brings.
+    """
+    known = ~np.isnan(truth)
+    everyone = np.ones(truth.shape[1], dtype=np.bool_)
+    moved = (1 - PULL) * mean + PULL * median
+    base, other = (_errors(truth, point, known, squared_scale) for point in (mean, moved))
+    gain = 1 - float(_relative(other, base, everyone).mean())
+    cost = BIAS_PRICE * (_bias(truth, moved, known) - _bias(truth, mean, known))
+    return PULL if gain - cost > PULL_MARGIN else 0.0
 
 
 def segments_of(scale: Floats, selling_share: Floats) -> Ints:
@@ -87,15 +105,19 @@ def segments_of(scale: Floats, selling_share: Floats) -> Ints:
     return (volume * 2 + (np.nan_to_num(selling_share) < INTERMITTENT)).astype(np.int64)
 
 
-def _losses(seen: Seen, blend: Blend, known: Flags) -> tuple[Floats, Floats]:
+def _errors(truth: Floats, mean: Floats, known: Flags, squared_scale: Floats) -> tuple[Floats, Floats]:
     """[origin, series]: summed absolute errors, and root mean squared errors over the scale (0 where there is none)."""
-    error = np.where(known, seen.truth - mixed(blend, seen.means), 0.0)
+    error = np.where(known, truth - mean, 0.0)
     count = np.maximum(known.sum(axis=2), 1)
-    usable = np.nan_to_num(seen.squared_scale) > 0
-    scaled = np.divide(
-        (error**2).sum(axis=2) / count, seen.squared_scale[None, :], out=np.zeros(count.shape), where=usable[None, :]
-    )
+    usable = np.broadcast_to(np.nan_to_num(squared_scale) > 0, count.shape)
+    scaled = np.divide((error**2).sum(axis=2) / count, squared_scale[None, :], out=np.zeros(count.shape), where=usable)
     return np.abs(error).sum(axis=2), np.sqrt(scaled)
+
+
+def _bias(truth: Floats, mean: Floats, known: Flags) -> float:
+    """Absolute bias over all rows, as a share of demand; 0 where there is none."""
+    demand = float(np.abs(np.where(known, truth, 0.0)).sum())
+    return abs(float(np.where(known, mean - truth, 0.0).sum())) / demand if demand else 0.0
 
 
 def _relative(loss: tuple[Floats, Floats], base: tuple[Floats, Floats], members: Flags) -> Floats:

@@ -1,12 +1,12 @@
 """The forecast of a panel from one origin: candidates, the blend chosen on past origins, quantiles calibrated on the same.
 
-The past origins end where the origin's history ends: `PAST` windows of one horizon each, forecast by candidates that learnt from
-nothing in them. They choose the blend and calibrate the quantiles; then the candidates learn from everything and forecast.
+The past origins end where the origin's history ends: windows of one horizon each, forecast by candidates that learnt from nothing
+in them. They choose the blend and calibrate the quantiles; then the candidates learn from everything and forecast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
@@ -16,21 +16,19 @@ from numpy.typing import NDArray
 from contracts.errors import DataGateError
 from training.panels import choice, spread
 from training.panels.candidates.base import PanelCandidate, Task
-from training.panels.candidates.boosted import FittedQuantiles, Recipe, fit_quantiles
-from training.panels.candidates.naive import MOVING_AVERAGE
+from training.panels.candidates.boosted import Recipe, fit_quantiles
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
 from training.panels.panel import Panel
-from training.panels.sample import FIRST, draw
-from training.panels.scores import scales
+from training.panels.past import Means, Past, Progress, filled, look_back, past_origins
+from training.panels.sample import draw
 from training.rows import LEVELS, Floats
 
 PAST = 3
-CHOSEN = "chosen"
-BLEND_SEGMENTS = 6  # of the last calibration: it only straightens what two ways of making quantiles left
+MEDIAN = LEVELS.index(0.5)
+LAST_SEGMENTS = 6  # of the last correction: it only straightens what two ways of making quantiles left
 QUANTILE_RECIPE = Recipe(rounds=50, depth=5, eta=0.15, columns=0.5, bins=64, rows=80_000)
-Progress = Callable[[str], None]
-Means = Callable[[PanelCandidate, FeatureMaker, Task], list[Floats]]
+Quantiles = NDArray[np.float64]
 
 
 def compute(candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> list[Floats]:
@@ -56,12 +54,34 @@ class Result:
     chosen: PanelForecast
     by_candidate: dict[str, PanelForecast]
     choice: choice.Choice | None
+    pulled: float  # share of the way from the mean to the median
     uncovered: dict[str, int]  # series that a candidate had nothing to say of
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The origin that is forecast: the candidates' means [series, lead] and the series' scale, in units."""
+
+    maker: FeatureMaker
+    origin: int
+    horizon: int
+    means: dict[str, Floats]
+
+    @property
+    def scale(self) -> Floats:
+        """[series, lead]."""
+        return np.broadcast_to(self.maker.scale(self.origin)[:, None], (self.maker.panel.series, self.horizon))
+
+    def finished(self, mean: Floats, quantiles: Quantiles) -> PanelForecast:
+        """Tidy, and 0 where the store is known to be closed."""
+        shut = self.maker.closed(self.origin, self.horizon)
+        made = tidy(mean, quantiles)
+        return PanelForecast(np.where(shut, 0.0, made.mean), np.where(shut[:, :, None], 0.0, made.quantiles))
 
 
 def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     """All series from the last period of history on. Raises DataGateError where nothing is known up to the origin."""
-    view = panel.at(origin, horizon)
+    view = panel.at(origin, horizon) if origin >= 0 else panel
     if origin < 0 or not np.isfinite(view.units).any():
         raise DataGateError(
             f"Nothing is known up to {panel.date_of(origin)}",
@@ -71,114 +91,66 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
         )
     maker = FeatureMaker(view)
     windows = past_origins(panel.dataset.freq, origin, horizon, plan.past)
-    past = _past_means(plan, maker, windows, horizon)
-    plan.progress(f"forecasts from {panel.date_of(origin)}")
-    raw = {c.name: plan.means(c, maker, Task(origin, (origin,), horizon))[0] for c in plan.candidates}
-    uncovered = {name: int(np.isnan(mean).any(axis=1).sum()) for name, mean in raw.items()}
-    means = filled(raw, maker, origin)
-    if not windows:
-        return _without_past(maker, origin, means, uncovered, plan)
-    return _calibrated(plan, maker, windows, past, origin, means, uncovered)
-
-
-def past_origins(freq: str, origin: int, horizon: int, number: int) -> tuple[int, ...]:
-    """Up to `number` origins, a horizon apart, that end with the origin; there is some history before the earliest."""
-    candidates = (origin - horizon * back for back in range(1, number + 1))
-    return tuple(sorted(past for past in candidates if past >= FIRST[freq] // 2 + horizon))
-
-
-def filled(means: Mapping[str, Floats], maker: FeatureMaker, origin: int) -> dict[str, Floats]:
-    """What a candidate left open is the moving average; of series without any history, the level of their groups."""
-    fallback = means.get(MOVING_AVERAGE, np.full((maker.panel.series, 1), np.nan))
-    fallback = np.where(np.isnan(fallback), maker.scale(origin)[:, None], fallback)
-    return {name: np.where(np.isnan(mean), fallback, mean) for name, mean in means.items()}
-
-
-def _past_means(plan: Plan, maker: FeatureMaker, windows: tuple[int, ...], horizon: int) -> dict[str, Floats]:
-    """Candidate -> [origin, series, lead], learnt from what came before all windows."""
-    past: dict[str, Floats] = {}
-    if not windows:
-        return past
-    task = Task(windows[0], windows, horizon)
+    past = look_back(plan.candidates, maker, windows, horizon, plan.means, plan.progress) if windows else None
     raw = {}
     for candidate in plan.candidates:
-        plan.progress(f"{candidate.name} on {len(windows)} past origins")
-        raw[candidate.name] = plan.means(candidate, maker, task)
-    for at, window in enumerate(windows):
-        for name, mean in filled({name: means[at] for name, means in raw.items()}, maker, window).items():
-            past.setdefault(name, np.empty((len(windows), *mean.shape)))[at] = mean
-    return past
+        plan.progress(candidate.name)
+        raw[candidate.name] = plan.means(candidate, maker, Task(origin, (origin,), horizon))[0]
+    uncovered = {name: int(np.isnan(mean).any(axis=1).sum()) for name, mean in raw.items()}
+    now = Now(maker, origin, horizon, filled(raw, maker, origin))
+    default = plan.candidates[0].name
+    if past is None or not past.known.any():
+        made = {name: now.finished(mean, normal(mean)) for name, mean in now.means.items()}
+        return Result(made[default], made, None, 0.0, uncovered)
+    made = {name: now.finished(mean, _by_size(past, past.means[name], now, mean)[1]) for name, mean in now.means.items()}
+    chosen, why, pull = _chosen(plan, past, now, default)
+    return Result(chosen, made, why, pull, uncovered)
 
 
-def _calibrated(
-    plan: Plan,
-    maker: FeatureMaker,
-    windows: tuple[int, ...],
-    past: dict[str, Floats],
-    origin: int,
-    means: dict[str, Floats],
-    uncovered: dict[str, int],
-) -> Result:
-    horizon = means[plan.candidates[0].name].shape[1]
-    truth = np.stack([maker.demand[:, window + 1 : window + 1 + horizon] for window in windows])
-    segment = choice.segments_of(maker.scale(origin), maker.sold.mean(origin, maker.rhythm.long))
-    squared, _ = scales(maker.panel.units[:, : windows[0] + 1])
-    made = choice.choose(choice.Seen(truth, past, squared, segment), plan.candidates[0].name)
-    past[CHOSEN] = np.stack([made.apply({name: m[at] for name, m in past.items()}, segment) for at in range(len(windows))])
-    means[CHOSEN] = made.apply(means, segment)
-    scale = np.stack([maker.scale(window) for window in windows])
-    known = ~np.isnan(truth)
-    wide = np.broadcast_to(scale[:, :, None], truth.shape)
-    by_candidate = {}
-    for name, mean in means.items():
-        seen = spread.Seen(truth[known], past[name][known], wide[known])
-        offsets = spread.learn(seen, spread.constant(seen.mean))
-        quantiles = offsets.add(mean, np.broadcast_to(maker.scale(origin)[:, None], mean.shape), spread.constant(mean))
-        if name == CHOSEN and plan.quantiles is not None:
-            plan.progress("quantiles")
-            start = offsets.add(past[name], wide, spread.constant(past[name]))
-            quantiles = _with_trees(plan.quantiles, maker, windows, origin, seen, start, known, mean, quantiles)
-        by_candidate[name] = _closed(tidy(mean, quantiles), maker, origin)
-    return Result(by_candidate.pop(CHOSEN), by_candidate, made, uncovered)
+def _chosen(plan: Plan, past: Past, now: Now, default: str) -> tuple[PanelForecast, choice.Choice, float]:
+    """The blend, its quantiles by size and by trees, and its point forecast pulled to the median where that pays."""
+    share = now.maker.sold.mean(now.origin, now.maker.rhythm.long)
+    segment = choice.segments_of(now.scale[:, 0], share)
+    made = choice.choose(choice.Seen(past.truth, past.means, past.squared_scale, segment), default)
+    then = np.stack([made.apply({n: m[at] for n, m in past.means.items()}, segment) for at in range(len(past.origins))])
+    mean = made.apply(now.means, segment)
+    past_quantiles, quantiles = _by_size(past, then, now, mean)
+    if plan.quantiles is not None:
+        plan.progress("quantiles")
+        past_quantiles, quantiles = _with_trees(plan.quantiles, past, then, now, mean, (past_quantiles, quantiles))
+    pull = choice.pulled(past.truth, then, past_quantiles[..., MEDIAN], past.squared_scale)
+    point = (1 - pull) * mean + pull * quantiles[..., MEDIAN]
+    return now.finished(point, quantiles), made, pull
+
+
+def _by_size(past: Past, then: Floats, now: Now, mean: Floats) -> tuple[Quantiles, Quantiles]:
+    """Quantiles at the past origins and now, by how far demand fell from means of that size."""
+    offsets = spread.learn(_seen(past, then), spread.constant(then[past.known]))
+    return offsets.add(then, past.scale, spread.constant(then)), offsets.add(mean, now.scale, spread.constant(mean))
 
 
 def _with_trees(
-    recipe: Recipe,
-    maker: FeatureMaker,
-    windows: tuple[int, ...],
-    origin: int,
-    seen: spread.Seen,
-    start: NDArray[np.float64],
-    known: NDArray[np.bool_],
-    mean: Floats,
-    quantiles: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """The mean of both kinds of quantiles, corrected on the past origins, which neither kind of trees had seen."""
-    horizon = mean.shape[1]
-    sample = draw(maker, windows[0], horizon, recipe.rows, recipe.seed)
+    recipe: Recipe, past: Past, then: Floats, now: Now, mean: Floats, by_size: tuple[Quantiles, Quantiles]
+) -> tuple[Quantiles, Quantiles]:
+    """The mean of both kinds of quantiles, corrected on the past origins, which neither the trees had seen."""
+    sample = draw(now.maker, past.origins[0], now.horizon, recipe.rows, recipe.seed)
     if sample is None:
-        return quantiles
-    fitted: FittedQuantiles = fit_quantiles(sample, recipe)
-    past = np.stack([fitted.quantiles(maker.block(window, horizon)) for window in windows])
-    offsets = spread.learn(seen, ((start + past) / 2)[known], BLEND_SEGMENTS)
-    both = (quantiles + fitted.quantiles(maker.block(origin, horizon))) / 2
-    return offsets.add(mean, np.broadcast_to(maker.scale(origin)[:, None], mean.shape), both)
+        return by_size
+    trees = fit_quantiles(sample, recipe)
+    before = np.stack([trees.quantiles(now.maker.block(origin, now.horizon)) for origin in past.origins])
+    before = (by_size[0] + before) / 2
+    both = (by_size[1] + trees.quantiles(now.maker.block(now.origin, now.horizon))) / 2
+    offsets = spread.learn(_seen(past, then), before[past.known], LAST_SEGMENTS)
+    return offsets.add(then, past.scale, before), offsets.add(mean, now.scale, both)
 
 
-def _without_past(maker: FeatureMaker, origin: int, means: dict[str, Floats], uncovered: dict[str, int], plan: Plan) -> Result:
-    """Too little history to choose or calibrate on: the default's mean, with the quantiles of a Poisson count of that size."""
-    made = {name: _closed(tidy(mean, poisson(mean)), maker, origin) for name, mean in means.items()}
-    return Result(made[plan.candidates[0].name], made, None, uncovered)
+def _seen(past: Past, then: Floats) -> spread.Seen:
+    return spread.Seen(past.truth[past.known], then[past.known], past.scale[past.known])
 
 
-def poisson(mean: Floats) -> NDArray[np.float64]:
-    """[..., level]: quantiles of a normal with the mean's root as its deviation, which a large count is close to."""
+def normal(mean: Floats) -> Quantiles:
+    """[..., level]: of a normal whose deviation is the mean's root, which a count of that mean is close to: a first guess."""
     z = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
     known = np.maximum(mean, 0.0)[..., None]
-    out: NDArray[np.float64] = known + np.sqrt(known) * z
+    out: Quantiles = known + np.sqrt(known) * z
     return out
-
-
-def _closed(made: PanelForecast, maker: FeatureMaker, origin: int) -> PanelForecast:
-    shut = maker.closed(origin, made.mean.shape[1])
-    return PanelForecast(np.where(shut, 0.0, made.mean), np.where(shut[:, :, None], 0.0, made.quantiles))

@@ -1,0 +1,167 @@
+"""Laws of the panel engine: what may change a forecast, and what every forecast holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts.errors import DataGateError
+from tests.panel_world import DAYS, START, panel_of, rows_of, shop, without_future
+from training.panels.candidates.boosted import GlobalTrees, Recipe
+from training.panels.candidates.naive import MovingAverage, SeasonalNaive
+from training.panels.candidates.statistical import SBA_NAME, Statistical
+from training.panels.engine import Plan, Result, forecast
+from training.panels.panel import Panel
+from training.panels.read import to_panel, typed
+
+ORIGIN, HORIZON = 69, 7
+SMALL = Recipe(rounds=15, depth=3, eta=0.2, min_child_weight=2.0, rows=4_000)
+PLAN = Plan([GlobalTrees(SMALL), SeasonalNaive(), MovingAverage(), Statistical(SBA_NAME)], replace(SMALL, rounds=5), past=2)
+
+
+def run(panel: Panel, origin: int = ORIGIN) -> Result:
+    """A small forecast."""
+    return forecast(panel, origin, HORIZON, PLAN)
+
+
+def same(one: Result, other: Result) -> bool:
+    """Equal to the last digit."""
+    return bool((one.chosen.mean == other.chosen.mean).all() and (one.chosen.quantiles == other.chosen.quantiles).all())
+
+
+def sound(made: Result, series: int) -> None:
+    """What holds of every forecast."""
+    mean, quantiles = made.chosen.mean, made.chosen.quantiles
+    assert mean.shape == (series, HORIZON)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(quantiles).all()
+    assert (mean >= 0).all()
+    assert (quantiles >= 0).all()
+    assert (np.diff(quantiles, axis=2) >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def made() -> Result:
+    """The forecast of the shop."""
+    return run(shop())
+
+
+def test_the_same_data_and_seed_give_the_same_forecast(made: Result) -> None:
+    assert same(made, run(shop()))
+
+
+def test_shuffling_what_comes_after_the_origin_changes_nothing(made: Result) -> None:
+    panel = shop()
+    units = panel.units.copy()
+    np.random.default_rng(3).shuffle(units[:, ORIGIN + 1 :].T)
+    assert same(made, run(replace(panel, units=units)))
+
+
+def test_a_panel_cut_at_the_origin_is_enough(made: Result) -> None:
+    assert same(made, run(without_future(shop(), ORIGIN)))
+
+
+def test_a_panel_without_any_later_row_is_forecast_too() -> None:
+    panel = shop(periods=ORIGIN + 1)
+    made = run(panel)
+    sound(made, panel.series)
+
+
+def test_permuting_the_rows_of_a_file_changes_nothing() -> None:
+    panel = shop()
+    frame = rows_of(
+        {(str(s), str(p)): units.tolist() for s, p, units in zip(panel.stores, panel.products, panel.units, strict=True)}
+    )
+    shuffled = frame.sample(fraction=1.0, shuffle=True, seed=1)
+    assert same(*(run(to_panel(typed(rows, "made"), DAYS)) for rows in (frame, shuffled)))
+
+
+@pytest.mark.parametrize("factor", [0.001, 1000.0])
+def test_scaling_units_scales_the_forecasts(made: Result, factor: float) -> None:
+    panel = shop()
+    scaled = run(replace(panel, units=panel.units * factor))
+    assert np.allclose(scaled.chosen.mean, made.chosen.mean * factor, rtol=0.02, atol=0.02 * factor)
+
+
+def test_a_null_is_not_a_zero() -> None:
+    panel = shop()
+    gone = np.arange(40, 60)
+    null, zero = panel.units.copy(), panel.units.copy()
+    null[-1, gone], zero[-1, gone] = np.nan, 0.0
+    unknown, empty = run(replace(panel, units=null)), run(replace(panel, units=zero))
+    assert unknown.chosen.mean[-1].mean() > empty.chosen.mean[-1].mean()
+
+
+def test_a_promotion_ahead_raises_the_forecast() -> None:
+    panel = shop(series=30)
+    promoted, plain = (panel.known["x_promotion"].copy() for _ in range(2))
+    promoted[:, ORIGIN + 1 :], plain[:, ORIGIN + 1 :] = 1.0, 0.0
+    ahead = run(replace(panel, known={"x_promotion": promoted}, price=None)).chosen.mean
+    without = run(replace(panel, known={"x_promotion": plain}, price=None)).chosen.mean
+    assert ahead.sum() > 1.2 * without.sum()
+
+
+def test_a_promotion_never_seen_is_forecast_all_the_same() -> None:
+    panel = shop()
+    never = np.zeros_like(panel.units)
+    never[:, ORIGIN + 1 :] = 1.0
+    sound(run(replace(panel, known={"x_promotion": never})), panel.series)
+
+
+def test_days_out_of_stock_are_not_low_demand() -> None:
+    panel = shop()
+    random = np.random.default_rng(5)
+    out = random.random(panel.units.shape) < 0.4
+    in_stock = np.where(out, 0.5, 1.0)
+    made = run(replace(panel, units=np.where(out, np.floor(panel.units * 0.3), panel.units), in_stock=in_stock))
+    truth = panel.units[:, ORIGIN + 1 : ORIGIN + 1 + HORIZON].sum()
+    assert abs(made.chosen.mean.sum() / truth - 1) < 0.2
+
+
+def test_a_closed_day_sells_nothing_and_teaches_nothing() -> None:
+    panel = shop()
+    is_open = np.ones_like(panel.units)
+    is_open[:, 6::7] = 0.0  # Sundays
+    panel = replace(panel, units=panel.units * is_open, known={"x_open": is_open})
+    made = run(panel)
+    shut = is_open[:, ORIGIN + 1 : ORIGIN + 1 + HORIZON] == 0
+    assert (made.chosen.mean[shut] == 0).all()
+    assert (made.chosen.quantiles[shut] == 0).all()
+    assert made.chosen.mean[-1][~shut[-1]].min() > 1
+
+
+def test_a_new_product_sells_like_its_category() -> None:
+    panel = shop(series=24)
+    units = panel.units.copy()
+    units[5] = np.nan
+    made = run(replace(panel, units=units))
+    sound(made, 24)
+    assert made.chosen.mean[5].min() > 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[5.0], [0.0] * 60, [3.0] * 60, [1.0, 2.0, 3.0], [None] * 30 + [2.0], [-1.0, -2.0, 4.0] * 20, [0.0] * 59 + [1.0]],
+    ids=["one row", "all zeros", "constant", "three rows", "one known", "returns", "one sale"],
+)
+def test_one_series_of_any_kind_is_forecast(values: list[float | None]) -> None:
+    sound(run(panel_of({("S", "A"): values}), len(values) - 1), 1)
+
+
+def test_a_constant_series_stays_and_an_empty_one_stays_empty() -> None:
+    made = run(panel_of({("S", "A"): [4.0] * 70, ("S", "B"): [0.0] * 70}), 69)
+    assert made.chosen.mean[0] == pytest.approx(4.0, rel=0.05)
+    assert made.chosen.mean[1] == pytest.approx(0.0, abs=0.05)
+
+
+def test_before_the_first_row_there_is_nothing_to_forecast_from() -> None:
+    with pytest.raises(DataGateError, match="Nothing is known"):
+        run(panel_of({("S", "A"): [None, None, 1.0]}), 1)
+
+
+def test_weeks_with_a_year_of_history_are_forecast() -> None:
+    weeks = replace(DAYS, freq="W", season_length=52, horizon=HORIZON)
+    panel = replace(shop(series=6, periods=130, dataset=weeks), first=START)
+    sound(run(panel, 120), 6)

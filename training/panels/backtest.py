@@ -1,0 +1,113 @@
+"""All candidates and the chosen blend at every origin of a data set, scored: by candidate and origin."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from contracts.errors import DataGateError
+from training.panels.choice import label
+from training.panels.engine import Plan, Result, forecast
+from training.panels.forecasts import PanelForecast, rows_of
+from training.panels.panel import Panel
+from training.panels.scores import Part, judged, measure, pooled
+
+CHOSEN = "chosen"
+ALL, IN_STOCK_ROWS = "all rows", "in stock"
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """`parts` are by scope of rows, candidate and origin; `forecasts` are the chosen ones as the rows of a file."""
+
+    origins: tuple[dt.date, ...]
+    parts: dict[str, dict[str, dict[dt.date, Part]]]
+    choices: dict[dt.date, dict[str, Any]]
+    seconds: dict[dt.date, float]
+    forecasts: pl.DataFrame
+
+    def scores(self, scope: str = ALL, origins: Sequence[dt.date] | None = None) -> dict[str, dict[str, Any]]:
+        """Candidate -> its scores over the origins; the chosen blend first."""
+        asked = self.origins if origins is None else origins
+        return {name: pooled([by_origin[origin] for origin in asked]) for name, by_origin in self.parts[scope].items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the forecasts."""
+        last = [self.origins[-1]]
+        return {
+            "origins": [origin.isoformat() for origin in self.origins],
+            "overall": {scope: self.scores(scope) for scope in self.parts},
+            "last_origin": {scope: self.scores(scope, last) for scope in self.parts},
+            "by_origin": {
+                origin.isoformat(): {scope: self.scores(scope, [origin]) for scope in self.parts} for origin in self.origins
+            },
+            "choices": {origin.isoformat(): why for origin, why in self.choices.items()},
+            "seconds": {origin.isoformat(): seconds for origin, seconds in self.seconds.items()},
+        }
+
+
+def default_origins(panel: Panel, number: int = 3) -> tuple[dt.date, ...]:
+    """The data set's own; else the last ones, a horizon apart, whose horizons are in the panel."""
+    if panel.dataset.origins:
+        return panel.dataset.origins
+    horizon = panel.dataset.horizon
+    columns = [panel.periods - 1 - horizon * back for back in range(number, 0, -1)]
+    return tuple(panel.date_of(column) for column in columns if column >= horizon)
+
+
+def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
+    """Each origin forecasts from what was known at it alone. Raises DataGateError where an origin has nothing to judge."""
+    if not origins:
+        raise _nothing(panel, "the panel is too short for an origin with a horizon after it")
+    parts: dict[str, dict[str, dict[dt.date, Part]]] = {}
+    choices, seconds, frames = {}, {}, []
+    for origin in sorted(origins):
+        column = panel.column_of(origin)
+        if not judged(panel, column, panel.dataset.horizon).any():
+            raise _nothing(panel, f"no units are known in the horizon after {origin}")
+        started = time.perf_counter()
+        result = forecast(panel, column, panel.dataset.horizon, _telling(plan, origin))
+        seconds[origin] = time.perf_counter() - started
+        choices[origin] = explained(result)
+        frames.append(rows_of(panel, column, result.chosen))
+        for name, made in {CHOSEN: result.chosen, **result.by_candidate}.items():
+            for scope, part in _parts(panel, column, made).items():
+                parts.setdefault(scope, {}).setdefault(name, {})[origin] = part
+    return Backtest(tuple(sorted(origins)), parts, choices, seconds, pl.concat(frames))
+
+
+def explained(result: Result) -> dict[str, Any]:
+    """Why the chosen forecast is what it is."""
+    made = result.choice
+    return {
+        "blend": label(made.pooled) if made else None,
+        "by_segment": [label(blend) for blend in made.of_segment] if made else [],
+        "losses_over_default": made.losses if made else {},
+        "pulled_to_the_median": result.pulled,
+        "series_filled_by_the_moving_average": {name: number for name, number in result.uncovered.items() if number},
+    }
+
+
+def _parts(panel: Panel, origin: int, made: PanelForecast) -> dict[str, Part]:
+    parts = {ALL: measure(panel, origin, made)}
+    if panel.in_stock is not None:
+        parts[IN_STOCK_ROWS] = measure(panel, origin, made, only_in_stock=True)
+    return parts
+
+
+def _telling(plan: Plan, origin: dt.date) -> Plan:
+    return replace(plan, progress=lambda text: plan.progress(f"{origin}: {text}"))
+
+
+def _nothing(panel: Panel, why: str) -> DataGateError:
+    return DataGateError(
+        f"{panel.dataset.name} cannot be backtested",
+        doing="looking for rows to judge",
+        why=why,
+        hint="Give other --origin dates.",
+    )

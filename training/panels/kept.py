@@ -1,0 +1,56 @@
+"""Means that candidates already made, in a folder: a backtest that was interrupted goes on where it stopped.
+
+A file is named by what its content depends on: the data up to the origin with its plan, the candidate with its parameters, and
+the task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.panels.candidates.base import PanelCandidate, Task
+from training.panels.features import FeatureMaker
+from training.panels.panel import Panel
+from training.rows import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMeans:
+    """Stands in for `engine.compute`."""
+
+    folder: Path
+
+    def __call__(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> list[Floats]:
+        """The means of before where nothing they depend on has changed, else new ones, which are kept."""
+        path = self.folder / f"{candidate.name}-{_name(candidate, maker.panel, task)}.npy"
+        if path.exists():
+            return list(np.load(path))
+        means = candidate.means(maker, task)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial")
+        with partial.open("wb") as file:
+            np.save(file, np.stack(means))
+        partial.replace(path)
+        return means
+
+
+def fingerprint(panel: Panel) -> str:
+    """A hash of all that a forecast may read."""
+    digest = hashlib.sha256(json.dumps([panel.dataset.freq, panel.dataset.season_length, panel.first.isoformat()]).encode())
+    matrices = {"units": panel.units, "in_stock": panel.in_stock, "price": panel.price, "base_price": panel.base_price}
+    for name, matrix in [*matrices.items(), *sorted(panel.known.items()), *sorted(panel.codes.items())]:
+        if matrix is not None:
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(matrix).tobytes())
+    digest.update("\n".join([*panel.stores.tolist(), *panel.products.tolist()]).encode())
+    return digest.hexdigest()
+
+
+def _name(candidate: PanelCandidate, panel: Panel, task: Task) -> str:
+    asked = [candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon, fingerprint(panel)]
+    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:20]

@@ -1,0 +1,73 @@
+"""Past origins: what the candidates would have said before the last few horizons, beside what then happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.panels.candidates.base import PanelCandidate, Task
+from training.panels.candidates.naive import MOVING_AVERAGE
+from training.panels.features import FeatureMaker
+from training.panels.sample import FIRST
+from training.panels.scores import scales
+from training.rows import Flags, Floats
+
+Progress = Callable[[str], None]
+Means = Callable[[PanelCandidate, FeatureMaker, Task], list[Floats]]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """`truth`, `scale` and each candidate's means are [origin, series, lead], in units; an unknown truth is NaN."""
+
+    origins: tuple[int, ...]
+    truth: Floats
+    scale: Floats
+    means: dict[str, Floats]
+    squared_scale: Floats  # [series], units²: of the history before all of the origins
+
+    @property
+    def known(self) -> Flags:
+        """Where demand is known."""
+        return ~np.isnan(self.truth)
+
+
+def past_origins(freq: str, origin: int, horizon: int, number: int) -> tuple[int, ...]:
+    """Up to `number` origins, a horizon apart, that end with the origin; there is some history before the earliest."""
+    candidates = (origin - horizon * back for back in range(1, number + 1))
+    return tuple(sorted(past for past in candidates if past >= FIRST[freq] // 2 + horizon))
+
+
+def look_back(
+    candidates: Sequence[PanelCandidate],
+    maker: FeatureMaker,
+    origins: tuple[int, ...],
+    horizon: int,
+    means: Means,
+    progress: Progress,
+) -> Past:
+    """All candidates at all past origins, learnt from what came before the first of them."""
+    task = Task(origins[0], origins, horizon)
+    raw = {}
+    for candidate in candidates:
+        progress(f"{candidate.name} on {len(origins)} past origins")
+        raw[candidate.name] = means(candidate, maker, task)
+    by_origin = [filled({name: parts[at] for name, parts in raw.items()}, maker, origin) for at, origin in enumerate(origins)]
+    truth = np.stack([maker.demand[:, origin + 1 : origin + 1 + horizon] for origin in origins])
+    scale = np.stack([maker.scale(origin) for origin in origins])[:, :, None]
+    return Past(
+        origins,
+        truth,
+        np.broadcast_to(scale, truth.shape),
+        {name: np.stack([filling[name] for filling in by_origin]) for name in raw},
+        scales(maker.panel.units[:, : origins[0] + 1])[0],
+    )
+
+
+def filled(means: Mapping[str, Floats], maker: FeatureMaker, origin: int) -> dict[str, Floats]:
+    """What a candidate left open is the moving average; of series without any history, the level of their groups."""
+    fallback = means.get(MOVING_AVERAGE, np.full((maker.panel.series, 1), np.nan))
+    fallback = np.where(np.isnan(fallback), maker.scale(origin)[:, None], fallback)
+    return {name: np.where(np.isnan(mean), fallback, mean) for name, mean in means.items()}
