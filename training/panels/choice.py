@@ -16,8 +16,8 @@ from training.rows import Flags, Floats, Ints
 MARGIN = 0.02  # share of the loss by which a segment's own blend must be better
 POOLED_MARGIN = 0.01  # by which a blend must beat the default over all rows
 PULL = 0.25  # of the way from the mean to the median
-PULL_MARGIN = 0.005  # by which the pull must pay
-BIAS_PRICE = 0.1  # what a bias of all demand costs, in multiples of the loss
+PULL_MARGIN = 0.01  # by which the pull must pay
+BIAS_PRICE = 0.05  # what a bias of all demand costs, in multiples of the loss
 MIN_ROWS, MIN_SERIES = 1000, 50
 VOLUME_CLASSES = 3
 INTERMITTENT = 0.5  # share of periods with a sale below which a series is intermittent

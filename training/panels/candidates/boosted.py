@@ -27,13 +27,13 @@ class Recipe:
     """The hyperparameters of one booster; `rows` bounds its memory, `threads` its cores (the result depends on neither order)."""
 
     objective: str = "tweedie"
-    rounds: int = 200
-    depth: int = 7
-    eta: float = 0.07
+    rounds: int = 150
+    depth: int = 6
+    eta: float = 0.08
     min_child_weight: float = 10.0
     columns: float = 0.6  # share of the features looked at for a cut
     rows_share: float = 0.8  # share of the rows looked at for a tree
-    tweedie_power: float = 1.3
+    tweedie_power: float = 1.4
     weight_power: float = 0.5
     bins: int = 128
     rows: int = 200_000

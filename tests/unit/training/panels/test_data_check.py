@@ -1,0 +1,150 @@
+"""What `rd360 data check` and `rd360 data from-csv` say and make."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from contracts.errors import DataGateError
+from infra.cli import __main__ as cli
+from tests.panel_world import START, rows_of
+from training.panels.check import ERROR, WARNING, check
+from training.panels.from_csv import convert, infer_freq
+from training.panels.read import read_panel
+
+FACTS = {"name": "made", "freq": "D", "season_length": 7, "horizon": 7}
+
+
+def folder_of(path: Path, frame: pl.DataFrame, **facts: object) -> Path:
+    """A panel folder."""
+    (path / "dataset.json").write_text(json.dumps(FACTS | facts), encoding="utf-8")
+    frame.write_parquet(path / "panel.parquet")
+    return path
+
+
+def test_a_sound_panel_has_facts_and_no_findings(tmp_path: Path) -> None:
+    report = check(folder_of(tmp_path, rows_of({("S", "A"): [1, 0] * 20, ("S", "B"): [2, 3] * 20}, x_event=0.0)))
+    assert report.usable
+    assert report.findings == []
+    assert report.facts["series"] == 2
+    assert report.facts["rows"] == 80
+    assert report.facts["zero_share"] == pytest.approx(0.25)
+    assert report.facts["whole_units"]
+    assert report.facts["columns"] == {"units": 1.0, "x_event": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "level", "said"),
+    [
+        (pl.concat([rows_of({("S", "A"): [1.0] * 30})] * 2), ERROR, "more than one"),
+        (rows_of({("S", "A"): [1.0] * 29 + [-4.0]}), WARNING, "negative units"),
+        (rows_of({("S", "A"): [1.0, 2.0] * 15}, in_stock=0.0), WARNING, "flag turned round"),
+        (rows_of({("S", "A"): [1.0, 2.0] * 15}, price_cents=0), WARNING, "price_cents that is 0 or less"),
+        (rows_of({("S", "A"): [1.0] * 5}), WARNING, "fewer than 28 known periods"),
+        (rows_of({("S", "A"): [1.0] * 60 + [5000.0]}), WARNING, "over 100 times"),
+        (rows_of({("S", "A"): [1.0] * 30 + [0.0] * 40}), WARNING, "without a sale in the last 28"),
+        (rows_of({("S", "A"): [1.0] * 40}).filter(pl.col("date") != START + dt.timedelta(days=3)), WARNING, "missing periods"),
+    ],
+)
+def test_what_is_wrong_is_found_with_an_example(tmp_path: Path, rows: pl.DataFrame, level: str, said: str) -> None:
+    found = [finding for finding in check(folder_of(tmp_path, rows)).findings if said in finding.what]
+    assert [finding.level for finding in found] == [level]
+    assert found[0].count >= 1
+    assert "S A" in found[0].example
+
+
+def test_a_folder_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    report = check(tmp_path)
+    assert not report.usable
+    assert len(report.findings) == 1
+
+
+def test_origins_that_cannot_be_judged_are_named(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1.0, 2.0] * 20})
+    report = check(folder_of(tmp_path, frame, origins=["2024-02-08", "2030-01-01"]))
+    assert [finding.what for finding in report.findings] == [
+        "origins outside the panel",
+        "origins without a whole horizon after them",
+    ]
+
+
+def test_the_command_ends_with_5_where_the_data_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = rows_of({("S", "A"): [1.0] * 30})
+    assert cli.main(["data", "check", str(folder_of(tmp_path, frame)), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["usable"] is True
+    assert cli.main(["data", "check", str(folder_of(tmp_path, pl.concat([frame, frame])))]) == 5
+
+
+def test_a_csv_becomes_a_panel_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "sales.csv"
+    lines = [
+        f"{START + dt.timedelta(days=day):%d.%m.%Y};north;tea;{day % 5};{int(day % 7 == 0)};x" for day in range(60) if day != 10
+    ]
+    table.write_text("\n".join(["day;shop;item;qty;promo;remark", *lines, lines[0]]) + "\n", encoding="utf-8")
+    mapping = [f"--column={pair}" for pair in ("date=day", "store_id=shop", "product_id=item", "units=qty", "x_promo=promo")]
+    out = tmp_path / "made"
+    done = cli.main(
+        ["data", "from-csv", str(table), "--out", str(out), "--separator", ";", "--date-format", "%d.%m.%Y", *mapping, "--json"]
+    )
+    assert done == 0
+    said = json.loads(capsys.readouterr().out)
+    assert any("remark" in text for text in said["did"])
+    assert any(text.startswith("1 rows of a series and period") for text in said["did"])
+    assert any(text.startswith("1 missing periods added, with units unknown") for text in said["did"])
+    panel = read_panel(out)
+    assert panel.dataset.freq == "D"
+    assert panel.dataset.origins
+    assert panel.units.shape == (1, 60)
+    assert panel.units[0, :3].tolist() == [0, 1, 2]
+    assert list(panel.known) == ["x_promo"]
+    assert cli.main(["data", "check", str(out)]) == 0
+
+
+def test_repeated_rows_are_added_up_and_their_unknown_units_stay_unknown() -> None:
+    rows = pl.DataFrame(
+        {
+            "date": ["2024-01-01", "2024-01-01", "2024-01-02"],
+            "product_id": "A",
+            "units": [1, 2, None],
+            "price_cents": [100, 200, 100],
+        }
+    )
+    made = convert(rows, {}, name="made")
+    assert made.panel["units"].to_list() == [3, None]
+    assert made.panel["price_cents"].to_list() == [150, 100]
+    assert made.panel["store_id"].unique().to_list() == ["all"]
+
+
+def test_missing_periods_are_zeros_only_where_that_is_said() -> None:
+    rows = pl.DataFrame({"date": ["2024-01-01", "2024-01-02", "2024-01-04"], "product_id": "A", "units": [1, None, 3]})
+    assert convert(rows, {}, name="made").panel["units"].to_list() == [1, None, None, 3]
+    assert convert(rows, {}, name="made", gaps_are_zero=True).panel["units"].to_list() == [1, None, 0, 3]
+
+
+def test_weeks_are_told_from_days_and_put_on_one_weekday() -> None:
+    weeks = [START + dt.timedelta(days=7 * week) for week in range(10)]
+    rows = pl.DataFrame({"date": [*weeks[:-1], weeks[-1] + dt.timedelta(days=2)], "product_id": "A", "units": 1})
+    assert infer_freq(rows["date"]) == "W"
+    made = convert(rows, {}, name="made", freq="W")
+    assert made.panel["date"].to_list() == weeks
+    assert any("moved back" in text for text in made.did)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "said"),
+    [
+        (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "qty": [1]}), {}, "which column is units"),
+        (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "qty": [1]}), {"units": "sold"}, "no column 'sold'"),
+        (pl.DataFrame({"date": ["1.1.24"], "product_id": ["A"], "units": [1]}), {}, "cannot be read"),
+        (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "units": ["many"]}), {}, "cannot be read"),
+        (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "units": [1]}), {}, "from one date"),
+        (pl.DataFrame({"date": ["2024-01-01", "2024-02-01", "2024-03-01"], "product_id": "A", "units": 1}), {}, "days apart"),
+    ],
+)
+def test_what_cannot_become_a_panel_is_refused(rows: pl.DataFrame, columns: dict[str, str], said: str) -> None:
+    with pytest.raises(DataGateError, match=said):
+        convert(rows, columns, name="made")
