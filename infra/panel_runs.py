@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,8 +64,9 @@ def backtest_panel(
     """Backtests a folder; with `keep` a second run goes on where the first one stopped. `forecasts` gets the chosen ones."""
     panel = read_panel(folder)
     candidates = every_candidate(threads, seed, ets_series, prophet_series)
-    plan = Plan(candidates, progress=progress) if keep is None else Plan(candidates, progress=progress, means=KeptMeans(keep))
-    done = backtest(panel, origins or default_origins(panel), plan)
+    with tempfile.TemporaryDirectory(prefix="rd360-backtest-") as scratch:
+        plan = Plan(candidates, progress=progress, means=KeptMeans(keep or Path(scratch)))
+        done = backtest(panel, origins or default_origins(panel), plan)
     if forecasts is not None:
         write_rows([done.forecasts], forecasts)
     if keep is not None:

@@ -26,8 +26,17 @@ class KeptMeans:
     folder: Path
 
     def __call__(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> list[Floats]:
-        """The means of before where nothing they depend on has changed, else new ones, which are kept."""
-        path = self.folder / f"{candidate.name}-{_name(candidate, maker.panel, task)}.npy"
+        """The means of before where nothing they depend on has changed, else new ones, which are kept.
+
+        A candidate that does not learn over all series is kept by origin: the past origins of one origin are others' own.
+        """
+        if candidate.pooled:
+            return self._kept(candidate, maker, task, maker.panel)
+        single = (Task(origin, (origin,), task.horizon) for origin in task.origins)
+        return [self._kept(candidate, maker, one, maker.panel.at(one.trained_to, one.horizon))[0] for one in single]
+
+    def _kept(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task, known: Panel) -> list[Floats]:
+        path = self.folder / f"{candidate.name}-{_name(candidate, known, task)}.npy"
         if path.exists():
             return list(np.load(path))
         means = candidate.means(maker, task)

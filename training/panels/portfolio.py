@@ -24,7 +24,10 @@ def quick(threads: int = 1, seed: int = 7) -> list[PanelCandidate]:
 def every(
     threads: int = 1, seed: int = 7, ets_series: int | None = ETS_SERIES, prophet_series: int = PROPHET_SERIES
 ) -> list[PanelCandidate]:
-    """With the models of single series too: they are made for the largest series only, up to a limit."""
-    from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
+    """With the models of single series too: they are made for the largest series only, up to a limit; no series, no Prophet."""
+    chosen = [*quick(threads, seed), Statistical(AUTO_ETS, ets_series)]
+    if prophet_series:
+        from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
 
-    return [*quick(threads, seed), Statistical(AUTO_ETS, ets_series), ProphetPerSeries(prophet_series, seed)]
+        chosen.append(ProphetPerSeries(prophet_series, seed))
+    return chosen

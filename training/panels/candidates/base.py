@@ -29,6 +29,11 @@ class PanelCandidate(Protocol):
         """Its name in reports."""
         ...
 
+    @property
+    def pooled(self) -> bool:
+        """Whether it learns over all series; else its forecast from an origin depends on what was known at that origin alone."""
+        ...
+
     def params(self) -> dict[str, Any]:
         """What it was told: a stored forecast is of the same recipe only where these are equal."""
         ...

@@ -84,6 +84,7 @@ class GlobalTrees:
 
     recipe: Recipe = Recipe()
     name: str = XGBOOST
+    pooled: bool = True
 
     def params(self) -> dict[str, Any]:
         """Every hyperparameter that the result depends on."""

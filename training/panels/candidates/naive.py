@@ -20,6 +20,7 @@ class SeasonalNaive:
     """The latest known value at the same place in the season, else the last known value."""
 
     name: str = SEASONAL_NAIVE
+    pooled: bool = False
 
     def params(self) -> dict[str, Any]:
         """It needs nothing."""
@@ -39,6 +40,7 @@ class MovingAverage:
     """The mean of the last 28 periods' known values, else the last known value."""
 
     name: str = MOVING_AVERAGE
+    pooled: bool = False
 
     def params(self) -> dict[str, Any]:
         """Its window, in periods."""

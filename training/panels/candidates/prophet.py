@@ -30,6 +30,7 @@ class ProphetPerSeries:
     max_series: int = 50
     seed: int = 7
     name: str = PROPHET
+    pooled: bool = False
 
     def params(self) -> dict[str, Any]:
         """The limit and the seed."""

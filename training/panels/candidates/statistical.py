@@ -29,6 +29,7 @@ class Statistical:
 
     kind: str
     max_series: int | None = None
+    pooled: bool = False
 
     @property
     def name(self) -> str:
