@@ -1,0 +1,107 @@
+"""The choice among candidates would rather not choose, and quantiles cover what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of
+from training.panels.spread import FLOOR, constant, learn
+from training.panels.spread import Seen as SeenRows
+from training.rows import LEVELS, Floats
+
+ORIGINS, SERIES, LEADS = 3, 200, 7
+
+
+def seen(noise: dict[str, Floats | float], seed: int = 7) -> Seen:
+    """Two segments; each candidate is the truth plus noise of its own size per series."""
+    random = np.random.default_rng(seed)
+    truth = random.gamma(4.0, 3.0, (ORIGINS, SERIES, LEADS))
+    means = {
+        name: truth + random.normal(0, 1, truth.shape) * np.broadcast_to(size, (SERIES,))[None, :, None]
+        for name, size in noise.items()
+    }
+    return Seen(truth, means, np.full(SERIES, 9.0), np.arange(SERIES) % 2)
+
+
+def test_equal_candidates_leave_the_default() -> None:
+    one = seen({"trees": 2.0, "rule": 2.0})
+    same = Seen(one.truth, {"trees": one.means["trees"], "rule": one.means["trees"]}, one.squared_scale, one.segment)
+    assert choose(same, "trees").pooled == (("trees", 1.0),)
+
+
+def test_the_better_candidate_wins_everywhere() -> None:
+    made = choose(seen({"trees": 6.0, "rule": 0.5}), "trees")
+    assert label(made.pooled) == "rule"
+    assert set(made.of_segment) == {made.pooled}
+
+
+def test_a_segment_has_its_own_blend_only_where_it_is_better_at_every_origin() -> None:
+    better_in_one = np.where(np.arange(SERIES) % 2 == 0, 1.0, 8.0)
+    case = seen({"trees": 3.0, "rule": better_in_one})
+    made = choose(case, "trees")
+    assert made.of_segment[0] != made.pooled
+    assert dict(made.of_segment[0])["rule"] >= 0.5
+    assert made.of_segment[1] == made.pooled
+    once = case.means["rule"].copy()
+    once[1] = case.truth[1] + 50.0  # lucky twice, far off once
+    unlucky = Seen(case.truth, {**case.means, "rule": once}, case.squared_scale, case.segment)
+    assert set(choose(unlucky, "trees").of_segment) == {(("trees", 1.0),)}
+
+
+def test_a_segment_of_few_series_follows_all() -> None:
+    case = seen({"trees": 3.0, "rule": np.where(np.arange(SERIES) < 10, 0.1, 8.0)})
+    few = Seen(case.truth, case.means, case.squared_scale, (np.arange(SERIES) < 10).astype(np.int64))
+    made = choose(few, "trees")
+    assert set(made.of_segment) == {made.pooled}
+
+
+def test_a_blend_is_a_weighted_mean() -> None:
+    means = {"a": np.array([4.0]), "b": np.array([8.0])}
+    assert mixed((("a", 0.75), ("b", 0.25)), means) == pytest.approx([5.0])
+    assert all(sum(part for _, part in blend) == pytest.approx(1.0) for blend in blends(["a", "b", "c"], "a"))
+
+
+def test_segments_tell_volume_and_intermittency_apart() -> None:
+    segment = segments_of(np.array([1.0, 2.0, 5.0, 6.0, 50.0, 60.0]), np.array([0.9, 0.1, 0.9, 0.9, 0.9, 0.9]))
+    assert segment[0] < segment[2] < segment[4]
+    assert segment[1] == segment[0] + 1
+
+
+def test_rare_bursts_pull_the_point_to_the_median_and_symmetric_errors_do_not() -> None:
+    random = np.random.default_rng(7)
+    shape = (ORIGINS, SERIES, LEADS)
+    burst = random.choice([0.0, 0.0, 1.0, 1.0, 1.0, 8.0], shape)
+    scale = np.full(SERIES, burst.var())
+    assert pulled(burst, np.full(shape, burst.mean()), np.full(shape, 1.0), scale) == PULL
+    even = random.normal(10.0, 2.0, shape)
+    assert pulled(even, np.full(shape, 10.0), np.full(shape, 9.0), scale) == 0.0
+
+
+@pytest.mark.parametrize("unit", [0.001, 1.0, 1000.0])
+def test_quantiles_cover_their_share_at_every_size_of_mean(unit: float) -> None:
+    random = np.random.default_rng(7)
+    level = np.repeat(np.geomspace(0.5, 200.0, 20), 1000)
+    past, later = random.poisson(level) * unit, random.poisson(level) * unit
+    mean, scale = level * unit, level * unit
+    offsets = learn(SeenRows(past, mean, scale), constant(mean))
+    quantiles = offsets.add(mean, scale, constant(mean))
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    large = level > 5
+    for at, name in enumerate(LEVELS):
+        assert np.mean(later[large] <= quantiles[large, at]) == pytest.approx(name, abs=0.05)  # whole numbers
+        assert np.mean(later <= quantiles[:, at]) > name - 0.02  # whole numbers and zeros push it above
+
+
+def test_a_mean_of_zero_has_errors_too() -> None:
+    truth = np.concatenate([np.zeros(900), np.full(100, 2.0)])
+    offsets = learn(SeenRows(truth, np.zeros(1000), np.full(1000, 1.0)), constant(np.zeros(1000)))
+    quantiles = offsets.add(np.zeros(1), np.ones(1), constant(np.zeros(1)))[0]
+    assert quantiles[LEVELS.index(0.5)] == 0.0
+    assert quantiles[LEVELS.index(0.975)] == pytest.approx(2.0)
+    assert FLOOR > 0
+
+
+def test_nothing_seen_changes_nothing() -> None:
+    nothing = learn(SeenRows(np.empty(0), np.empty(0), np.empty(0)), np.empty((0, len(LEVELS))))
+    assert (nothing.add(np.ones(2), np.ones(2), constant(np.ones(2))) == 1.0).all()
