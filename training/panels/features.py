@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.panels.calendar import Rhythm, day_features
-from training.panels.groups import groups_of
+from training.panels.groups import Group, groups_of
 from training.panels.history import Prefix, mean_of, periods_since, ratio, smoothed
 from training.panels.panel import Panel
 from training.panels.plan import Plan
@@ -197,9 +197,16 @@ class FeatureMaker:
         yield "year_rise", ratio(around, self.level.mean(then, self.rhythm.recent)[:, None])
         yield "year_growth", ratio(self.level.mean(origin, self.rhythm.long), self.level.mean(then, self.rhythm.long))
         for group in self.groups:
-            level = group.demand.mean(then, self.rhythm.recent)
-            at = np.stack([group.demand.between(then + step - near + 1, then + step + near - 1) for step in ahead], axis=1)
-            yield f"{group.name}_year_rise", group.spread(ratio(at, level[:, None]))
+            rises = [_rise(group, origin - year * back, horizon, near, self.rhythm.recent) for back in (1, 2)]
+            yield f"{group.name}_year_rise", group.spread(mean_of(rises))
+            now, before = (group.demand.mean(column, self.rhythm.recent) for column in (origin, then))
+            yield f"{group.name}_year_growth", group.spread(ratio(now, before))
 
     def _demand_at(self, column: int) -> Floats:
         return self.demand[:, column] if column >= 0 else np.full(self.panel.series, np.nan)
+
+
+def _rise(group: Group, then: int, horizon: int, near: int, recent: int) -> Floats:
+    """[group, lead]: the demand around the periods after a column, over the level before it."""
+    at = [group.demand.between(then + step - near + 1, then + step + near - 1) for step in range(1, horizon + 1)]
+    return ratio(np.stack(at, axis=1), group.demand.mean(then, recent)[:, None])

@@ -30,7 +30,7 @@ class Recipe:
     rounds: int = 150
     depth: int = 6
     eta: float = 0.08
-    min_child_weight: float = 10.0
+    smallest_leaf: float = 1 / 4000  # of the rows: fewer are an accident
     columns: float = 0.6  # share of the features looked at for a cut
     rows_share: float = 0.8  # share of the rows looked at for a tree
     tweedie_power: float = 1.4
@@ -40,13 +40,13 @@ class Recipe:
     threads: int = 1
     seed: int = 7
 
-    def settings(self) -> dict[str, Any]:
-        """As XGBoost names them."""
+    def settings(self, rows: int) -> dict[str, Any]:
+        """As XGBoost names them, for so many rows."""
         chosen = {
             "objective": OBJECTIVES[self.objective],
             "max_depth": self.depth,
             "eta": self.eta,
-            "min_child_weight": self.min_child_weight,
+            "min_child_weight": max(1.0, self.smallest_leaf * rows),
             "colsample_bynode": self.columns,
             "subsample": self.rows_share,
             "max_bin": self.bins,
@@ -110,7 +110,7 @@ def fit_mean(sample: Sample, recipe: Recipe) -> FittedTrees:
         max_bin=recipe.bins,
         nthread=recipe.threads,
     )
-    return FittedTrees(xgboost.train(recipe.settings(), data, recipe.rounds), sample.names)
+    return FittedTrees(xgboost.train(recipe.settings(len(sample)), data, recipe.rounds), sample.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class FittedQuantiles:
 def fit_quantiles(sample: Sample, recipe: Recipe) -> FittedQuantiles:
     """One booster with the pinball loss at every level (Koenker & Bassett 1978), each series counting alike."""
     data = xgboost.QuantileDMatrix(sample.x, label=sample.target / sample.scale, max_bin=recipe.bins, nthread=recipe.threads)
-    shared = {name: value for name, value in recipe.settings().items() if name != "tweedie_variance_power"}
+    shared = {name: value for name, value in recipe.settings(len(sample)).items() if name != "tweedie_variance_power"}
     settings = shared | {"objective": "reg:quantileerror", "quantile_alpha": np.array(LEVELS)}
     return FittedQuantiles(xgboost.train(settings, data, recipe.rounds))
 

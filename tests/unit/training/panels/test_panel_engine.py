@@ -17,7 +17,7 @@ from training.panels.panel import Panel
 from training.panels.read import to_panel, typed
 
 ORIGIN, HORIZON = 69, 7
-SMALL = Recipe(rounds=15, depth=3, eta=0.2, min_child_weight=2.0, rows=4_000)
+SMALL = Recipe(rounds=15, depth=3, eta=0.2, rows=4_000)
 PLAN = Plan([GlobalTrees(SMALL), SeasonalNaive(), MovingAverage(), Statistical(SBA_NAME)], replace(SMALL, rounds=5), past=2)
 
 
