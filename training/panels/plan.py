@@ -19,6 +19,7 @@ Named = tuple[str, Floats]
 ANALOG_WIDTH = 0.35  # how alike plans must be, in standard deviations of the panel
 ANALOG_PERIODS = 104  # looked back on
 ANALOG_SMOOTH = 0.1  # of the level that a period is set against
+MAX_UPLIFT = 20.0  # a first sale after a long pause is no promotion
 ANALOG_PRIOR = 2.0  # periods at the usual level that an analogue is drawn towards
 
 
@@ -37,8 +38,7 @@ class Plan:
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
         self.by_name = {group.name: group for group in groups}
         self.price = None if panel.price is None else _log(filled(panel.price))
-        base = panel.base_price if panel.base_price is not None else None
-        self.base = None if base is None else _log(filled(base))
+        self.base = None if panel.base_price is None else _log(filled(panel.base_price))
         self.signals: dict[str, Floats] = dict(panel.known)
         if self.price is not None:
             usual = self.base if self.base is not None else _shifted(smoothed(self.price, 0.1))
@@ -62,8 +62,7 @@ class Plan:
         """[series, column]: demand over the level before it."""
         demand = self.panel.full()
         level = _shifted(smoothed(demand, ANALOG_SMOOTH))
-        usual = np.nanmean(level) if np.isfinite(level).any() else 1.0
-        return np.where(level > 0.02 * usual, ratio(demand, level), np.nan).clip(0.0, 20.0)
+        return np.where(level > 0, ratio(demand, level), np.nan).clip(0.0, MAX_UPLIFT)
 
     def _standardised(self) -> list[Matrix]:
         out = []

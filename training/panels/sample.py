@@ -37,7 +37,8 @@ def training_origins(freq: str, trained_to: int, horizon: int) -> list[int]:
 def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int) -> Sample | None:
     """At most `limit` rows, the same for the same seed; None where the panel has none."""
     origins = [origin for origin in training_origins(maker.rhythm.freq, trained_to, horizon) if origin >= 0]
-    parts = [_of_origin(maker, origin, trained_to, horizon, -(-limit // len(origins)), seed) for origin in origins]
+    each = max(1, limit // max(1, len(origins)))
+    parts = [_of_origin(maker, origin, trained_to, horizon, each, seed) for origin in origins]
     full = [part for part in parts if len(part)]
     if not full:
         return None
