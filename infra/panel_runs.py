@@ -17,6 +17,7 @@ from training.panels.kept import KeptMeans
 from training.panels.portfolio import every as every_candidate
 from training.panels.portfolio import quick
 from training.panels.read import read_panel
+from training.panels.report import page
 
 Progress = Callable[[str], None]
 
@@ -59,6 +60,7 @@ def backtest_panel(
     seed: int,
     keep: Path | None,
     forecasts: Path | None,
+    html: Path | None,
     progress: Progress,
 ) -> Backtest:
     """Backtests a folder; with `keep` a second run goes on where the first one stopped. `forecasts` gets the chosen ones."""
@@ -69,6 +71,9 @@ def backtest_panel(
         done = backtest(panel, origins or default_origins(panel), plan)
     if forecasts is not None:
         write_rows([done.forecasts], forecasts)
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(page(panel, done), encoding="utf-8")
     if keep is not None:
         (keep / "scores.json").write_text(json.dumps(done.as_json(), indent=2) + "\n", encoding="utf-8")
     return done

@@ -31,6 +31,7 @@ def backtest(
     ets_series: Annotated[int, typer.Option(min=0, help="With --panel: series that get an AutoETS; 0: all.")] = 300,
     keep: Annotated[Path | None, typer.Option(help="With --panel: a folder that lets an interrupted run go on.")] = None,
     forecasts: Annotated[Path | None, typer.Option(help="With --panel: write the chosen forecasts to this parquet file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="With --panel: write a report with charts to this file.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="With --panel: of the trees.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +48,7 @@ def backtest(
             seed=seed,
             keep=keep,
             forecasts=forecasts,
+            html=html,
             progress=note,
         )
         json_result(done.as_json()) if as_json else _show_panel(done)

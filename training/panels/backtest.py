@@ -30,6 +30,7 @@ class Backtest:
     choices: dict[dt.date, dict[str, Any]]
     seconds: dict[dt.date, float]
     forecasts: pl.DataFrame
+    last: dict[str, PanelForecast]  # of the last origin, by candidate
 
     def scores(self, scope: str = ALL, origins: Sequence[dt.date] | None = None) -> dict[str, dict[str, Any]]:
         """Candidate -> its scores over the origins; the chosen blend first."""
@@ -66,6 +67,7 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
         raise _nothing(panel, "the panel is too short for an origin with a horizon after it")
     parts: dict[str, dict[str, dict[dt.date, Part]]] = {}
     choices, seconds, frames = {}, {}, []
+    last: dict[str, PanelForecast] = {}
     for origin in sorted(origins):
         column = panel.column_of(origin)
         if not judged(panel, column, panel.dataset.horizon).any():
@@ -75,10 +77,11 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
         seconds[origin] = time.perf_counter() - started
         choices[origin] = explained(result)
         frames.append(rows_of(panel, column, result.chosen))
-        for name, made in {CHOSEN: result.chosen, **result.by_candidate}.items():
+        last = {CHOSEN: result.chosen, **result.by_candidate}
+        for name, made in last.items():
             for scope, part in _parts(panel, column, made).items():
                 parts.setdefault(scope, {}).setdefault(name, {})[origin] = part
-    return Backtest(tuple(sorted(origins)), parts, choices, seconds, pl.concat(frames))
+    return Backtest(tuple(sorted(origins)), parts, choices, seconds, pl.concat(frames), last)
 
 
 def explained(result: Result) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from training.rows import LEVELS, Floats
 PAST = 3
 MEDIAN = LEVELS.index(0.5)
 LAST_SEGMENTS = 6  # of the last correction: it only straightens what two ways of making quantiles left
-QUANTILE_RECIPE = Recipe(rounds=50, depth=5, eta=0.15, columns=0.5, bins=64, rows=80_000)
+QUANTILE_RECIPE = Recipe(rounds=30, depth=4, eta=0.25, columns=0.5, bins=64, rows=80_000)
 Quantiles = NDArray[np.float64]
 
 
@@ -118,7 +118,9 @@ def _chosen(plan: Plan, past: Past, now: Now, default: str) -> tuple[PanelForeca
     if plan.quantiles is not None:
         plan.progress("quantiles")
         past_quantiles, quantiles = _with_trees(plan.quantiles, past, then, now, mean, (past_quantiles, quantiles))
-    pull = choice.pulled(past.truth, then, past_quantiles[..., MEDIAN], past.squared_scale)
+    # where shelves run empty, a low mean orders less, sells less and so confirms itself: it must not be biased
+    free = now.maker.panel.in_stock is None
+    pull = choice.pulled(past.truth, then, past_quantiles[..., MEDIAN], past.squared_scale) if free else 0.0
     point = (1 - pull) * mean + pull * quantiles[..., MEDIAN]
     return now.finished(point, quantiles), made, pull
 

@@ -131,11 +131,27 @@ def test_forecast_and_backtest_as_commands_agree(tmp_path: Path, capsys: pytest.
     rows = pl.read_parquet(out)
     assert rows.columns == ["origin", "date", "store_id", "product_id", "mean", *QUANTILES]
     assert rows["date"].min() > rows["origin"].max()  # type: ignore[operator]
-    options = ["--origin", "2024-03-10", "--prophet-series", "0", "--ets-series", "2", "--forecasts", str(all_of_it), "--json"]
+    options = [
+        "--origin",
+        "2024-03-10",
+        "--prophet-series",
+        "0",
+        "--ets-series",
+        "2",
+        "--forecasts",
+        str(all_of_it),
+        "--html",
+        str(tmp_path / "r.html"),
+        "--json",
+    ]
     assert cli.main(["backtest", "--panel", str(folder), *options]) == 0
     scores = json.loads(capsys.readouterr().out)["overall"]["all rows"]
     assert {"chosen", "xgboost", SEASONAL_NAIVE, MOVING_AVERAGE, "sba", "tsb", "auto_ets"} <= set(scores)
     assert pl.read_parquet(all_of_it).height == 28
+    report = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert report.count("<svg") == 5, "by lead, by volume, calibration, and two fans"
+    assert "seasonal_naive" in report
+    assert "http" not in report, "it loads nothing"
 
 
 def test_forecast_says_which_options_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

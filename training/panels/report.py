@@ -1,0 +1,129 @@
+"""A backtest as one HTML page: the table, and of the last origin error by lead and volume, calibration, and fans."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from training.panels.backtest import CHOSEN, Backtest
+from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE
+from training.panels.forecasts import PanelForecast
+from training.panels.panel import Panel
+from training.panels.scores import judged
+from training.panels.svg import Line, chart
+from training.rows import LEVELS, Flags, Floats
+
+FANS = 6
+BEFORE = 56  # periods of history shown before a fan
+CLASSES = 5
+SHOWN = (CHOSEN, "xgboost", SEASONAL_NAIVE, MOVING_AVERAGE)
+STYLE = (
+    "body{font:14px sans-serif;margin:24px}table{border-collapse:collapse}"
+    "td,th{padding:2px 10px;text-align:right}figure{display:inline-block}"
+)
+
+
+def page(panel: Panel, done: Backtest) -> str:
+    """The whole page; it loads nothing."""
+    origin = done.origins[-1]
+    column, last = panel.column_of(origin), done.last
+    mask = judged(panel, column, panel.dataset.horizon)
+    truth = np.where(mask, _horizon(panel, column), np.nan)
+    shown = {name: last[name] for name in SHOWN if name in last}
+    charts = [
+        chart(f"WAPE by lead, {origin}", [_by_lead(name, made, truth) for name, made in shown.items()], "lead"),
+        chart("WAPE by volume, small to large", [_by_volume(name, made, truth) for name, made in shown.items()], "class"),
+        chart("Share of rows below the quantile", [_calibration(last[CHOSEN], truth, mask)], "level"),
+        *(_signal_chart(panel, column, name, shown, truth) for name in sorted(panel.known)),
+        *(_fan(panel, column, series, last[CHOSEN]) for series in _typical(truth)),
+    ]
+    title = f"Backtest of {escape(panel.dataset.name)}"
+    tables = "".join(
+        f"<h2>{escape(scope)}, {name}</h2>{_table(done.scores(scope, origins))}"
+        for scope in done.parts
+        for name, origins in (("all origins", None), (f"last origin {origin}", [origin]))
+    )
+    head = f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
+    return f"{head}<h1>{title}</h1>{tables}{''.join(charts)}\n"
+
+
+def _table(scores: dict[str, dict[str, Any]]) -> str:
+    names = ("wape", "bias", "rmsse", "wrmsse", "spl", "crossing")
+    head = "".join(f"<th>{name}</th>" for name in ("candidate", "rows", *names, "cover .9", "cover .95"))
+    rows = []
+    for candidate, score in scores.items():
+        values = [score[name] for name in names] + [score["coverage"]["0.9"], score["coverage"]["0.95"]]
+        cells = "".join(f"<td>{'–' if value is None else format(value, '.4f')}</td>" for value in values)
+        rows.append(f"<tr><th>{escape(candidate)}</th><td>{score['rows']:,}</td>{cells}</tr>")
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _horizon(panel: Panel, column: int) -> Floats:
+    out = np.full((panel.series, panel.dataset.horizon), np.nan)
+    found = panel.units[:, column + 1 : column + 1 + panel.dataset.horizon]
+    out[:, : found.shape[1]] = found
+    return out
+
+
+def _wape(truth: Floats, mean: Floats, mask: Flags) -> float:
+    known = mask & np.isfinite(truth)
+    size = float(np.abs(truth[known]).sum())
+    return float(np.abs(truth - mean)[known].sum()) / size if size else float("nan")
+
+
+def _by_lead(name: str, made: PanelForecast, truth: Floats) -> Line:
+    leads = np.arange(truth.shape[1])
+    errors = [_wape(truth[:, [lead]], made.mean[:, [lead]], np.ones((len(truth), 1), dtype=np.bool_)) for lead in leads]
+    return Line(name, (leads + 1).astype(np.float64), np.array(errors))
+
+
+def _by_volume(name: str, made: PanelForecast, truth: Floats) -> Line:
+    volume = np.nansum(truth, axis=1)
+    order = np.array_split(np.argsort(volume, kind="stable"), CLASSES)
+    errors = [_wape(truth[part], made.mean[part], np.ones(truth[part].shape, dtype=np.bool_)) for part in order]
+    return Line(name, np.arange(1.0, CLASSES + 1), np.array(errors))
+
+
+def _calibration(made: PanelForecast, truth: Floats, mask: Flags) -> Line:
+    shares = [
+        float((truth[mask] <= made.quantiles[:, :, at][mask]).mean()) if mask.any() else np.nan for at in range(len(LEVELS))
+    ]
+    return Line(CHOSEN, np.array(LEVELS), np.array(shares))
+
+
+def _signal_chart(panel: Panel, column: int, name: str, shown: dict[str, PanelForecast], truth: Floats) -> str:
+    """WAPE where a covariate is below and above its middle: a promotion's flag is one."""
+    signal = np.full(truth.shape, np.nan)
+    found = panel.known[name][:, column + 1 : column + 1 + truth.shape[1]]
+    signal[:, : found.shape[1]] = found
+    known = signal[np.isfinite(signal)]
+    middle = (known.min() + known.max()) / 2 if len(known) else 0.0
+    high = np.nan_to_num(signal, nan=-np.inf) > middle
+    lines = [
+        Line(candidate, np.array([0.0, 1.0]), np.array([_wape(truth, made.mean, ~high), _wape(truth, made.mean, high)]))
+        for candidate, made in shown.items()
+    ]
+    return chart(f"WAPE by {name}, low and high", lines, "high")
+
+
+def _typical(truth: Floats) -> list[int]:
+    """Series from the largest down to the middle, evenly."""
+    order = np.argsort(-np.nansum(truth, axis=1), kind="stable")
+    return [int(order[at]) for at in np.unique(np.linspace(0, max(len(order) // 2, 1) - 1, FANS).astype(int))]
+
+
+def _fan(panel: Panel, column: int, series: int, made: PanelForecast) -> str:
+    horizon = made.mean.shape[1]
+    first = max(0, column + 1 - BEFORE)
+    ahead = np.arange(1.0, horizon + 1)
+    seen = panel.units[series, first : column + 1 + horizon]
+    low, high, inner_low, inner_high = (made.quantiles[series, :, LEVELS.index(level)] for level in (0.05, 0.95, 0.25, 0.75))
+    lines = [
+        Line("units", np.arange(first - column, first - column + len(seen)).astype(np.float64), seen),
+        Line("mean", ahead, made.mean[series]),
+        Line("5–95 %", ahead, low, high),
+        Line("25–75 %", ahead, inner_low, inner_high),
+    ]
+    return chart(f"{panel.stores[series]} × {panel.products[series]}", lines, "period")
