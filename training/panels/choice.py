@@ -1,7 +1,7 @@
 """Which blend of candidates forecasts which series: chosen on past origins, with a rule that would rather not choose.
 
-All series get the blend that is best over all seen rows. A segment gets another one only where that is better by a margin, on
-enough rows and series, and at every single past origin: a gain that comes and goes is luck.
+All series get the default, or the blend that is better than it by a margin, and at every single past origin: a gain that comes and
+goes is luck. A segment gets another one only where that is better still by a larger margin, on enough rows and series.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def choose(seen: Seen, default: str) -> Choice:
     everyone = np.ones(len(seen.segment), dtype=np.bool_)
     losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]
     relative = [_relative(loss, losses[0], everyone) for loss in losses]
-    pooled = _best(relative, POOLED_MARGIN)
+    pooled = _best(relative, POOLED_MARGIN) or 0
     segments = range(int(seen.segment.max(initial=-1)) + 1)
     chosen = tuple(offered[_of_segment(losses, pooled, seen.segment == number, known)] for number in segments)
     return Choice(chosen, offered[pooled], {label(b): float(r.mean()) for b, r in zip(offered, relative, strict=True)})
@@ -131,17 +131,15 @@ def _over(own: Floats, other: Floats) -> Floats:
     return out
 
 
-def _best(relative: Sequence[Floats], margin: float) -> int:
-    means = [float(values.mean()) for values in relative]
+def _best(relative: Sequence[Floats], margin: float) -> int | None:
+    """The one with the smallest loss among those that are better at every origin; None where none is by the margin."""
+    means = [float(values.mean()) if (values < 1).all() else np.inf for values in relative]
     best = int(np.argmin(means))
-    return best if means[best] < 1 - margin else 0
+    return best if means[best] < 1 - margin else None
 
 
 def _of_segment(losses: Sequence[tuple[Floats, Floats]], pooled: int, members: Flags, known: Flags) -> int:
     if members.sum() < MIN_SERIES or known[:, members].sum() < MIN_ROWS:
         return pooled
-    relative = [_relative(loss, losses[pooled], members) for loss in losses]
-    always = [values if (values < 1).all() else np.full_like(values, np.inf) for values in relative]
-    means = [float(values.mean()) for values in always]
-    best = int(np.argmin(means))
-    return best if means[best] < 1 - MARGIN else pooled
+    best = _best([_relative(loss, losses[pooled], members) for loss in losses], MARGIN)
+    return pooled if best is None else best

@@ -14,6 +14,7 @@ from training.panels.sample import FIRST
 from training.panels.scores import scales
 from training.rows import Flags, Floats
 
+SHARED_FIT = 2  # past origins that one fit is asked
 Progress = Callable[[str], None]
 Means = Callable[[PanelCandidate, FeatureMaker, Task], list[Floats]]
 
@@ -48,12 +49,15 @@ def look_back(
     means: Means,
     progress: Progress,
 ) -> Past:
-    """All candidates at all past origins, learnt from what came before the first of them."""
-    task = Task(origins[0], origins, horizon)
-    raw = {}
+    """All candidates at all past origins. What learns over all series learns anew for every second one of them.
+
+    Learning once would be cheaper, and would judge the candidates that learn by what they knew three horizons ago.
+    """
+    chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
+    raw: dict[str, list[Floats]] = {}
     for candidate in candidates:
         progress(f"{candidate.name} on {len(origins)} past origins")
-        raw[candidate.name] = means(candidate, maker, task)
+        raw[candidate.name] = [mean for chunk in chunks for mean in means(candidate, maker, Task(chunk[0], chunk, horizon))]
     by_origin = [filled({name: parts[at] for name, parts in raw.items()}, maker, origin) for at, origin in enumerate(origins)]
     truth = np.stack([maker.demand[:, origin + 1 : origin + 1 + horizon] for origin in origins])
     scale = np.stack([maker.scale(origin) for origin in origins])[:, :, None]

@@ -98,7 +98,7 @@ def test_what_was_made_before_is_not_made_again(tmp_path: Path) -> None:
     first = backtest(panel, [panel.date_of(69)], plan)
     asked = counting.asked
     again = backtest(panel, [panel.date_of(69)], plan)
-    assert asked == 2, "once for the past origins, once for the forecast"
+    assert asked == 2, "once for two past origins, once for the forecast"
     assert counting.asked == asked
     assert first.scores() == again.scores()
 
