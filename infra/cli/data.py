@@ -85,7 +85,7 @@ def _table(file: Path, separator: str) -> pl.DataFrame:
     import polars as pl
 
     try:
-        return pl.read_csv(file, separator=separator, infer_schema_length=None)
+        return pl.read_csv(file, separator=separator, infer_schema=False)  # a product 0012 is not the product 12
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataGateError(f"{file.name} cannot be read", doing="reading a CSV file", why=str(error)) from error
 

@@ -82,7 +82,7 @@ def test_the_command_ends_with_5_where_the_data_cannot_be_used(tmp_path: Path, c
 def test_a_csv_becomes_a_panel_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "sales.csv"
     lines = [
-        f"{START + dt.timedelta(days=day):%d.%m.%Y};north;tea;{day % 5};{int(day % 7 == 0)};x" for day in range(60) if day != 10
+        f"{START + dt.timedelta(days=day):%d.%m.%Y};007;tea;{day % 5};{int(day % 7 == 0)};x" for day in range(60) if day != 10
     ]
     table.write_text("\n".join(["day;shop;item;qty;promo;remark", *lines, lines[0]]) + "\n", encoding="utf-8")
     mapping = [f"--column={pair}" for pair in ("date=day", "store_id=shop", "product_id=item", "units=qty", "x_promo=promo")]
@@ -99,6 +99,7 @@ def test_a_csv_becomes_a_panel_that_can_be_read(tmp_path: Path, capsys: pytest.C
     assert panel.dataset.freq == "D"
     assert panel.dataset.origins
     assert panel.units.shape == (1, 60)
+    assert pl.read_parquet(out / "panel.parquet")["store_id"].unique().to_list() == ["007"], "an id is text, digits or not"
     assert panel.units[0, :3].tolist() == [0, 1, 2]
     assert list(panel.known) == ["x_promo"]
     assert cli.main(["data", "check", str(out)]) == 0
