@@ -1,7 +1,7 @@
 """Which blend of candidates forecasts which series: chosen on past origins, with a rule that would rather not choose.
 
 All series get the default, or the blend that is better than it by a margin, and at every single past origin: a gain that comes
-and goes is luck. A segment gets another one only where that is better still by a larger margin, on enough rows and series.
+and goes is luck. A segment gets another one only where that is better by a larger margin still, on enough rows and series.
 """
 
 from __future__ import annotations
