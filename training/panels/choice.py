@@ -1,7 +1,7 @@
 """Which blend of candidates forecasts which series: chosen on past origins, with a rule that would rather not choose.
 
 All series get the default, or the blend that is better than it by a margin, and at every single past origin: a gain that comes
-and goes is luck. A segment gets another one only where that is better by a larger margin still, on enough rows and series.
+and goes is luck. A segment gets another one only where that is better still by the margin, on enough rows and series.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 
 from training.rows import Flags, Floats, Ints
 
-MARGIN = 0.02  # share of the loss by which a segment's own blend must be better
-POOLED_MARGIN = 0.01  # by which a blend must beat the default over all rows
+MARGIN = 0.02  # share of the loss by which a blend must be better: a best of many is better than it will be
 PULL = 0.25  # of the way from the mean to the median
 PULL_MARGIN = 0.01  # by which the pull must pay
 BIAS_PRICE = 0.05  # what a bias of all demand costs, in multiples of the loss
@@ -77,7 +76,7 @@ def choose(seen: Seen, default: str) -> Choice:
     everyone = np.ones(len(seen.segment), dtype=np.bool_)
     losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]
     relative = [_relative(loss, losses[0], everyone) for loss in losses]
-    pooled = _best(relative, POOLED_MARGIN) or 0
+    pooled = _best(relative, MARGIN) or 0
     segments = range(int(seen.segment.max(initial=-1)) + 1)
     chosen = tuple(offered[_of_segment(losses, pooled, seen.segment == number, known)] for number in segments)
     return Choice(chosen, offered[pooled], {label(b): float(r.mean()) for b, r in zip(offered, relative, strict=True)})
