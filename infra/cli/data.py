@@ -31,7 +31,7 @@ def check(
         json_result(report.as_json())
     else:
         for name, value in report.facts.items():
-            result(f"{name:<22}{value}")
+            result(f"{name:<22}{_shown(value)}")
         table(("level", "count", "what", "first"), [(f.level, f"{f.count:,}", f.what, f.example) for f in report.findings])
     if not report.usable:
         raise DataGateError(f"{folder.name} cannot be used", doing="checking a data set", why="it has errors, listed above")
@@ -79,6 +79,15 @@ def from_csv(
         for text in made.did:
             result(f"- {text}")
     note(f"Next: ./rd360 data check {out}")
+
+
+def _shown(value: object) -> str:
+    """A fact as a line of text: shares to three digits, columns with how much of each is known."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    return (", ".join(map(str, value)) or "nothing") if isinstance(value, list) else str(value)
 
 
 def _table(file: Path, separator: str) -> pl.DataFrame:
