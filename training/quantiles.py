@@ -30,9 +30,9 @@ def spread(mean: Floats) -> Floats:
 def conformal_offsets(target: Floats, mean: Floats, quantiles: Floats, groups: Ints) -> Floats:
     """[horizon group, level]: what to add to a quantile, in multiples of `spread`. Zero where there is nothing to learn from."""
     scores = (target[:, None] - quantiles) / spread(mean)[:, None]
-    pooled = _empirical(scores)
+    pooled = conformal_quantiles(scores)
     chosen = [scores[groups == group] for group in range(len(GROUP_STARTS))]
-    return np.stack([_empirical(part) if len(part) >= MIN_CALIBRATION else pooled for part in chosen])
+    return np.stack([conformal_quantiles(part) if len(part) >= MIN_CALIBRATION else pooled for part in chosen])
 
 
 def adjust(mean: Floats, quantiles: Floats, groups: Ints, offsets: Floats) -> Floats:
@@ -41,8 +41,8 @@ def adjust(mean: Floats, quantiles: Floats, groups: Ints, offsets: Floats) -> Fl
     return np.sort(np.maximum(moved, 0.0), axis=1)
 
 
-def _empirical(scores: Floats) -> Floats:
-    """The score at each level, with the finite-sample correction ceil((n + 1) a) / n."""
+def conformal_quantiles(scores: Floats) -> Floats:
+    """[level]: of scores [row, level] the one at that level, by the finite-sample rank ceil((n + 1) a); zeros where none are."""
     count = len(scores)
     if not count:
         return np.zeros(len(LEVELS))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.quantiles import conformal_quantiles
 from training.rows import LEVELS, Floats, Ints
 
 MAX_SEGMENTS = 30
@@ -59,19 +60,11 @@ def learn(seen: Seen, quantiles: NDArray[np.float64], segments: int = MAX_SEGMEN
     edges = np.unique(np.quantile(seen.mean, np.arange(1, number) / number))
     errors = (seen.truth[:, None] - quantiles) / unit_of_error(seen.mean, seen.scale)[:, None]
     place = np.searchsorted(edges, seen.mean, side="right")
-    pooled = _empirical(errors)
+    pooled = conformal_quantiles(errors)
     chosen = [errors[place == segment] for segment in range(len(edges) + 1)]
-    return Offsets(edges, np.stack([_empirical(part) if len(part) else pooled for part in chosen]))
+    return Offsets(edges, np.stack([conformal_quantiles(part) if len(part) else pooled for part in chosen]))
 
 
 def constant(mean: Floats) -> NDArray[np.float64]:
     """[..., level]: the mean at every level, for offsets to start from."""
     return np.repeat(mean[..., None], len(LEVELS), axis=-1)
-
-
-def _empirical(errors: Floats) -> Floats:
-    count = len(errors)
-    ordered = np.sort(errors, axis=0)
-    ranks = np.clip(np.ceil((count + 1) * np.asarray(LEVELS)) - 1, 0, count - 1).astype(int)
-    chosen: Floats = ordered[ranks, np.arange(len(LEVELS))]
-    return chosen
