@@ -56,7 +56,7 @@ class Sums:
         """Takes the state of a product out, and another one in."""
 
     def changed(self) -> dict[Key, Sum]:
-        """The sums whose rows are to be written; none while products are apart."""
+        """The sums whose rows are to be written with a batch; none while products are apart."""
         return {}
 
     def advance(self, now: int) -> dict[Key, Sum]:  # noqa: ARG002  # what has sums asks for it
@@ -130,8 +130,11 @@ class SalesSums(Sums):
     def changed(self) -> dict[Key, Sum]:
         if self.read_to < self._whole_from:
             return {}
-        touched, self._touched = self._touched, {}
-        return touched
+        # All of a restored partition, with the first batch that ends where products are together again: what was committed while
+        # they were apart is in no row yet, and a tick may be long in coming where old events go on.
+        found = self._restored | self._touched if self._restored else self._touched
+        self._restored, self._touched = {}, {}
+        return found
 
     def advance(self, now: int) -> dict[Key, Sum]:
         self._whole_from = NOTHING_YET
