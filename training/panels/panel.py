@@ -77,20 +77,6 @@ class Panel:
             known=plan,
         )
 
-    def of(self, chosen: Ints | Flags) -> Panel:
-        """Some of the series."""
-        return replace(
-            self,
-            stores=self.stores[chosen],
-            products=self.products[chosen],
-            units=self.units[chosen],
-            in_stock=None if self.in_stock is None else self.in_stock[chosen],
-            price=None if self.price is None else self.price[chosen],
-            base_price=None if self.base_price is None else self.base_price[chosen],
-            known={name: matrix[chosen] for name, matrix in self.known.items()},
-            codes={name: codes[chosen] for name, codes in self.codes.items()},
-        )
-
     def closed(self) -> Flags | None:
         """[series, period]: where the store is known to be closed; None where the panel has no such column."""
         return None if OPEN not in self.known else self.known[OPEN] == 0

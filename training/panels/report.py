@@ -11,7 +11,7 @@ from training.panels.backtest import CHOSEN, Backtest
 from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE
 from training.panels.forecasts import PanelForecast
 from training.panels.panel import Panel
-from training.panels.scores import judged
+from training.panels.scores import after, judged
 from training.panels.svg import Line, chart
 from training.rows import LEVELS, Flags, Floats
 
@@ -30,7 +30,7 @@ def page(panel: Panel, done: Backtest) -> str:
     origin = done.origins[-1]
     column, last = panel.column_of(origin), done.last
     mask = judged(panel, column, panel.dataset.horizon)
-    truth = np.where(mask, _horizon(panel, column), np.nan)
+    truth = np.where(mask, after(panel.units, column, panel.dataset.horizon), np.nan)
     shown = {name: last[name] for name in SHOWN if name in last}
     charts = [
         chart(f"WAPE by lead, {origin}", [_by_lead(name, made, truth) for name, made in shown.items()], "lead"),
@@ -58,13 +58,6 @@ def _table(scores: dict[str, dict[str, Any]]) -> str:
         cells = "".join(f"<td>{'–' if value is None else format(value, '.4f')}</td>" for value in values)
         rows.append(f"<tr><th>{escape(candidate)}</th><td>{score['rows']:,}</td>{cells}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
-
-
-def _horizon(panel: Panel, column: int) -> Floats:
-    out = np.full((panel.series, panel.dataset.horizon), np.nan)
-    found = panel.units[:, column + 1 : column + 1 + panel.dataset.horizon]
-    out[:, : found.shape[1]] = found
-    return out
 
 
 def _wape(truth: Floats, mean: Floats, mask: Flags) -> float:
@@ -95,9 +88,7 @@ def _calibration(made: PanelForecast, truth: Floats, mask: Flags) -> Line:
 
 def _signal_chart(panel: Panel, column: int, name: str, shown: dict[str, PanelForecast], truth: Floats) -> str:
     """WAPE where a covariate is below and above its middle: a promotion's flag is one."""
-    signal = np.full(truth.shape, np.nan)
-    found = panel.known[name][:, column + 1 : column + 1 + truth.shape[1]]
-    signal[:, : found.shape[1]] = found
+    signal = after(panel.known[name], column, truth.shape[1])
     known = signal[np.isfinite(signal)]
     middle = (known.min() + known.max()) / 2 if len(known) else 0.0
     high = np.nan_to_num(signal, nan=-np.inf) > middle

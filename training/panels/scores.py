@@ -48,14 +48,14 @@ class Part:
 
 def judged(panel: Panel, origin: int, horizon: int, only_in_stock: bool = False) -> Flags:
     """[series, lead]: the rows that count. With `only_in_stock` those of full periods alone."""
-    units = _after(panel.units, origin, horizon)
+    units = after(panel.units, origin, horizon)
     started = np.isfinite(panel.units[:, : origin + 1]).sum(axis=1) > 0
     mask: Flags = np.isfinite(units) & started[:, None]
     if only_in_stock:
         if panel.in_stock is None:
             return np.zeros_like(mask)
         with np.errstate(invalid="ignore"):
-            mask &= _after(panel.in_stock, origin, horizon) >= IN_STOCK
+            mask &= after(panel.in_stock, origin, horizon) >= IN_STOCK
     return mask
 
 
@@ -70,7 +70,7 @@ def measure(panel: Panel, origin: int, forecast: PanelForecast, only_in_stock: b
     """What one forecast of `origin` sums up to on the rows that count."""
     horizon = forecast.mean.shape[1]
     mask = judged(panel, origin, horizon, only_in_stock)
-    truth = np.where(mask, _after(panel.units, origin, horizon), 0.0)
+    truth = np.where(mask, after(panel.units, origin, horizon), 0.0)
     mean = np.where(mask, forecast.mean, 0.0)
     squared, absolute = scales(panel.units[:, : origin + 1])
     rmsse = np.sqrt(_scaled((truth - mean) ** 2, mask, squared))
@@ -111,7 +111,7 @@ def pooled(parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _after(values: Floats, origin: int, horizon: int) -> Floats:
+def after(values: Floats, origin: int, horizon: int) -> Floats:
     """The horizon's columns, NaN where the panel ends before."""
     out = np.full((len(values), horizon), np.nan)
     found = values[:, origin + 1 : origin + 1 + horizon]

@@ -16,7 +16,7 @@ COLOURS = ("#1f6feb", "#d1242f", "#2da44e", "#9a6700", "#8250df", "#57606a", "#b
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; NaN breaks it. `wide` draws it as a band between two lines where `upper` is given."""
+    """One line; NaN breaks it. With `upper` it is the band between the two."""
 
     name: str
     x: Floats

@@ -1,123 +1,23 @@
-"""The laws of the kernels: any order, repetition, batching and crash gives what the oracle says of all events at once."""
+"""The laws of sales and their sums: any order, repetition, batching and crash gives what the oracle says of all at once."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.events import decode_receipt
-from contracts.features import CATEGORY_ROLLING, SALES_ROLLING, STORE_ROLLING
-from contracts.letters import OFFSET, REASON
-from contracts.request_features import planned_price
+from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
-from contracts.topics import INVENTORY, PRICES, SALES
-from contracts.windows import EPOCH, WINDOWS, StoreCalendars
-from streams.processor import Changes, Incoming, Partition, Work
+from streams.processor import Changes, Incoming
 from streams.rebuilt import Rebuilder, headers
-from streams.sums import Key, Sum
-from streams.views import Kernel, PriceKernel, SalesKernel, StockKernel
-from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, price, receipt, stock
+from streams.views import SalesKernel
+from tests.builders import DAY, NOON, incoming, line, receipt
 from tests.oracles.rolling import category_rolling, sales_rolling, store_rolling
-from tests.oracles.standing import on_hand, price_on
+from tests.stream_machine import ANY_LATENESS, CALENDARS, CRASHES, STORES, Machine, run, times, unique
 
-ANY_LATENESS = 400 * DAY
-ZONES = ("Europe/London", "Africa/Cairo", "America/Sao_Paulo", "Asia/Kathmandu", "UTC")
-STORES = ("s-1", "s-2", "s-3", "s-4", "s-5")
-CALENDARS = StoreCalendars("UTC", dict(zip(STORES, ZONES, strict=True)))
-
-
-@dataclass
-class Machine:
-    """A worker on one partition that can be killed between any two writes: what it wrote stays, what it knew is gone."""
-
-    kernel: Kernel
-    number: int
-    lateness: int
-    stored: dict[bytes, bytes] = field(default_factory=dict)
-    online: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    sums: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)  # of stores and of their categories
-    late: set[int] = field(default_factory=set)
-    committed: int = 0
-    read_to: int = -1  # in any life
-    partition: Partition = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self.partition = Partition(
-            self.kernel, self.number, PARTITIONS, self.stored.get, states="now", max_lead_ms=DAY * 4000, lateness_ms=self.lateness
-        )
-        self.partition.restore(list(self.stored.items()), self.committed)
-
-    def batch(self, messages: list[Incoming], crash: str) -> None:
-        self.read_to = max(self.read_to, messages[-1].offset)
-        work = self.partition.take(messages, NOON)
-        self.late.update(int(dict(letter.headers)[OFFSET]) for letter in work.letters)
-        if self.write(work, crash):
-            self.committed = messages[-1].offset + 1
-        else:
-            self.restart()
-
-    def tick(self, clock: int, crash: str) -> None:
-        caught_up = self.committed > self.read_to  # what comes after that was not sent yet
-        if not self.write(self.partition.tick(clock, caught_up), crash):
-            self.restart()
-
-    def take_over(self, message: Incoming, crash: str) -> str:
-        """Takes over a rebuilt state, again and again until it is acknowledged. Returns what the last letter said of it."""
-        while True:
-            work = Work(self.number)
-            self.partition.take_over([message], work)
-            (letter,) = work.letters
-            if self.write(work, crash):
-                return dict(letter.headers)[REASON].decode()
-            self.restart()
-            crash = "none"
-
-    def write(self, work: Work, crash: str) -> bool:
-        """Writes what a work touched in two parts, rows first, or up to where it crashes. Whether it may be acknowledged."""
-        if crash == "before writing":
-            return False
-        touched = list(work.touched.items())
-        half = len(touched) // 2
-        for number, (part, sums) in enumerate(((touched[:half], {}), (touched[half:], work.sums))):
-            changes = self.settled(part, sums)
-            self.write_rows(changes)
-            if crash == "rows written" and number:
-                return False
-            self.write_states(changes)
-            if crash == "half written":
-                return False
-        return crash != "not acknowledged"
-
-    def settled(self, touched: list[tuple[Any, Any]], sums: dict[Key, Sum]) -> Changes:
-        changes = Changes()
-        self.partition.settle(touched, changes)
-        self.partition.settle_sums(sums.items(), changes)
-        return changes
-
-    def write_rows(self, changes: Changes) -> None:
-        self.online.update({(row["store_id"], row["product_id"]): dict(row) for row in changes.rows[self.kernel.view.name]})
-        for view in (STORE_ROLLING.name, CATEGORY_ROLLING.name):
-            self.sums.update({row.key: dict(row) for row in changes.rows.get(view, ())})
-
-    def write_states(self, changes: Changes) -> None:
-        self.stored.update(changes.states[self.number])
-
-
-CRASHES = st.sampled_from(["none", "none", "none", "before writing", "rows written", "half written", "not acknowledged"])
-times = st.one_of(
-    st.integers(NOON - 40 * DAY, NOON),
-    st.integers(NOON - 2 * HOUR, NOON),
-    st.integers(-40 * 24, 0).map(lambda hours: NOON + hours * HOUR),  # on the edge of tiles
-    st.integers(-60, 0).map(lambda minutes: NOON + 5 * minutes * MINUTE - 1),
-)
 lines = st.builds(
     line,
     product_id=st.sampled_from(["p-1", "p-2"]),
@@ -140,12 +40,6 @@ def of_bread(event: Any) -> Any:
     return line("p-1", category_id=event.lines[0].category_id)
 
 
-def unique(events: list[Any]) -> list[Any]:
-    """The events with those that reuse an id made copies of its first: an id stands for one event."""
-    first: dict[str, Any] = {}
-    return [first.setdefault(event.event_id, event) for event in events]
-
-
 def sales_machines(events: list[Any], lateness: int) -> tuple[dict[int, Machine], dict[int, list[Incoming]]]:
     messages = [incoming(event, offset) for offset, event in enumerate(events)]
     logs: dict[int, list[Incoming]] = {}
@@ -153,16 +47,6 @@ def sales_machines(events: list[Any], lateness: int) -> tuple[dict[int, Machine]
         logs.setdefault(message.partition, []).append(message)
     kernel = SalesKernel(CALENDARS, lateness)
     return {number: Machine(kernel, number, lateness) for number in logs}, logs
-
-
-def run(machine: Machine, log: list[Incoming], data: st.DataObject) -> None:
-    """Reads a log to its end in batches of any size, crashing as it comes, time moving on in between."""
-    while left := [message for message in log if message.offset >= machine.committed]:
-        size = data.draw(st.integers(1, len(left)), label="batch")
-        machine.batch(left[:size], data.draw(CRASHES, label="crash"))
-        check_moments(machine, log)
-        if data.draw(st.booleans(), label="tick"):
-            machine.tick(data.draw(st.integers(NOON - DAY, NOON), label="clock"), data.draw(CRASHES, label="crash in tick"))
 
 
 def check_moments(machine: Machine, log: list[Incoming]) -> None:
@@ -217,7 +101,7 @@ def test_sales_rows_equal_the_oracle_whatever_the_order_the_batches_and_the_cras
 ) -> None:
     machines, logs = sales_machines(unique(events), ANY_LATENESS)
     for number, machine in machines.items():
-        run(machine, logs[number], data)
+        run(machine, logs[number], data, check_moments)
         assert not machine.late
         wanted = {(m["store_id"], x["product_id"]) for m in map(_json, logs[number]) for x in m["lines"]}
         assert set(machine.online) == wanted
@@ -269,7 +153,7 @@ def test_parts_and_batches_under_way_change_nothing_however_rows_and_states_over
 def test_rows_that_time_alone_changes_equal_the_oracle(events: list[Any], later: int, data: st.DataObject) -> None:
     machines, logs = sales_machines(unique(events), ANY_LATENESS)
     for number, machine in machines.items():
-        run(machine, logs[number], data)
+        run(machine, logs[number], data, check_moments)
         machine.tick(NOON + later + 60_000, "none")  # nothing old was seen for a while, so this is the clock's time
         check_rows(machine, logs[number])
         for row in machine.online.values():  # and a row that should have changed has: nothing left any window since
@@ -292,7 +176,7 @@ def test_what_is_too_late_is_left_out_and_set_aside_and_nothing_else_is(events: 
     one_product = [receipt(e.event_id, e.event_time, of_bread(e), store_id=e.store_id) for e in unique(events)]
     machines, logs = sales_machines(one_product, DAY)
     for number, machine in machines.items():
-        run(machine, logs[number], data)
+        run(machine, logs[number], data, check_moments)
         for message in logs[number]:
             event = _json(message)
             if message.offset in machine.late:
@@ -311,7 +195,7 @@ def test_a_state_made_anew_from_the_archive_holds_the_late_events_too(events: li
     log, rebuilder = logs[number], Rebuilder(Settings(time_zone="UTC", store_time_zones={"s-2": "Africa/Cairo"}), SALES_ROLLING)
     archived, later = log[:cut], log[cut:]
     if archived:
-        run(machine, archived, data)
+        run(machine, archived, data, check_moments)
     shuffled = data.draw(st.permutations(archived), label="order in the archive")
     parts = [part for m in shuffled for _, part in rebuilder.kernel.split(decode_receipt(m.value))]
     raw = rebuilder.state(key, parts, len(archived))
@@ -323,93 +207,11 @@ def test_a_state_made_anew_from_the_archive_holds_the_late_events_too(events: li
     if archived:
         check_rows(machine, log[: len(archived)])
     if later:
-        run(machine, log, data)
+        run(machine, log, data, check_moments)
         check_rows(machine, log)
         assert machine.take_over(message, "none") == "healed", "it was taken over before, so that nothing is taken back"
         check_rows(machine, log)
 
 
-movements = st.builds(
-    lambda n, at, kind, quantity: stock(f"i-{n}", at, kind, quantity),
-    st.integers(0, 40),
-    times,
-    st.sampled_from(["count", "receipt", "adjustment", "transfer"]),
-    st.integers(-20, 20),
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(movements, min_size=1, max_size=25), st.data())
-def test_stock_equals_the_oracle_whatever_the_order_the_batches_and_the_crashes(events: list[Any], data: st.DataObject) -> None:
-    log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(unique(events))]
-    machine = Machine(StockKernel(CALENDARS, ANY_LATENESS), log[0].partition, ANY_LATENESS)
-    run(machine, log, data)
-    check_stock(machine, unique(events))
-    machine.tick(NOON + data.draw(st.integers(60_000, 40 * DAY), label="later"), "none")
-    check_stock(machine, unique(events))
-
-
-def check_stock(machine: Machine, events: list[Any]) -> None:
-    row = machine.online["s-1", "p-1"]
-    expected = on_hand(events, row["as_of_ms"], CALENDARS.of("s-1").window_start(WINDOWS["28d"], row["as_of_ms"]))
-    assert {name: row[name] for name in expected} == expected
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 10 * DAY), movements), min_size=1, max_size=40), st.data())
-def test_folding_old_movements_changes_nothing(steps: list[tuple[int, Any]], data: st.DataObject) -> None:
-    """In the order of time, with an allowed lateness that folds: still the latest count and all movements after it."""
-    at, events = NOON - 400 * DAY, []
-    for number, (step, event) in enumerate(steps):
-        at += step
-        events.append(stock(f"i-{number:03d}", at, event.kind, event.quantity))
-    log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(events)]
-    machine = Machine(StockKernel(CALENDARS, DAY), log[0].partition, DAY)
-    run(machine, log, data)
-    assert not machine.late
-    check_stock(machine, events)
-
-
-plans = st.builds(
-    lambda n, at, first, length, amount, promoted: price(
-        f"a-{n}",
-        at,
-        amount,
-        valid_from=dt.date(2025, 5, 20) + dt.timedelta(days=first),
-        valid_to=None if length is None else dt.date(2025, 5, 20) + dt.timedelta(days=first + length),
-        promotion_id="promo" if promoted else None,
-    ),
-    st.integers(0, 30),
-    times,
-    st.integers(-30, 60),
-    st.one_of(st.none(), st.integers(0, 20)),
-    st.integers(1, 900),
-    st.booleans(),
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(plans, min_size=1, max_size=15), st.data())
-def test_every_day_to_come_has_the_price_that_the_oracle_says(events: list[Any], data: st.DataObject) -> None:
-    events = unique(events)
-    log = [incoming(event, offset, PRICES) for offset, event in enumerate(events)]
-    machine = Machine(PriceKernel(ANY_LATENESS), log[0].partition, ANY_LATENESS)
-    run(machine, log, data)
-    row = machine.online["*", "p-1"]
-    assert row["as_of_ms"] == max(event.event_time for event in events)
-    for day in range(row["as_of_ms"] // DAY, row["as_of_ms"] // DAY + 60):
-        planned = planned_price(day, None, row)
-        expected = price_on(events, day, EPOCH)
-        assert (None if planned is None else (planned.price, planned.list_price, planned.promoted)) == expected
-
-
 def _json(message: Incoming) -> Any:
     return json.loads(message.value or b"")
-
-
-def test_the_machine_itself_reads_every_topic() -> None:
-    assert {kernel.topic for kernel in (SalesKernel(CALENDARS, 0), StockKernel(CALENDARS, 0), PriceKernel(0))} == {
-        SALES,
-        INVENTORY,
-        PRICES,
-    }
