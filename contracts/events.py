@@ -18,6 +18,10 @@ MAX_EVENT_BYTES = 1_000_000  # Kafka's own default message limit is 1 MiB; nothi
 MAX_LINES = 10_000
 EARLIEST_EVENT_MS = 946_684_800_000  # 2000-01-01: an earlier time is a broken clock, not a sale
 LATEST_EVENT_MS = 4_102_444_800_000  # 2100-01-01
+MAX_ID_LENGTH = 128  # characters
+MAX_CENTS = 1_000_000_000
+MAX_QUANTITY = 1_000_000_000
+MAX_SCHEMA_VERSION = 1_000_000
 SCHEMA_VERSION = 2  # 2: `category_id` on the lines of a receipt
 
 Reason = Literal[
@@ -31,14 +35,14 @@ Reason = Literal[
     "misrouted",  # the message key is not the contract's key, or a foreign partitioner put it on another partition
 ]
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Identifier = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")]
 EventTime = Annotated[int, Meta(ge=EARLIEST_EVENT_MS, lt=LATEST_EVENT_MS, description="milliseconds since the epoch, UTC")]
-Cents = Annotated[int, Meta(ge=0, le=1_000_000_000, description="integer cents per base unit")]
+Cents = Annotated[int, Meta(ge=0, le=MAX_CENTS, description="integer cents per base unit")]
 Quantity = Annotated[
     int,
-    Meta(ge=-1_000_000_000, le=1_000_000_000, description="integer, in the product's base unit; negative is a return"),
+    Meta(ge=-MAX_QUANTITY, le=MAX_QUANTITY, description="integer, in the product's base unit; negative is a return"),
 ]
-Version = Annotated[int, Meta(ge=1, le=1_000_000)]
+Version = Annotated[int, Meta(ge=1, le=MAX_SCHEMA_VERSION)]
 
 
 class ReceiptLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -9,12 +9,16 @@ from pyspark.sql import functions as sf
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from contracts.settings import Settings
-from lake import local_days
+from lake import local_days, plain_receipts
 from lake.decode import DECODED, RAW, REFUSED, Rule, decode
-from lake.schemas import SILVER_DUPLICATES, SILVER_OF_KIND, SILVER_QUARANTINE
+from lake.schemas import SILVER_DUPLICATES, SILVER_OF_KIND, SILVER_QUARANTINE, SILVER_SALES
 
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
 IDENTITY = ("topic", "store_id", "product_id", "event_id")  # as the stream has it, whose memory of ids is of one key
+
+
+PLACE = ["topic", "partition", "offset"]
+_EVENT = ["topic", "store_id", "event_id"]  # the part of IDENTITY that all lines of a receipt share
 
 
 def rule_of(settings: Settings) -> Rule:
@@ -22,12 +26,28 @@ def rule_of(settings: Settings) -> Rule:
     return Rule(settings.topic_prefix, settings.topic_partitions, settings.max_event_lead_ms)
 
 
-def decoded(bronze: DataFrame, rule: Rule) -> DataFrame:
-    """One row per silver row to be, or per refused message (`type` refused), in the columns of DECODED."""
-    raw = bronze.select(
-        "topic", "partition", "offset", sf.unix_millis("kafka_time").alias("kafka_time_ms"), "key", "value"
-    ).select(*RAW.names)
-    return raw.mapInArrow(partial(decode, rule=rule), from_arrow_schema(DECODED))
+def raw(bronze: DataFrame) -> DataFrame:
+    """One row per message, in the columns of RAW."""
+    return bronze.select(*PLACE, sf.unix_millis("kafka_time").alias("kafka_time_ms"), "key", "value").select(*RAW.names)
+
+
+def decoded(messages: DataFrame, rule: Rule) -> DataFrame:
+    """One row per silver row to be, or per refused message (`type` refused), in the columns of DECODED. `messages` are RAW."""
+    return messages.select(*RAW.names).mapInArrow(partial(decode, rule=rule), from_arrow_schema(DECODED))
+
+
+def shared(heads: DataFrame, doubtful: DataFrame, sales: DataFrame) -> DataFrame:
+    """One row per message that may be plain and whose event another message has too, or silver: its place.
+
+    `heads` are those of `lake.plain_receipts`, `doubtful` the decoded rows of the messages that may not be plain, `sales` what
+    silver has. The first message of an event brings all of its lines to silver, so the first line of every event is there.
+    """
+    plain = heads.where("may_be_plain").select(*_EVENT, *PLACE[1:])
+    others = doubtful.where(sf.col("event_id").isNotNull()).select(*_EVENT, *PLACE[1:]).distinct()
+    several = plain.unionByName(others).groupBy(*_EVENT).agg(sf.count("*").alias("messages")).where("messages > 1")
+    before = sales.where("line_number = 0").select(*_EVENT)
+    met = several.select(*_EVENT).unionByName(plain.select(*_EVENT).join(before, on=_EVENT, how="left_semi")).distinct()
+    return plain.join(met, on=_EVENT, how="left_semi").select(*PLACE)
 
 
 def marked(rows: DataFrame, known: DataFrame) -> DataFrame:
@@ -59,14 +79,20 @@ def known_events(silver: DataFrame, rows: DataFrame) -> DataFrame:
 
 def silver_rows(rows: DataFrame, kind: str, settings: Settings) -> DataFrame:
     """The rows of a silver table: those accepted of one kind of topic."""
+    accepted = rows.where((sf.col("fate") == ACCEPTED) & (sf.col("type") == kind))
+    return dated(accepted, settings).select(*SILVER_OF_KIND[kind].column_names)
+
+
+def plain_rows(receipts: DataFrame, settings: Settings) -> DataFrame:
+    """The rows of silver.sales: the lines of plain receipts. The day is found once a receipt, since finding it costs."""
+    return plain_receipts.lines(dated(receipts, settings)).select(*SILVER_SALES.column_names)
+
+
+def dated(rows: DataFrame, settings: Settings) -> DataFrame:
+    """The rows with `event_time`, and its `local_day` in the zone of the row's store."""
     instant = sf.timestamp_millis("event_time_ms")
     zone = local_days.zone_of(sf.col("store_id"), settings)
-    return (
-        rows.where((sf.col("fate") == ACCEPTED) & (sf.col("type") == kind))
-        .withColumn("event_time", instant)
-        .withColumn("local_day", local_days.local_day(instant, zone))
-        .select(*SILVER_OF_KIND[kind].column_names)
-    )
+    return rows.withColumn("event_time", instant).withColumn("local_day", local_days.local_day(instant, zone))
 
 
 def duplicates(rows: DataFrame) -> DataFrame:
