@@ -1,7 +1,7 @@
 """The streaming views recomputed by Spark from silver, as of any instant: what the stream must equal, to the last digit.
 
-It shares the catalogue with the stream and none of its code: windows here are differences of running totals, there merges of
-tiles. Sums are integers, ratios one double division of the same integers, so both sides give the same bits.
+It shares the catalogue with the stream and none of its code: windows here are differences of running totals (`lake.rolling`),
+there merges of tiles. Sums are integers, ratios one double division of the same integers, so both sides give the same bits.
 
 A question is a row with the view's keys and `as_of_ms`. Events at or before `head_ms` count; windows begin as of `as_of_ms`. For
 training rows the two are the same instant. Parity, which fences events by offset, sets `head_ms` to the end of time.
@@ -9,7 +9,7 @@ training rows the two are the same instant. Parity, which fences events by offse
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
@@ -22,21 +22,26 @@ from contracts.features import (
     SALES_ROLLING,
     STOCK,
     STORE_ROLLING,
-    Feature,
     View,
     features_of,
 )
 from contracts.request_features import OPEN_ENDED
 from contracts.settings import Settings
-from contracts.windows import DAY_MS, HOUR_MS, SAME_HOUR_WEEKS, WINDOWS
+from contracts.windows import DAY_MS, HOUR_MS, WINDOWS
 from contracts.windows import Window as RollingWindow
-from lake import local_days
+from lake import local_days, rolling
+from lake.rolling import SAME_HOURS
+from lake.schemas import SPARK_TYPES
 from lake.stock import SERIES
 
 QUESTION = [*SERIES, "as_of_ms", "head_ms"]
 END_OF_TIME_MS = 2**62  # later than any event
-# The probes at the start and the end of the same hour, by weeks back.
-_SAME_HOURS = [(f"same_hour_{weeks}w", f"same_hour_{weeks}w_end") for weeks in range(1, SAME_HOUR_WEEKS + 1)]
+_BUCKET_ROWS = 250_000  # events that are looked at together: some tens of MB in each Python worker
+
+
+def buckets(events: int) -> int:
+    """In how many parts so many events are looked at."""
+    return events // _BUCKET_ROWS + 1
 
 
 def under_categories(sales: DataFrame) -> DataFrame:
@@ -44,16 +49,6 @@ def under_categories(sales: DataFrame) -> DataFrame:
     of its product name. Where they name none there is no row."""
     of_product = Window.partitionBy(*SERIES, "event_id")
     return sales.withColumn("category_id", sf.max("category_id").over(of_product)).where(sf.col("category_id").isNotNull())
-
-
-def contributions(sales: DataFrame) -> DataFrame:
-    """One row per receipt × product: the catalogue's SALES_VALUES, and the price of its dearest sold line (null without one)."""
-    price = sf.max(sf.when(sf.col("quantity") > 0, sf.col("unit_price")))
-    return (
-        sales.groupBy(*SERIES, "event_id", "event_time_ms")
-        .agg(*(values.alias(name) for name, values in _values().items()), price.alias("price"))
-        .select(*SERIES, "event_time_ms", "event_id", *SALES_VALUES, "price")
-    )
 
 
 def _values() -> dict[str, Column]:
@@ -71,47 +66,57 @@ def _values() -> dict[str, Column]:
     return {name: found[name] for name in SALES_VALUES}
 
 
-def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+def sales_rolling(questions: DataFrame, sales: DataFrame, settings: Settings, buckets: int = 1) -> DataFrame:
     """One row per question: the features of `sales_rolling`. Questions are store_id, product_id, as_of_ms, head_ms."""
-    last = sf.when(sf.col("units") > 0, sf.struct("event_time_ms", "event_id", "price")).alias("last")
-    return _rolling(
-        SALES_ROLLING, questions, contributions(sales).select(*SERIES, "event_time_ms", *SALES_VALUES, last), settings
-    )
+    promoted = sf.col("promotion_id").isNotNull().alias("promoted")
+    lines = sales.select(*SERIES, sf.col("event_time_ms").alias("at_ms"), "event_id", "quantity", "unit_price", promoted)
+    return _rolling(SALES_ROLLING, questions, lines, settings, buckets)
 
 
-def store_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+def store_rolling(questions: DataFrame, sales: DataFrame, settings: Settings, buckets: int = 1) -> DataFrame:
     """One row per question: the features of `store_rolling`. Questions are store_id, as_of_ms, head_ms."""
-    return _sums(STORE_ROLLING, questions, sales, settings)
+    return _sums(STORE_ROLLING, questions, sales, settings, buckets)
 
 
-def category_rolling(questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+def category_rolling(questions: DataFrame, sales: DataFrame, settings: Settings, buckets: int = 1) -> DataFrame:
     """One row per question: the features of `category_rolling`. Questions are store_id, category_id, as_of_ms, head_ms; sales are
     `under_categories`."""
-    return _sums(CATEGORY_ROLLING, questions, sales, settings)
+    return _sums(CATEGORY_ROLLING, questions, sales, settings, buckets)
 
 
-def _sums(view: View, questions: DataFrame, sales: DataFrame, settings: Settings) -> DataFrame:
+def _sums(view: View, questions: DataFrame, sales: DataFrame, settings: Settings, buckets: int) -> DataFrame:
     """One row per question: the features of a view over products. Of how many receipts there were it knows nothing."""
     keys = [ENTITY_KEYS[entity] for entity in view.entities]
-    together = sales.groupBy(*keys, "event_time_ms").agg(*(values.alias(name) for name, values in _values().items()))
-    return _rolling(view, questions, together, settings)
+    values = (value.alias(name) for name, value in _values().items())
+    together = sales.groupBy(*keys, sf.col("event_time_ms").alias("at_ms")).agg(*values)
+    return _rolling(view, questions, together, settings, buckets)
 
 
-def _rolling(view: View, questions: DataFrame, contributed: DataFrame, settings: Settings) -> DataFrame:
-    """One row per question: a view's windows over what was contributed to its keys."""
+def _rolling(view: View, questions: DataFrame, events: DataFrame, settings: Settings, buckets: int) -> DataFrame:
+    """One row per question: a view's windows over the events of its keys, in `buckets` that are computed whole, one at a time."""
     features, keys = features_of(view.name), [ENTITY_KEYS[entity] for entity in view.entities]
-    windows = [WINDOWS[name] for name in sorted({f.window for f in features if f.window is not None})]
-    weeks = SAME_HOUR_WEEKS if any(f.aggregate == "same_hour" for f in features) else 0
-    asked = [*keys, "as_of_ms", "head_ms"]
-    probes = [*(w.name for w in windows), *(name for pair in _SAME_HOURS[:weeks] for name in pair)]
-    events = contributed.withColumnRenamed("event_time_ms", "at_ms")
-    edges = _probes(questions, asked, windows, weeks, settings)
-    totals = _running_totals(events.unionByName(edges, allowMissingColumns=True), keys)
-    last = [sf.max(sf.when(sf.col("probe") == "head", sf.col("last"))).alias("last")] if "last" in totals.columns else []
-    answers = totals.groupBy(*asked).agg(
-        *(_total(probe, name).alias(f"{probe}_{name}") for probe in ["head", *probes] for name in SALES_VALUES), *last
+    bucket = sf.pmod(sf.xxhash64(*keys), sf.lit(buckets))
+    asked = _with_edges(questions.select(*keys, "as_of_ms", "head_ms"), rolling.edge_names(features), settings)
+    kinds = dict.fromkeys(keys, "string") | dict.fromkeys(("as_of_ms", "head_ms"), "bigint")
+    kinds |= {feature.name: SPARK_TYPES[feature.dtype] for feature in features}
+    schema = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+    answer = partial(rolling.answer, keys=keys, features=features)
+    return asked.groupBy(bucket).cogroup(events.groupBy(bucket)).applyInArrow(answer, schema)
+
+
+def _with_edges(questions: DataFrame, edges: list[str], settings: Settings) -> DataFrame:
+    """The questions, each with the first instant of each window, in ms. Made once for each zone and instant: many ask at one."""
+    asked = questions.withColumn("zone", local_days.zone_of(sf.col("store_id"), settings))
+    zone, as_of_ms = sf.col("zone"), sf.col("as_of_ms")
+    starts = {name: window_start_ms(WINDOWS[name], as_of_ms, zone) for name in edges if name in WINDOWS}
+    if SAME_HOURS[0][0] in edges:
+        for weeks, (start, end) in enumerate(SAME_HOURS, start=1):
+            starts |= {start: same_hour_start_ms(weeks, as_of_ms, zone), end: same_hour_start_ms(weeks, as_of_ms, zone) + HOUR_MS}
+    instants = asked.select("zone", "as_of_ms").distinct()
+    columns = (start.alias(name) for name, start in starts.items())
+    return asked.join(sf.broadcast(instants.select("zone", "as_of_ms", *columns)), on=["zone", "as_of_ms"], how="inner").drop(
+        "zone"
     )
-    return answers.select(*asked, *(_finished(feature).alias(feature.name) for feature in features))
 
 
 def stock(questions: DataFrame, inventory: DataFrame, settings: Settings) -> DataFrame:
@@ -242,53 +247,3 @@ def same_hour_start_ms(weeks: int, as_of_ms: Column, zone: Column) -> Column:
     then = local_days.day_start_ms(sf.date_sub(today, 7 * weeks), zone)
     back = local_days.day_start_ms(today, zone) - then
     return sf.floor((as_of_ms - back) / sf.lit(HOUR_MS)) * sf.lit(HOUR_MS)
-
-
-def _probes(questions: DataFrame, asked: list[str], windows: list[RollingWindow], weeks: int, settings: Settings) -> DataFrame:
-    """One row per question and edge: the head, which includes its instant; the start of each window and both ends of the same
-    hour of each of the last weeks, which exclude theirs."""
-    zone = local_days.zone_of(sf.col("store_id"), settings)
-    edges = [sf.struct(sf.lit("head").alias("probe"), sf.col("head_ms").alias("at_ms"))]
-    edges += [_edge(window.name, window_start_ms(window, sf.col("as_of_ms"), zone)) for window in windows]
-    for back, (starts, ends) in enumerate(_SAME_HOURS[:weeks], start=1):
-        hour_start = same_hour_start_ms(back, sf.col("as_of_ms"), zone)
-        edges += [_edge(starts, hour_start), _edge(ends, hour_start + sf.lit(HOUR_MS))]
-    return questions.withColumn("edge", sf.explode(sf.array(*edges))).select(*asked, "edge.probe", "edge.at_ms")
-
-
-def _edge(probe: str, start_ms: Column) -> Column:
-    return sf.struct(sf.lit(probe).alias("probe"), (start_ms - 1).alias("at_ms"))
-
-
-def _running_totals(rows: DataFrame, keys: list[str]) -> DataFrame:
-    """The probes, each with the totals of all events of its keys up to its instant, and their `last` where events have one."""
-    up_to = (
-        Window.partitionBy(*keys)
-        .orderBy("at_ms", sf.col("probe").isNotNull())
-        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    )
-    totals = [sf.coalesce(sf.sum(name).over(up_to), sf.lit(0)).alias(name) for name in SALES_VALUES]
-    last = [sf.max("last").over(up_to).alias("last")] if "last" in rows.columns else []
-    return rows.select(*keys, "as_of_ms", "head_ms", "probe", *totals, *last).where(sf.col("probe").isNotNull())
-
-
-def _total(probe: str, name: str) -> Column:
-    return sf.max(sf.when(sf.col("probe") == probe, sf.col(name)))
-
-
-def _within(name: str, window: str) -> Column:
-    return sf.col(f"head_{name}") - sf.col(f"{window}_{name}")
-
-
-def _finished(feature: Feature) -> Column:
-    """The feature's column, from the totals at the head and at its window's start."""
-    if feature.aggregate == "last":
-        return sf.col({"unit_price": "last.price", "event_time": "last.event_time_ms"}[feature.value])
-    if feature.aggregate == "same_hour":
-        return reduce(
-            Column.__add__, (sf.col(f"{end}_{feature.value}") - sf.col(f"{start}_{feature.value}") for start, end in _SAME_HOURS)
-        )
-    if feature.window is None:
-        raise ValueError(f"{feature.name}: a {feature.aggregate} needs a window")
-    totals = [_within(name, feature.window) for name in feature.value.split("/")]
-    return reduce(lambda above, below: sf.when(below != 0, above / below), totals)

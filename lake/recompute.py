@@ -27,7 +27,7 @@ from contracts.features import (
 )
 from contracts.settings import Settings
 from contracts.topics import INVENTORY, PRICES, SALES, partition_of
-from lake import features, schemas
+from lake import features, schemas, tables
 from lake.features import END_OF_TIME_MS
 from lake.parity import Key, Row, compared_columns
 from lake.stock import SERIES
@@ -39,6 +39,11 @@ TOPIC_OF = {
     CATEGORY_ROLLING.name: SALES,
     STOCK.name: INVENTORY,
     PRICE_PLAN.name: PRICES,
+}
+_ROLLING = {
+    SALES_ROLLING.name: features.sales_rolling,
+    STORE_ROLLING.name: features.store_rolling,
+    CATEGORY_ROLLING.name: features.category_rolling,
 }
 Committed = Mapping[tuple[str, int], int]
 
@@ -73,7 +78,7 @@ def streaming(session: SparkSession, settings: Settings, view: str, asked: pa.Ta
     try:
         known = frame.join(seen.select(*keys).distinct(), on=keys, how="left_semi")
         questions = known.select(*keys, AS_OF, sf.lit(END_OF_TIME_MS).alias("head_ms"))
-        rows = _features(view, questions, seen, settings).withColumn(FINGERPRINT, sf.lit(CATALOGUE_FINGERPRINT))
+        rows = _features(session, view, questions, seen, settings).withColumn(FINGERPRINT, sf.lit(CATALOGUE_FINGERPRINT))
         return _by_key(VIEWS[view], rows)
     finally:
         seen.unpersist()
@@ -126,13 +131,10 @@ def batch(session: SparkSession, view: View, online: Mapping[Key, Row]) -> tuple
     return {key: row for key, row in by_key.items() if row is not None}, set(by_key)
 
 
-def _features(view: str, questions: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:
-    if view == SALES_ROLLING.name:
-        return features.sales_rolling(questions, events, settings)
-    if view == STORE_ROLLING.name:
-        return features.store_rolling(questions, events, settings)
-    if view == CATEGORY_ROLLING.name:
-        return features.category_rolling(questions, events, settings)
+def _features(session: SparkSession, view: str, questions: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:
+    if view in _ROLLING:
+        buckets = features.buckets(tables.rows(session, schemas.SILVER_SALES.name))
+        return _ROLLING[view](questions, events, settings, buckets)
     return features.stock(questions, events, settings) if view == STOCK.name else features.price_plan(questions, events)
 
 

@@ -38,3 +38,8 @@ def last_commit(session: SparkSession, table: str) -> dict[str, str]:
     """The summary of a table's current snapshot; empty for a table that was never written."""
     row = session.table(f"{table}.snapshots").orderBy("committed_at", ascending=False).select("summary").first()
     return dict(row["summary"]) if row else {}
+
+
+def rows(session: SparkSession, table: str) -> int:
+    """How many rows a table has, as its current snapshot says."""
+    return int(last_commit(session, table).get("total-records", 0))

@@ -19,7 +19,7 @@ from contracts.features import (
     features_of,
 )
 from contracts.settings import Settings
-from lake import brokers, features, progress, schemas, snapshot_grid
+from lake import brokers, features, progress, schemas, snapshot_grid, tables
 from lake.daily_features import demand_daily
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
@@ -65,12 +65,13 @@ def feature_rows(session: SparkSession, settings: Settings, since: dt.datetime |
     sales, inventory, prices = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _KINDS)
     daily = session.table(schemas.GOLD_DAILY.name)
     asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(sf.col("as_of_ms") >= since_ms)
+    buckets = features.buckets(tables.rows(session, schemas.SILVER_SALES.name))
     of_stores, in_categories = snapshot_grid.of_stores(asked), features.under_categories(sales)
     return {
-        SALES_ROLLING: features.sales_rolling(asked, sales, settings),
-        STORE_ROLLING: features.store_rolling(of_stores, sales, settings),
+        SALES_ROLLING: features.sales_rolling(asked, sales, settings, buckets),
+        STORE_ROLLING: features.store_rolling(of_stores, sales, settings, buckets),
         CATEGORY_ROLLING: features.category_rolling(
-            snapshot_grid.of_categories(of_stores, in_categories), in_categories, settings
+            snapshot_grid.of_categories(of_stores, in_categories), in_categories, settings, buckets
         ),
         STOCK: features.stock(asked, inventory, settings),
         PRICE_PLAN: features.price_plan(snapshot_grid.with_all_stores(asked), prices),
