@@ -130,7 +130,12 @@ def _rows(place: tuple[str, int, int], event: Event) -> Iterator[tuple[Any, ...]
 
 
 def _sales(place: tuple[str, int, int], event: Receipt) -> Iterator[tuple[Any, ...]]:
+    """A receipt's lines, each under the category that its product's sale counts in: the last by name of those named."""
     head = (*place, "sales", len(event.lines), event.event_id, event.event_time, event.store_id)
+    categories: dict[str, str] = {}
+    for line in event.lines:
+        if line.category_id is not None:
+            categories[line.product_id] = max(line.category_id, categories.get(line.product_id, ""))
     for number, line in enumerate(event.lines):
         yield (
             *head,
@@ -141,7 +146,7 @@ def _sales(place: tuple[str, int, int], event: Receipt) -> Iterator[tuple[Any, .
             line.unit_price,
             line.list_price,
             line.promotion_id,
-            line.category_id,
+            categories.get(line.product_id),
             event.schema_version,
         )
 

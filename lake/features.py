@@ -45,10 +45,8 @@ def buckets(events: int) -> int:
 
 
 def under_categories(sales: DataFrame) -> DataFrame:
-    """One row per receipt line that counts in a category: in `category_id` is the last by name of those that the receipt's lines
-    of its product name. Where they name none there is no row."""
-    of_product = Window.partitionBy(*SERIES, "event_id")
-    return sales.withColumn("category_id", sf.max("category_id").over(of_product)).where(sf.col("category_id").isNotNull())
+    """One row per receipt line that counts in a category."""
+    return sales.where(sf.col("category_id").isNotNull())
 
 
 def _values() -> dict[str, Column]:
@@ -93,30 +91,27 @@ def _sums(view: View, questions: DataFrame, sales: DataFrame, settings: Settings
 
 
 def _rolling(view: View, questions: DataFrame, events: DataFrame, settings: Settings, buckets: int) -> DataFrame:
-    """One row per question: a view's windows over the events of its keys, in `buckets` that are computed whole, one at a time."""
+    """One row per question: a view's windows over the events of its keys, in so many `buckets`, each looked at as a whole."""
     features, keys = features_of(view.name), [ENTITY_KEYS[entity] for entity in view.entities]
-    bucket = sf.pmod(sf.xxhash64(*keys), sf.lit(buckets))
     asked = _with_edges(questions.select(*keys, "as_of_ms", "head_ms"), rolling.edge_names(features), settings)
     kinds = dict.fromkeys(keys, "string") | dict.fromkeys(("as_of_ms", "head_ms"), "bigint")
     kinds |= {feature.name: SPARK_TYPES[feature.dtype] for feature in features}
     schema = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
-    answer = partial(rolling.answer, keys=keys, features=features)
-    return asked.groupBy(bucket).cogroup(events.groupBy(bucket)).applyInArrow(answer, schema)
+    rows = events.unionByName(asked, allowMissingColumns=True).repartition(buckets, *keys)
+    return rows.mapInArrow(partial(rolling.answer, keys=keys, features=features), schema)
 
 
-def _with_edges(questions: DataFrame, edges: list[str], settings: Settings) -> DataFrame:
+def _with_edges(questions: DataFrame, names: list[str], settings: Settings) -> DataFrame:
     """The questions, each with the first instant of each window, in ms. Made once for each zone and instant: many ask at one."""
     asked = questions.withColumn("zone", local_days.zone_of(sf.col("store_id"), settings))
     zone, as_of_ms = sf.col("zone"), sf.col("as_of_ms")
-    starts = {name: window_start_ms(WINDOWS[name], as_of_ms, zone) for name in edges if name in WINDOWS}
-    if SAME_HOURS[0][0] in edges:
-        for weeks, (start, end) in enumerate(SAME_HOURS, start=1):
-            starts |= {start: same_hour_start_ms(weeks, as_of_ms, zone), end: same_hour_start_ms(weeks, as_of_ms, zone) + HOUR_MS}
-    instants = asked.select("zone", "as_of_ms").distinct()
-    columns = (start.alias(name) for name, start in starts.items())
-    return asked.join(sf.broadcast(instants.select("zone", "as_of_ms", *columns)), on=["zone", "as_of_ms"], how="inner").drop(
-        "zone"
-    )
+    starts = {name: window_start_ms(WINDOWS[name], as_of_ms, zone) for name in names if name in WINDOWS}
+    for weeks, (start, end) in enumerate(SAME_HOURS, start=1):
+        hour_start = same_hour_start_ms(weeks, as_of_ms, zone)
+        starts |= {start: hour_start, end: hour_start + HOUR_MS}
+    edges = sf.array(*(starts[name] for name in names)).alias("edges")
+    instants = asked.select("zone", "as_of_ms").distinct().select("zone", "as_of_ms", edges)
+    return asked.join(sf.broadcast(instants), on=["zone", "as_of_ms"], how="inner").drop("zone")
 
 
 def stock(questions: DataFrame, inventory: DataFrame, settings: Settings) -> DataFrame:

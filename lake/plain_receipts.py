@@ -126,8 +126,19 @@ def read(messages: DataFrame, rule: Rule) -> DataFrame:
 def lines(receipts: DataFrame) -> DataFrame:
     """One row per line of the plain receipts among `receipts`: the line's fields, its number, and the receipt's other columns."""
     receipt = [name for name in receipts.columns if name not in ("is_plain", "lines")]
-    each = receipts.where("is_plain").select(*receipt, sf.posexplode("lines").alias("line_number", "line"))
-    return each.select(*receipt, "line_number", "line.*")
+    plain = receipts.where("is_plain").withColumn("lines", _under_one_category(sf.col("lines")))
+    return plain.select(*receipt, sf.posexplode("lines").alias("line_number", "line")).select(*receipt, "line_number", "line.*")
+
+
+def _under_one_category(lines: Column) -> Column:
+    """The lines, those of one product all under the category that its sale counts in: the last by name of those named."""
+
+    def with_category(line: Column) -> Column:
+        same = sf.filter(lines, lambda other: other["product_id"] == line["product_id"])
+        return line.withField("category_id", sf.array_max(sf.transform(same, lambda other: other["category_id"])))
+
+    each_product_once = sf.size(sf.array_distinct(lines["product_id"])) == sf.size(lines)
+    return sf.when(each_product_once, lines).otherwise(sf.transform(lines, with_category))
 
 
 def _keeps_contract(text: Column, rule: Rule) -> Column:

@@ -7,7 +7,7 @@ division, so the answers are the stream's to the last digit. It costs one sort o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -24,7 +24,7 @@ from contracts.windows import SAME_HOUR_WEEKS
 Ints = npt.NDArray[np.int64]
 # The starts and the ends of the same hour, by weeks back.
 SAME_HOURS = [(f"same_hour_{weeks}w", f"same_hour_{weeks}w_end") for weeks in range(1, SAME_HOUR_WEEKS + 1)]
-HEAD = "head_ms"
+_HEAD = "head"
 _TIME_BITS = 42  # ms since the earliest event that the contract takes, until 2139; 21 bits are left for the series
 
 
@@ -49,20 +49,29 @@ def edge_names(features: Iterable[Feature]) -> list[str]:
     return [*windows, *(edge for pair in hours for edge in pair)]
 
 
-def answer(questions: pa.Table, events: pa.Table, keys: Sequence[str], features: Sequence[Feature]) -> pa.Table:
-    """One row per question: its keys, `as_of_ms`, HEAD and the features.
+def answer(rows: Iterable[pa.RecordBatch], keys: Sequence[str], features: Sequence[Feature]) -> Iterator[pa.RecordBatch]:
+    """One row per question: its keys, `as_of_ms`, `head_ms` and the features. Of each series all rows must be there.
 
-    `questions` have an edge of each of `edge_names`, in ms: what happened at it is within the window. `events` have `at_ms` and
-    either SALES_VALUES or the columns of a receipt line.
+    Rows with an `as_of_ms` are questions; they have `head_ms`, the last instant that counts, and `edges`, in ms, in the order of
+    `edge_names`: what happened at one is within the window. The others are events: they have `at_ms`, and either SALES_VALUES or
+    the columns of a receipt line.
     """
+    batches = list(rows)
+    if not batches:
+        return
+    table = pa.Table.from_batches(batches)
+    is_question = pc.is_valid(table["as_of_ms"])
+    questions, events = table.filter(is_question), table.filter(pc.invert(is_question))
     asked, happened = _series(questions, events, keys)
     found = _of_lines(happened, events) if "event_id" in events.column_names else _of_sums(happened, events)
-    before = {name: np.searchsorted(found.place, _place(asked, questions[name]), "left") for name in edge_names(features)}
-    before[HEAD] = np.searchsorted(found.place, _place(asked, questions[HEAD]), "right")
-    answers = questions.select([*keys, "as_of_ms", HEAD])
+    names = edge_names(features)
+    edges = questions["edges"].combine_chunks().flatten().to_numpy().reshape(-1, len(names))
+    before = {name: np.searchsorted(found.place, _place(asked, edges[:, at]), "left") for at, name in enumerate(names)}
+    before[_HEAD] = np.searchsorted(found.place, _place(asked, questions["head_ms"]), "right")
+    answers = questions.select([*keys, "as_of_ms", "head_ms"])
     for feature in features:
         answers = answers.append_column(feature.name, _value(feature, found, before, asked))
-    return answers
+    yield from answers.to_batches()
 
 
 def _series(questions: pa.Table, events: pa.Table, keys: Sequence[str]) -> tuple[Ints, Ints]:
@@ -141,14 +150,14 @@ def _running(values: Ints) -> Ints:
 def _value(feature: Feature, events: Events, before: Mapping[str, Ints], asked: Ints) -> pa.Array:
     """A feature of each question; null for a ratio over 0 and for a series that never sold."""
     if feature.aggregate == "last":
-        return _of_last_sale(feature.value, events, before[HEAD], asked)
+        return _of_last_sale(feature.value, events, before[_HEAD], asked)
     if feature.aggregate == "same_hour":
         total = events.totals[feature.value]
         return pa.array(reduce(np.add, (total[before[end]] - total[before[start]] for start, end in SAME_HOURS)))
     if feature.window is None:
         raise ValueError(f"{feature.name}: a {feature.aggregate} needs a window")
     start = before[feature.window]
-    totals = [events.totals[name][before[HEAD]] - events.totals[name][start] for name in feature.value.split("/")]
+    totals = [events.totals[name][before[_HEAD]] - events.totals[name][start] for name in feature.value.split("/")]
     if len(totals) == 1:
         return pa.array(totals[0])
     above, below = totals

@@ -15,19 +15,16 @@ from lake.stock import SERIES
 def snapshots(daily: DataFrame, settings: Settings, latest_ms: int) -> DataFrame:
     """One question per store × product × local day of gold.daily × snapshot hour, up to the latest event.
 
-    Where a clock change skips the hour, the instant is the one at which the clocks were put forward.
+    Where a clock change skips the hour, the instant is the one at which the clocks were put forward, once.
     """
     zone = local_days.zone_of(sf.col("store_id"), settings)
-    hours = sf.array(*(sf.lit(hour) for hour in settings.snapshot_hours))
-    wall = sf.timestamp_seconds(sf.unix_seconds(sf.col("local_day").cast("timestamp")) + sf.col("hour") * 3600)
+    midnight = sf.unix_seconds(sf.col("local_day").cast("timestamp"))
+    walls = [sf.timestamp_seconds(midnight + sf.lit(hour * 3600)) for hour in settings.snapshot_hours]
+    instants = sf.array_distinct(sf.array(*(sf.unix_millis(sf.to_utc_timestamp(wall, zone)) for wall in walls)))
     return (
-        daily.select(*SERIES, "local_day")
-        .withColumn("hour", sf.explode(hours))
-        .withColumn("as_of_ms", sf.unix_millis(sf.to_utc_timestamp(wall, zone)))
+        daily.select(*SERIES, sf.explode(instants).alias("as_of_ms"))
         .where(sf.col("as_of_ms") <= latest_ms)
         .select(*SERIES, "as_of_ms", sf.col("as_of_ms").alias("head_ms"))
-        .distinct()
-        .select(*QUESTION)
     )
 
 

@@ -6,7 +6,8 @@ import random
 import re
 
 NOW_MS = 1_700_000_000_000
-# Three producers that keep the contract: ours, one with spaces and fields of its own, one with another order of fields.
+# What producers send that keep the contract: ours, one with spaces and fields of its own, one with another order of fields, and
+# one whose lines of a product disagree on its category.
 GOOD = (
     '{"event_id":"r-%d","event_time":%d,"store_id":"s-1","channel":"pos","lines":[{"product_id":"p-1","quantity":2,"unit_price":150,'
     '"list_price":200,"promotion_id":"x","category_id":null},{"product_id":"1","quantity":-1,"unit_price":99}],"schema_version":2}',
@@ -14,6 +15,9 @@ GOOD = (
     '"unit_price":150}], "till_id": 4, "tags":["a",{"b":1}] }',
     '{"lines":[{"unit_price":0,"quantity":2,"product_id":"é"}],"event_id":"r-%d","event_time":%d,"store_id":"s-1",'
     '"channel":"online","note":null}',
+    '{"event_id":"r-%d","event_time":%d,"store_id":"s-1","channel":"pos","lines":[{"product_id":"a","quantity":2,"unit_price":5,'
+    '"category_id":"c-1"},{"product_id":"b","quantity":1,"unit_price":9,"category_id":"c-9"},{"product_id":"a","quantity":-1,'
+    '"unit_price":5,"category_id":"c-2"},{"product_id":"a","quantity":1,"unit_price":5}]}',
 )
 _PIECES = (
     *('"', "{", "}", "[", "]", ",", ":", "null", "true", "NaN", "Infinity", "1", "1.0", "1e3", "-1", "0", "01", "+1", "'a'"),

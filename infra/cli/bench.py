@@ -77,6 +77,19 @@ def recovery(
     conclude(run(load_settings(), keys, 1 if quick else runs, note, quick=quick), as_json=as_json, keep=keep)
 
 
+@app.command()
+def lake(
+    lines: Annotated[str, typer.Option(help="Numbers of receipt lines, with commas between.")] = "1000000,5000000,50000000",
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Bronze to silver, gold and features by Spark, beside DuckDB doing the same SQL. Exits 5 below a bar."""
+    from tests.bench.lake import run
+
+    conclude(run(load_settings(), _numbers(lines), note, quick=quick), as_json=as_json, keep=keep)
+
+
 def _numbers(text: str) -> list[int]:
     """Whole numbers of at least 1,000 with commas between. Raises UsageError."""
     try:

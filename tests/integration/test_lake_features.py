@@ -50,8 +50,18 @@ def _lines(rng: random.Random, store: str) -> list[Line]:
 
 
 def _sales(session: SparkSession, lines: dict[str, list[Line]]) -> DataFrame:
+    """Lines as silver has them, each under the category that its sale counts in."""
     rows = [
-        (store, one.product, one.event_id, one.at, one.quantity, one.price, "promo" if one.promoted else None, one.category)
+        (
+            store,
+            one.product,
+            one.event_id,
+            one.at,
+            one.quantity,
+            one.price,
+            "promo" if one.promoted else None,
+            _category(of_store, one),
+        )
         for store, of_store in lines.items()
         for one in of_store
     ]
