@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import boto3
 import psycopg
 from pyspark.sql import SparkSession
 
@@ -39,6 +40,19 @@ def own_lake(settings: Settings, tag: str) -> Iterator[SparkSession]:
                 base.stop()
             else:
                 make_active(base)
+
+
+def remove_files(settings: Settings, tag: str) -> None:
+    """Removes the files of an own lake's tables, which dropping its catalog leaves in the store."""
+    bucket, prefix = f"{warehouse(settings)}-{tag}/".removeprefix("s3://").split("/", 1)
+    store = boto3.resource(
+        "s3",
+        endpoint_url=settings.s3,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.secret("s3_access_key"),
+        aws_secret_access_key=settings.secret("s3_secret_key"),
+    )
+    store.Bucket(bucket).objects.filter(Prefix=prefix).delete()
 
 
 def make_active(session: SparkSession) -> None:

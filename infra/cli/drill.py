@@ -1,4 +1,4 @@
-"""`rd360 drill replay | kill | outage`: what goes wrong, done on purpose, and the proof that nothing is lost or doubled."""
+"""`rd360 drill replay | kill | outage | archive`: what goes wrong, done on purpose, and the proof that nothing is lost or twice."""
 
 from __future__ import annotations
 
@@ -84,4 +84,21 @@ def outage(
 
     replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=sample)
     plan = OutagePlan(replayed, QUICK_SECONDS if quick else seconds)
+    conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
+
+
+@app.command()
+def archive(
+    data: Data = None,
+    lines: Annotated[int, typer.Option(min=1, help="About so many receipt lines of a simulated retailer.")] = 200_000,
+    duplicates: Share = 0.02,
+    seed: Seed = 7,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Receipts from Kafka to gold, shuffled, repeated and partly cut off: every line accounted for, revenue to the cent."""
+    from tests.drills.archive import Archive, run
+
+    plan = Archive(data, QUICK_LINES if quick else lines, seed, duplicates=duplicates)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)

@@ -13,7 +13,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import boto3
 import duckdb
 import psutil
 from pyspark.sql import SparkSession
@@ -21,13 +20,12 @@ from pyspark.sql import functions as sf
 
 from contracts.features import CATEGORY_ROLLING, DEMAND_DAILY, SALES_ROLLING, STORE_ROLLING, VIEWS, features_of
 from contracts.settings import Settings
-from contracts.spark_conf import warehouse
 from contracts.topics import SALES
 from lake import schemas
 from lake.jobs import features, gold, silver
 from tests.bench import lake_duckdb, lake_receipts
 from tests.outcome import Bar, Outcome
-from tests.own_lake import own_lake
+from tests.own_lake import own_lake, remove_files
 
 QUICK_LINES = (50_000,)
 SAMPLE_SECONDS = 0.5
@@ -115,7 +113,7 @@ def _measured(settings: Settings, lines: int, say: Callable[[str], None]) -> Run
         return Run(sent.lines, sent.messages, ours, theirs, peak[0], values, differences)
     finally:
         shutil.rmtree(folder)
-        _remove_files(settings, f"{warehouse(settings)}-{tag}/")
+        remove_files(settings, tag)
 
 
 def _load(session: SparkSession, raw: Path) -> None:
@@ -188,15 +186,3 @@ def _peak_memory() -> Iterator[list[float]]:
     finally:
         done.set()
         thread.join()
-
-
-def _remove_files(settings: Settings, location: str) -> None:
-    bucket, prefix = location.removeprefix("s3://").split("/", 1)
-    resource = boto3.resource(
-        "s3",
-        endpoint_url=settings.s3,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.secret("s3_access_key"),
-        aws_secret_access_key=settings.secret("s3_secret_key"),
-    )
-    resource.Bucket(bucket).objects.filter(Prefix=prefix).delete()

@@ -51,3 +51,10 @@ def test_kill(settings: Settings) -> None:
 def test_outage(settings: Settings) -> None:
     found = drill(settings, "outage")
     assert found["held"], told(found)
+
+
+def test_archive(settings: Settings) -> None:
+    found = drill(settings, "archive")
+    assert found["held"], told(found)
+    assert found["figures"]["quarantined"] > 0
+    assert found["figures"]["duplicate_lines"] > 0
