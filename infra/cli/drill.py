@@ -1,4 +1,4 @@
-"""`rd360 drill replay | kill | outage | archive`: what goes wrong, done on purpose, and the proof that nothing is lost or twice."""
+"""`rd360 drill replay | kill | outage | archive`: what goes wrong, done on purpose, and the proof that nothing is lost."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ def _fill(session: SparkSession, settings: Settings, sent: Sequence[Sent], folde
     if path.exists():
         return  # filled before
     write_sent(sent, path, settings.topic_prefix)
-    decoded = silver.decoded(session.read.parquet(f"file:{path}"), silver.rule_of(settings))
+    messages = silver.raw(session.read.parquet(f"file:{path}"))
+    decoded = silver.decoded(messages, silver.rule_of(settings))
     nothing = session.createDataFrame([], ", ".join(f"{name} string" for name in silver.IDENTITY))
     rows = silver.marked(decoded, nothing).persist(StorageLevel.MEMORY_AND_DISK)
     for kind in {topic.kind for topic in recompute.TOPIC_OF.values()}:
