@@ -15,12 +15,13 @@ from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
 from lake import plain_receipts, schemas, silver, tables
-from lake.decode import REFUSED
+from lake.decode import REFUSED, Rule
 
 FATES = (silver.ACCEPTED, silver.DUPLICATE, REFUSED)
 ROWS_PER_FILE = 500_000  # a handful of new rows is one small file, not one from each task
 MESSAGES_PER_TASK = 50_000  # as long as there are few: fewer tasks, and so fewer files
 OTHERS_HELD = 10_000  # places of messages that are not plain, noted while plain ones are written; more are looked for again
+FEW = 20_000  # messages that Python decodes in less time than it takes to look at each of them twice
 BROADCAST_ROWS = 1_000_000  # three short columns: some 50 MB on each executor
 
 
@@ -48,10 +49,20 @@ class Counts:
         return Counts(**{name: getattr(self, name) + getattr(other, name) for name in names}, reasons=reasons)
 
 
-def write(session: SparkSession, settings: Settings, bronze: DataFrame) -> Counts:
-    """Appends a stretch of bronze to silver's tables. Raises DataGateError where a commit is not what was counted."""
-    rule = silver.rule_of(settings)
-    messages = silver.raw(bronze)
+def write(session: SparkSession, settings: Settings, bronze: DataFrame, number: int) -> Counts:
+    """Appends a stretch of bronze of so many messages to silver. Raises DataGateError where a commit is not what was counted."""
+    messages, rule = silver.raw(bronze), silver.rule_of(settings)
+    if number <= FEW:
+        rows = silver.decoded(messages, rule).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            return _write_told_apart(session, settings, rows)
+        finally:
+            rows.unpersist()
+    return _write_mostly_plain(session, settings, messages, rule)
+
+
+def _write_mostly_plain(session: SparkSession, settings: Settings, messages: DataFrame, rule: Rule) -> Counts:
+    """Appends messages of which nearly all are expected to be plain and alone."""
     heads = plain_receipts.heads(messages, plain_receipts.routes(session, messages, rule), rule)
     heads = heads.persist(StorageLevel.MEMORY_AND_DISK)
     rows = silver.decoded(heads.where("NOT may_be_plain"), rule).persist(StorageLevel.MEMORY_AND_DISK)

@@ -42,7 +42,7 @@ def run(session: SparkSession, settings: Settings) -> JobReport:
         removed = discard_unfinished(session, topics)
         counts, passes = Counts(), 0
         for stretch in stretches(session, topics):
-            passed = silver_pass.write(session, settings, stretch.bronze)
+            passed = silver_pass.write(session, settings, stretch.bronze, stretch.messages)
             _check(passed, stretch.messages)
             progress.write(session, schemas.SILVER_PROGRESS, stretch.seen_after)
             counts, passes = counts.plus(passed), passes + 1
