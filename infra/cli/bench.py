@@ -78,6 +78,20 @@ def recovery(
 
 
 @app.command()
+def bronze(
+    events: Annotated[int, typer.Option(min=1, help="How many receipts.")] = 1_000_000,
+    runs: Annotated[int, typer.Option(min=1)] = 3,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Kafka to bronze on one core, beside a bare consumer. Exits 5 below a bar."""
+    from tests.bench.bronze import run
+
+    conclude(run(load_settings(), events, runs, note, quick=quick), as_json=as_json, keep=keep)
+
+
+@app.command()
 def lake(
     lines: Annotated[str, typer.Option(help="Numbers of receipt lines, with commas between.")] = "1000000,5000000,50000000",
     quick: Quick = False,

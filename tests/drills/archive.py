@@ -68,7 +68,8 @@ def run(settings: Settings, plan: Archive, say: Callable[[str], None]) -> Outcom
         tag = place.settings.topic_prefix.strip(".")
         try:
             with own_lake(settings, tag) as session:
-                reports = list(_line(session, place.settings, say))
+                own = place.settings.model_copy(update={"home": place.folder})  # bronze's checkpoint is there
+                reports = list(_line(session, own, say))
                 faults_found = audit(session, place.settings).faults
                 series, differing = revenue(session, source)
         finally:

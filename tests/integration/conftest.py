@@ -1,10 +1,12 @@
-"""What several tests of the stream share."""
+"""What several tests share."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
+from pyspark.sql import SparkSession
 
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
@@ -22,3 +24,13 @@ def fresh_online(fresh: Settings) -> Iterator[OnlineStore]:
     """The online rows of a worker on fresh topics."""
     with opened(fresh) as store:
         yield store
+
+
+@pytest.fixture(scope="module")
+def spark_alone() -> Iterator[SparkSession]:
+    """Spark alone, with no catalog: transforms need none."""
+    builder = SparkSession.builder.master("local[2]").config("spark.sql.session.timeZone", "UTC")
+    builder = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2")
+    session = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.pyspark.python", sys.executable).getOrCreate()
+    yield session
+    session.stop()

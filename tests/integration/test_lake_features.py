@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,13 +26,8 @@ QUESTIONS = "store_id string, product_id string, as_of_ms bigint, head_ms bigint
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[SparkSession]:
-    """Spark alone, with no catalog: transforms need none."""
-    builder = SparkSession.builder.master("local[2]").config("spark.sql.session.timeZone", "UTC")
-    builder = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2")
-    session = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.pyspark.python", sys.executable).getOrCreate()
-    yield session
-    session.stop()
+def session(spark_alone: SparkSession) -> SparkSession:
+    return spark_alone
 
 
 def _lines(rng: random.Random, store: str) -> list[Line]:
