@@ -42,6 +42,15 @@ def with_demand(days: DataFrame) -> DataFrame:
     )
 
 
+def as_sold(days: DataFrame) -> DataFrame:
+    """What `with_demand` gives for series of unknown stock: rows whose `demand` is what was sold."""
+    return days.select(
+        *days.columns,
+        sf.col("units").cast("double").alias("demand"),
+        _named("running", ~sf.col("complete")).otherwise(_reason("observed")).alias("demand_reason"),
+    )
+
+
 def _level() -> Column:
     usable = sf.coalesce(sf.col("in_stock") == 1, sf.lit(True))
     units = sf.when(usable, sf.col("units"))

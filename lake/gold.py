@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
 from contracts.request_features import OPEN_ENDED
 from contracts.settings import Settings
 from contracts.topics import ALL_STORES
 from lake import local_days
-from lake.demand import LOOKBACK_DAYS, with_demand
+from lake.demand import LOOKBACK_DAYS, as_sold, with_demand
 from lake.schemas import GOLD_DAILY
 from lake.stock import SERIES, in_stock_share
 
@@ -23,15 +23,28 @@ def daily(
     needed_from = sf.date_sub(first_day, LOOKBACK_DAYS)
     zone = local_days.zone_of(sf.col("store_id"), settings)
     day_end = local_days.day_start_ms(sf.date_add("local_day", 1), zone)
-    days = (
-        on_sale(sales, inventory, needed_from)
-        .join(sold(sales.where(sf.col("local_day") >= needed_from)), on=[*SERIES, "local_day"], how="left")
-        .join(in_stock_share(inventory, settings, needed_from, latest_ms), on=[*SERIES, "local_day"], how="left")
-        .fillna(0, subset=list(SUMS))
-        .withColumn("complete", day_end <= latest_ms)
+    series = told_apart(on_sale(sales, inventory, needed_from), inventory, prices)
+    sold_days = sold(sales.where(sf.col("local_day") >= needed_from))
+    by_sales, by_more = (complete(series.where(which), sold_days) for which in ("NOT more_is_known", "more_is_known"))
+    by_more = by_more.join(in_stock_share(inventory, settings, needed_from, latest_ms), on=[*SERIES, "local_day"], how="left")
+    by_more = with_price(with_demand(by_more.withColumn("complete", day_end <= latest_ms)), prices)
+    by_sales = by_sales.withColumn("in_stock", sf.lit(None).cast("double")).withColumn("complete", day_end <= latest_ms)
+    rows = without_price(as_sold(by_sales)).unionByName(by_more)
+    return rows.where(sf.col("local_day") >= first_day).select(*GOLD_DAILY.column_names)
+
+
+def told_apart(series: DataFrame, inventory: DataFrame, prices: DataFrame) -> DataFrame:
+    """Rows per store × product with `more_is_known` added: whether there is any stock event or price plan of it.
+
+    Of the others a day's sales are all that there is: they need no joins and no windows, however many days they have.
+    """
+    stocked = inventory.select(*SERIES, sf.lit(True).alias("stocked")).distinct()
+    priced = prices.select("product_id", sf.lit(True).alias("priced")).distinct()
+    return (
+        series.join(stocked, on=SERIES, how="left")
+        .join(priced, on="product_id", how="left")
+        .select(*series.columns, sf.coalesce("stocked", "priced", sf.lit(False)).alias("more_is_known"))
     )
-    wanted = with_demand(days).where(sf.col("local_day") >= first_day)
-    return with_price(wanted, prices).select(*GOLD_DAILY.column_names)
 
 
 def sold(sales: DataFrame) -> DataFrame:
@@ -51,7 +64,7 @@ def sold(sales: DataFrame) -> DataFrame:
 
 
 def on_sale(sales: DataFrame, inventory: DataFrame, first_day: Column) -> DataFrame:
-    """One row per store × product × local day on sale from `first_day` on.
+    """One row per store × product on sale from `first_day` on: it is on sale from `starts`, at the earliest that day, to `ends`.
 
     A product is on sale from its first receipt line or its first count above zero to the last day its store sold anything.
     """
@@ -60,11 +73,37 @@ def on_sale(sales: DataFrame, inventory: DataFrame, first_day: Column) -> DataFr
     )
     first = begins.groupBy(*SERIES).agg(sf.min("local_day").alias("begins"))
     last = sales.groupBy("store_id").agg(sf.max("local_day").alias("ends"))
-    start = sf.greatest("begins", first_day)
     return (
         first.join(last, on="store_id", how="inner")
-        .where(sf.col("ends") >= start)
-        .select(*SERIES, sf.explode(sf.sequence(start, "ends")).alias("local_day"))
+        .select(*SERIES, sf.greatest("begins", first_day).alias("starts"), "ends")
+        .where(sf.col("ends") >= sf.col("starts"))
+    )
+
+
+def complete(series: DataFrame, sold_days: DataFrame) -> DataFrame:
+    """One row per store × product × local day on sale: the sums of `sold_days`, zeros where it sold nothing.
+
+    A day with a sale brings the empty days up to the next one with it, so that these are never sorted or joined: in a large
+    assortment they are nearly all.
+    """
+    opening = series.select(*SERIES, "ends", sf.col("starts").alias("local_day"), *(sf.lit(0).alias(name) for name in SUMS))
+    selling = sold_days.join(series.select(*SERIES, "ends"), on=SERIES, how="inner").select(*opening.columns)
+    days = opening.union(selling).groupBy(*SERIES, "ends", "local_day").agg(*(sf.sum(name).alias(name) for name in SUMS))
+    following = sf.lead("local_day").over(Window.partitionBy(*SERIES).orderBy("local_day"))
+    until = sf.coalesce(sf.date_sub(following, 1), sf.col("ends"))
+    spread = days.withColumn("until", until).withColumn("day", sf.explode(sf.sequence("local_day", "until")))
+    on_the_day = sf.col("day") == sf.col("local_day")
+    sums = (sf.when(on_the_day, sf.col(name)).otherwise(0).alias(name) for name in SUMS)
+    return spread.select(*SERIES, sf.col("day").alias("local_day"), *sums)
+
+
+def without_price(days: DataFrame) -> DataFrame:
+    """Rows per store × product × local day with the columns of `with_price`, for products that have no plan."""
+    return days.select(
+        *days.columns,
+        sf.lit(None).cast("bigint").alias("price"),
+        sf.lit(None).cast("bigint").alias("list_price"),
+        sf.lit(False).alias("promoted"),
     )
 
 
