@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
+from contracts.topics import ISOLATION_LEVEL
 
 TIMEOUT_SECONDS = 10
 # librdkafka reports each refused connection on its own; one error of ours says it once
@@ -52,6 +53,7 @@ def reader(settings: Settings) -> Consumer:
             "group.id": f"{settings.topic_prefix}rd360-reader",  # required by the client; nothing is ever committed to it
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "isolation.level": ISOLATION_LEVEL,
             "auto.offset.reset": "earliest",
         },
         logger=QUIET,
