@@ -9,6 +9,9 @@ from __future__ import annotations
 CATALOG = "lake"
 
 BRONZE_EVENTS = "lake.bronze.events"  # one row per Kafka message of every topic, raw, append only
+BRONZE_LOSSES = (
+    "lake.bronze.losses"  # one row per range of offsets that Kafka dropped before bronze read it, and that was accepted
+)
 
 SILVER_SALES = "lake.silver.sales"  # one row per receipt line, each receipt once
 SILVER_INVENTORY = "lake.silver.inventory"  # one row per stock count or movement, each once

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import brokers, progress, schemas
+from lake import brokers, losses, progress, schemas, spans
 from lake.decode import REFUSED
 from lake.progress import TopicPartition
 from lake.silver import ACCEPTED, DUPLICATE
+from lake.spans import Span
 
 SHOWN_GAPS = 10
 _PLACE = ["topic", "partition", "offset"]
@@ -22,7 +23,8 @@ _PLACE = ["topic", "partition", "offset"]
 
 @dataclass(frozen=True, slots=True)
 class PartitionAudit:
-    """One topic partition. Ranges are [first, last] offsets. `waiting` messages are in Kafka and not in bronze yet: no fault."""
+    """One topic partition. Ranges are [first, last] offsets. No faults: `waiting` offsets are in Kafka and not in bronze yet,
+    `void` ones hold no message, as Kafka says, and an `accepted_loss` was written down when it was found."""
 
     topic: str
     partition: int
@@ -32,6 +34,8 @@ class PartitionAudit:
     repeated: int = 0
     missing: int = 0
     missing_ranges: list[tuple[int, int]] = field(default_factory=list)
+    void: int = 0
+    accepted_loss: int = 0
     waiting: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -78,14 +82,28 @@ class Audit:
 def audit(session: SparkSession, settings: Settings) -> Audit:
     """Audits all topics of ours. Raises DependencyUnavailable when Kafka does not answer."""
     topics = brokers.source_topics(settings)
-    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, *schemas.SILVER, *schemas.PROGRESS))
+    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, *schemas.SILVER, *schemas.PROGRESS))
     bronze = session.table(schemas.BRONZE_EVENTS.name).where(sf.col("topic").isin(list(topics)))
     found = {(row["topic"], row["partition"]): row for row in ranges(bronze).collect()}
     kafka = brokers.offsets(settings, topics)  # asked after bronze was read: a running bronze job must not seem ahead of Kafka
-    gaps = _gaps(bronze)
+    lost = losses.read(session)
+    open_ends = {place: (row["last"] + 1, kafka[place][1]) for place, row in found.items() if place in kafka}
+    at_end = {place: ends for place, ends in open_ends.items() if kafka[place][0] <= ends[0] < ends[1]}
+    void_ends = brokers.ends_void(settings, at_end)
+    gaps = _gaps(bronze, found, kafka)
+    asked = {
+        place: spans.within(spans.without(gaps[place], lost.get(place, [])), [_held(kafka[place])])
+        for place in gaps.keys() & kafka.keys()
+    }
+    filled = brokers.filled(settings, {place: wanted for place, wanted in asked.items() if wanted})
     return Audit(
         [
-            judge(place, kafka.get(place), found[place].asDict() if place in found else None, gaps.get(place, []))
+            judge(
+                place,
+                kafka.get(place),
+                found[place].asDict() if place in found else None,
+                Unread(gaps.get(place, []), filled.get(place, []), lost.get(place, []), place in void_ends),
+            )
             for place in sorted(kafka.keys() | found.keys())
         ],
         _silver(session, bronze, topics),
@@ -112,28 +130,32 @@ def holes(bronze: DataFrame) -> DataFrame:
     )
 
 
-def judge(
-    place: TopicPartition,
-    kafka: tuple[int, int] | None,
-    found: Mapping[str, int] | None,
-    gaps: list[tuple[int, int]],
-) -> PartitionAudit:
-    """One partition judged: `kafka` is its first and next offset, `found` its row of `ranges`, `gaps` its holes.
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What bronze lacks of one partition before its last offset or Kafka's first, and what is known of it.
 
-    Offsets that a transaction's markers take look like gaps here; our producers use no transactions.
+    `filled`: where Kafka has a message, of the gaps that it still holds. `lost`: accepted losses. `void_end`: Kafka has no
+    message after bronze's last.
     """
+
+    gaps: Sequence[Span] = ()
+    filled: Sequence[Span] = ()
+    lost: Sequence[Span] = ()
+    void_end: bool = False
+
+
+def judge(place: TopicPartition, kafka: Span | None, found: Mapping[str, int] | None, unread: Unread) -> PartitionAudit:
+    """One partition judged: `kafka` is its first and next offset, `found` its row of `ranges`."""
     topic, partition = place
     first, following = kafka or (0, 0)
     if found is None:
         return PartitionAudit(topic, partition, first, following, 0, waiting=following - first)
-    lost = list(gaps)
-    if first < found["first"]:
-        lost.insert(0, (first, found["first"] - 1))
-    if kafka is not None and first > found["last"] + 1:
-        lost.append((found["last"] + 1, first - 1))
-    missing = sum(last - start + 1 for start, last in lost)
+    unexplained = spans.without(unread.gaps, unread.lost)
+    void = spans.without(spans.within(unexplained, [(first, following - 1)]), unread.filled)
+    missing = spans.without(unexplained, void)
     repeated = found["rows"] - found["offsets"]
-    faults = [f"{topic}/{partition}: offsets {start} to {last} are missing" for start, last in lost[:SHOWN_GAPS]]
+    after = max(following - max(found["last"] + 1, first), 0)
+    faults = [f"{topic}/{partition}: offsets {start} to {last} are missing" for start, last in missing[:SHOWN_GAPS]]
     if repeated:
         faults.append(f"{topic}/{partition}: {repeated} rows repeat an offset")
     if found["last"] + 1 > following:
@@ -145,18 +167,32 @@ def judge(
         kafka_next=following,
         messages=found["rows"],
         repeated=repeated,
-        missing=missing,
-        missing_ranges=lost[:SHOWN_GAPS],
-        waiting=max(following - max(found["last"] + 1, first), 0),
+        missing=spans.count(missing),
+        missing_ranges=missing[:SHOWN_GAPS],
+        void=spans.count(void) + (after if unread.void_end else 0),
+        accepted_loss=spans.count(spans.within(unread.gaps, unread.lost)),
+        waiting=0 if unread.void_end else after,
         faults=faults,
     )
 
 
-def _gaps(bronze: DataFrame) -> dict[TopicPartition, list[tuple[int, int]]]:
-    gaps: dict[TopicPartition, list[tuple[int, int]]] = {}
-    for row in holes(bronze).orderBy("topic", "partition", "first").limit(10_000).collect():
-        gaps.setdefault((row["topic"], row["partition"]), []).append((row["first"], row["last"]))
-    return gaps
+def unread_spans(found: Mapping[str, int], kafka: Span | None, gaps: Sequence[Span]) -> list[Span]:
+    """The gaps of a partition with what Kafka has before bronze's first offset, and what it dropped after bronze's last."""
+    first = kafka[0] if kafka else found["first"]
+    return spans.joined([(first, found["first"] - 1), *gaps, (found["last"] + 1, first - 1)])
+
+
+def _gaps(
+    bronze: DataFrame, found: Mapping[TopicPartition, Row], kafka: Mapping[TopicPartition, Span]
+) -> dict[TopicPartition, list[Span]]:
+    within: dict[TopicPartition, list[Span]] = {}
+    for row in holes(bronze).collect():
+        within.setdefault((row["topic"], row["partition"]), []).append((row["first"], row["last"]))
+    return {place: unread_spans(row.asDict(), kafka.get(place), within.get(place, [])) for place, row in found.items()}
+
+
+def _held(kafka: Span) -> Span:
+    return kafka[0], kafka[1] - 1
 
 
 def _silver(session: SparkSession, bronze: DataFrame, topics: Mapping[str, str]) -> SilverAudit:

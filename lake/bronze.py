@@ -15,7 +15,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from contracts.errors import DataGateError
 from contracts.settings import Settings
-from lake import progress
+from contracts.topics import ISOLATION_LEVEL
+from lake import losses, progress
 from lake.progress import TopicPartition
 from lake.schemas import BRONZE_EVENTS, SILVER_PROGRESS
 from lake.session import spark_errors
@@ -27,7 +28,7 @@ _EARLIEST = -2  # Spark's code for "from the first offset there is"
 
 
 def next_offsets(session: SparkSession, topics: Iterable[str]) -> dict[TopicPartition, int]:
-    """The offset after the last one in bronze, for each partition of the topics that it has.
+    """The offset after the last one in bronze, or after a later loss that was accepted, for each partition that it has.
 
     What silver has read is in bronze, so only the files with later offsets are looked into.
     """
@@ -35,7 +36,14 @@ def next_offsets(session: SparkSession, topics: Iterable[str]) -> dict[TopicPart
     seen = {place: end for place, end in progress.read(session, SILVER_PROGRESS).items() if place[0] in topics}
     newer = session.table(BRONZE_EVENTS.name).where(progress.not_seen(seen, topics))
     found = newer.groupBy("topic", "partition").agg(sf.max("offset").alias("last")).collect()
-    return {**seen, **{(row["topic"], row["partition"]): row["last"] + 1 for row in found}}
+    read = {**seen, **{(row["topic"], row["partition"]): row["last"] + 1 for row in found}}
+    lost = {place: ranges[-1][1] + 1 for place, ranges in losses.read(session).items() if place in read}
+    return {place: max(offset, lost.get(place, offset)) for place, offset in read.items()}
+
+
+def count_since(session: SparkSession, topics: Iterable[str], before: Mapping[TopicPartition, int]) -> int:
+    """How many messages of the topics bronze has at or after these offsets."""
+    return session.table(BRONZE_EVENTS.name).where(progress.not_seen(before, topics)).count()
 
 
 def starting_offsets(partitions: Mapping[TopicPartition, object], following: Mapping[TopicPartition, int]) -> str:
@@ -83,6 +91,7 @@ def messages(session: SparkSession, settings: Settings, start: str) -> DataFrame
         .option("kafka.bootstrap.servers", settings.kafka)
         .option("subscribe", ",".join(json.loads(start)))
         .option("startingOffsets", start)
+        .option("kafka.isolation.level", ISOLATION_LEVEL)
         .option("includeHeaders", "true")
         .option("failOnDataLoss", "true")
         .option("maxOffsetsPerTrigger", MAX_OFFSETS_PER_BATCH)
@@ -124,7 +133,7 @@ def finish(query: StreamingQuery, stop: Event) -> None:
             "Kafka no longer has messages that bronze has not read",
             doing="reading Kafka",
             why=str(error).splitlines()[0],
-            hint="The topic was made anew or its retention has passed: `./rd360 lake audit` names the offsets.",
+            hint="Run it again: the offsets are named then, with what can be done.",
         ) from error
 
 

@@ -87,6 +87,16 @@ BRONZE_EVENTS = Table(
     # each task reads one topic partition: as it comes, its files cover narrow ranges of offsets, which later reads skip by
     {"write.distribution-mode": "none", "write.spark.fanout.enabled": "true"},
 )
+BRONZE_LOSSES = Table(
+    tables.BRONZE_LOSSES,
+    _columns("""
+    topic string
+    partition int
+    first bigint
+    last bigint
+    found_at timestamp
+"""),
+)
 SILVER_SALES = Table(
     tables.SILVER_SALES,
     (
@@ -206,7 +216,7 @@ def feature_table(view: View) -> Table:
 
 
 FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
-TABLES = (BRONZE_EVENTS, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *PROGRESS)
+TABLES = (BRONZE_EVENTS, BRONZE_LOSSES, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *PROGRESS)
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:

@@ -28,12 +28,18 @@ Job = Callable[["SparkSession", Settings], "JobReport"]
 @app.command()
 def bronze(
     available_now: Annotated[bool, typer.Option("--available-now", help="End when all that Kafka has now is read.")] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Write down what Kafka dropped before it was read, and read on after it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Copy Kafka's messages to the lake as they are: continuously, or what is there now."""
     from lake.jobs import bronze as job
 
-    _run("bronze", lambda session, settings: job.run(session, settings, available_now=available_now), as_json)
+    def read(session: SparkSession, settings: Settings) -> JobReport:
+        return job.run(session, settings, available_now=available_now, accept_loss=accept_loss)
+
+    _run("bronze", read, as_json)
 
 
 @app.command()
@@ -93,7 +99,7 @@ def audit(as_json: Json = False) -> None:
     if as_json:
         json_result(found.as_dict())
     else:
-        columns = ("topic", "partition", "kafka", "bronze", "waiting", "missing", "repeated")
+        columns = ("topic", "partition", "kafka", "bronze", "waiting", "missing", "void", "lost", "repeated")
         table(columns, [[str(value) for value in row] for row in _audit_rows(found.partitions)])
         seen = found.silver
         result(
@@ -155,6 +161,16 @@ def _sentence(report: dict[str, Any]) -> str:
 
 def _audit_rows(partitions: list[Any]) -> list[tuple[Any, ...]]:
     return [
-        (p.topic, p.partition, f"{p.kafka_first}–{p.kafka_next}", p.messages, p.waiting, p.missing, p.repeated)
+        (
+            p.topic,
+            p.partition,
+            f"{p.kafka_first}–{p.kafka_next}",
+            p.messages,
+            p.waiting,
+            p.missing,
+            p.void,
+            p.accepted_loss,
+            p.repeated,
+        )
         for p in partitions
     ]

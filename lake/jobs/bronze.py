@@ -8,31 +8,47 @@ from threading import Event
 from pyspark.sql import SparkSession
 
 from contracts.settings import Settings
-from lake import brokers, bronze, schemas
+from lake import brokers, bronze, losses, schemas
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
 
 
-def run(session: SparkSession, settings: Settings, *, available_now: bool = True, lock_seconds: int = 60) -> JobReport:
+def run(
+    session: SparkSession, settings: Settings, *, available_now: bool = True, accept_loss: bool = False, lock_seconds: int = 60
+) -> JobReport:
     """Reads what Kafka has now, or goes on until SIGINT or SIGTERM. `rows_in` and `rows_out` are messages.
 
-    Raises JobIsRunning when another bronze job does not end within `lock_seconds`.
+    What Kafka dropped before it was read is written down and passed over where `accept_loss` says so. Raises DataGateError
+    where it does not, and where a topic is not the one that was read; JobIsRunning when another bronze job does not end
+    within `lock_seconds`.
     """
     watch = Stopwatch("bronze")
     topics = brokers.source_topics(settings)
-    kafka = brokers.offsets(settings, topics)
-    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, *schemas.PROGRESS))
+    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, *schemas.PROGRESS))
     with sole_writer(settings, "lake bronze", lock_seconds):
+        kafka = brokers.offsets(settings, topics)
         before = bronze.next_offsets(session, topics)
+        losses.refuse_another_topic(kafka, before)
+        lost = losses.found(kafka, before)
+        if lost and not accept_loss:
+            losses.refuse(lost)
+        if lost:
+            losses.record(session, lost, watch.started_at)
+            before |= {place: last + 1 for place, (_, last) in lost.items()}
         checkpoint = bronze.checkpoint_folder(settings)
         discarded = bronze.discard_stale_checkpoint(checkpoint, before)
         if any(before.get(place, first) != end for place, (first, end) in kafka.items()) or (kafka and not available_now):
             stream = bronze.messages(session, settings, bronze.starting_offsets(kafka, before))
             query = bronze.start_query(stream, checkpoint, available_now)
             bronze.finish(query, Event() if available_now else _set_by_signals())
-        after = bronze.next_offsets(session, topics)
-    written = sum(end - before.get(place, kafka.get(place, (0, 0))[0]) for place, end in after.items())
-    return watch.report(written, written, checkpoint_discarded=discarded, topics=sorted({topic for topic, _ in kafka}))
+        written = bronze.count_since(session, topics, before)
+    return watch.report(
+        written,
+        written,
+        checkpoint_discarded=discarded,
+        topics=sorted({topic for topic, _ in kafka}),
+        lost=[{"topic": t, "partition": p, "first": first, "last": last} for (t, p), (first, last) in lost.items()],
+    )
 
 
 def _set_by_signals() -> Event:

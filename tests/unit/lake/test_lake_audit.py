@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from lake.audit import SilverAudit, judge
+from collections.abc import Sequence
+
+from lake import audit
+from lake.audit import PartitionAudit, SilverAudit, Unread
+from lake.spans import Span
 
 PLACE = ("sales", 0)
 
@@ -12,6 +16,14 @@ def found(first: int, last: int, rows: int | None = None) -> dict[str, int]:
     whole = last - first + 1
     rows = whole if rows is None else rows
     return {"first": first, "last": last, "rows": rows, "offsets": min(rows, whole)}
+
+
+def judge(place: tuple[str, int], kafka: Span | None, row: dict[str, int] | None, gaps: Sequence[Span]) -> PartitionAudit:
+    """Judged as where Kafka has a message in every gap that it still holds, and no loss was accepted."""
+    if row is None:
+        return audit.judge(place, kafka, None, Unread())
+    unread = audit.unread_spans(row, kafka, gaps)
+    return audit.judge(place, kafka, row, Unread(unread, unread))
 
 
 def test_every_offset_once_is_no_fault() -> None:
@@ -46,6 +58,25 @@ def test_what_retention_took_before_it_was_read_is_missing() -> None:
 
     assert part.missing == 10
     assert part.waiting == 10
+
+
+def test_offsets_at_which_kafka_has_no_message_are_void_and_not_missing() -> None:
+    part = audit.judge(PLACE, (0, 10), found(0, 8, rows=5), Unread([(2, 3), (5, 6)], filled=[(5, 5)], void_end=True))
+
+    assert (part.void, part.missing_ranges, part.waiting) == (4, [(5, 5)], 0)
+    assert part.faults == ["sales/0: offsets 5 to 5 are missing"]
+
+
+def test_void_offsets_cannot_be_told_from_missing_ones_once_kafka_has_dropped_them() -> None:
+    part = audit.judge(PLACE, (3, 10), found(0, 9, rows=7), Unread([(2, 4)]))
+
+    assert (part.void, part.missing_ranges) == (2, [(2, 2)])
+
+
+def test_an_accepted_loss_is_named_and_is_no_fault() -> None:
+    part = audit.judge(PLACE, (8, 20), found(0, 4), Unread([(5, 7)], lost=[(5, 6)]))
+
+    assert (part.accepted_loss, part.missing_ranges, part.waiting) == (2, [(7, 7)], 12)
 
 
 def test_a_repeated_offset_is_a_fault() -> None:

@@ -1,0 +1,188 @@
+"""Bronze and Kafka's offsets where they are not one after another: transactions, what retention took, a topic made anew.
+
+Each test has topics of its own on the real Kafka; all share one lake.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
+from contracts import tables as names
+from contracts.clock import system_clock
+from contracts.errors import DataGateError
+from contracts.events import Receipt, ReceiptLine, encode
+from contracts.settings import Settings
+from contracts.topics import SALES
+from lake.audit import Audit, PartitionAudit
+from lake.jobs import audit, bronze
+from streams.declare import declare
+from tests.own_lake import own_lake
+from tests.stream_worker import opened, rows, worker
+from tests.waiting import until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+STORE, PRODUCT = "s-offsets", "p-offsets"
+
+
+@pytest.fixture(scope="module")
+def session(settings: Settings) -> Iterator[SparkSession]:
+    with own_lake(settings, uuid.uuid4().hex[:8]) as own:
+        yield own
+
+
+@pytest.fixture
+def apart(settings: Settings, tmp_path: Path) -> Settings:
+    """Topics of one partition each, and a folder of their own for the checkpoint."""
+    home = tmp_path / "home"
+    home.mkdir()
+    prefix = f"offsets-{uuid.uuid4().hex[:8]}."
+    own = settings.model_copy(update={"home": home, "topic_prefix": prefix, "topic_partitions": 1})
+    declare(own)
+    return own
+
+
+def receipts(count: int, tag: str) -> list[bytes]:
+    """Receipts of one unit each, sold now."""
+    now = system_clock()
+    line = ReceiptLine(PRODUCT, 1, 100, 100)
+    return [encode(Receipt(f"r-{tag}-{number}", now, STORE, "pos", (line,))) for number in range(count)]
+
+
+def send(settings: Settings, values: Sequence[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    for value in values:
+        producer.produce(SALES.name(settings.topic_prefix), key=STORE, value=value)
+    assert producer.flush(30) == 0
+
+
+def send_in_transactions(settings: Settings, transactions: Sequence[tuple[Sequence[bytes], bool]]) -> None:
+    """Sends the values of each transaction and commits it, or aborts it where it says so."""
+    name = f"{settings.topic_prefix}writer"
+    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": name})
+    producer.init_transactions(30)
+    for values, committed in transactions:
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(SALES.name(settings.topic_prefix), key=STORE, value=value)
+        assert producer.flush(30) == 0  # an abort would take back what is still in the client's queue
+        if committed:
+            producer.commit_transaction(30)
+        else:
+            producer.abort_transaction(30)
+
+
+def drop_before(settings: Settings, offset: int) -> None:
+    """What retention does: Kafka forgets all before an offset."""
+    place = TopicPartition(SALES.name(settings.topic_prefix), 0, offset)
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin.delete_records([place])[place].result(30)
+
+
+def sales_of(found: Audit, settings: Settings) -> PartitionAudit:
+    (part,) = [part for part in found.partitions if part.topic == SALES.name(settings.topic_prefix)]
+    return part
+
+
+def bronze_rows(session: SparkSession, settings: Settings) -> int:
+    return session.table(names.BRONZE_EVENTS).where(sf.col("topic") == SALES.name(settings.topic_prefix)).count()
+
+
+def test_offsets_of_transaction_markers_are_void_and_aborted_messages_count_as_in_the_stream(
+    session: SparkSession, settings: Settings, apart: Settings, tmp_path: Path
+) -> None:
+    send_in_transactions(apart, [(receipts(3, "kept"), True), (receipts(2, "aborted"), False), (receipts(1, "last"), True)])
+    report = bronze.run(session, apart)
+    found = audit.run(session, apart)
+    part = sales_of(found, apart)
+
+    assert found.faults == []
+    assert (part.messages, part.void, part.missing, part.waiting) == (6, 3, 0, 0)  # each transaction ends with a marker
+    assert report.rows_out == 6
+
+    send(apart, receipts(2, "after"))
+    assert bronze.run(session, apart).rows_out == 2
+    found = audit.run(session, apart)
+    assert found.faults == []
+    assert (sales_of(found, apart).messages, sales_of(found, apart).void) == (8, 3)
+
+    of_worker = apart.model_copy(update={"home": settings.home})
+    with worker(of_worker, tmp_path / "worker.log", RD360_TOPIC_PARTITIONS="1") as process, opened(of_worker) as online:
+        process.ready()
+        until(lambda: (row := rows(online, "sales_rolling", (STORE, PRODUCT))[0]) and row["units_24h"] == 8, "8 units")
+
+
+def test_a_message_that_bronze_lacks_beside_a_marker_is_still_missing(session: SparkSession, apart: Settings) -> None:
+    send_in_transactions(apart, [(receipts(3, "one"), True), (receipts(2, "two"), True)])  # offsets 0 1 2, marker, 4 5, marker
+    bronze.run(session, apart)
+    topic = SALES.name(apart.topic_prefix)
+    session.sql(f"DELETE FROM {names.BRONZE_EVENTS} WHERE topic = '{topic}' AND `offset` IN (2, 4)")
+    part = sales_of(audit.run(session, apart), apart)
+
+    assert (part.missing_ranges, part.void) == ([(2, 2), (4, 4)], 2)
+    assert part.faults == [f"{topic}/0: offsets 2 to 2 are missing", f"{topic}/0: offsets 4 to 4 are missing"]
+
+
+def test_what_retention_took_is_refused_by_its_offsets_then_accepted_and_written_down(
+    session: SparkSession, apart: Settings
+) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(5, "read"))
+    bronze.run(session, apart)
+    send(apart, receipts(5, "unread"))
+    drop_before(apart, 8)
+
+    with pytest.raises(DataGateError, match=f"{topic}/0 offsets 5 to 7"):
+        bronze.run(session, apart)
+    unaccepted = sales_of(audit.run(session, apart), apart)
+    report = bronze.run(session, apart, accept_loss=True)
+    found = audit.run(session, apart)
+    noted = session.table(names.BRONZE_LOSSES).where(sf.col("topic") == topic).collect()
+
+    assert unaccepted.faults == [f"{topic}/0: offsets 5 to 7 are missing"]
+    assert (report.rows_out, report.detail["lost"]) == (2, [{"topic": topic, "partition": 0, "first": 5, "last": 7}])
+    assert [(row["partition"], row["first"], row["last"]) for row in noted] == [(0, 5, 7)]
+    assert found.faults == []
+    assert (sales_of(found, apart).messages, sales_of(found, apart).accepted_loss) == (7, 3)
+
+
+def test_a_loss_up_to_kafkas_end_is_written_down_once_and_reading_goes_on_after_it(
+    session: SparkSession, apart: Settings
+) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(2, "read"))
+    bronze.run(session, apart)
+    send(apart, receipts(3, "unread"))
+    drop_before(apart, 5)
+    reports = [bronze.run(session, apart, accept_loss=True) for _ in range(2)]
+    send(apart, receipts(1, "after"))
+    reports.append(bronze.run(session, apart))
+
+    assert [(report.rows_out, len(report.detail["lost"])) for report in reports] == [(0, 1), (0, 0), (1, 0)]
+    assert session.table(names.BRONZE_LOSSES).where(sf.col("topic") == topic).count() == 1
+    assert audit.run(session, apart).faults == []
+
+
+def test_a_topic_made_anew_is_refused_and_never_mixed(session: SparkSession, apart: Settings) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(4, "old"))
+    bronze.run(session, apart)
+    admin = AdminClient({"bootstrap.servers": apart.kafka})
+    admin.delete_topics([topic])[topic].result(30)
+    until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    send(apart, receipts(2, "new"))
+
+    for accept_loss in (False, True):
+        with pytest.raises(DataGateError, match=f"{topic}/0 ends before 2 in Kafka and 4 in bronze"):
+            bronze.run(session, apart, accept_loss=accept_loss)
+    assert bronze_rows(session, apart) == 4
+    assert any("another topic now" in fault for fault in audit.run(session, apart).faults)

@@ -1,0 +1,33 @@
+"""What Kafka dropped before it was read, and a topic that is not the one that was read: told before a query starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.errors import DataGateError
+from lake import losses
+
+SALES, PRICES = ("sales", 0), ("prices", 0)
+
+
+def test_what_lies_between_bronze_and_kafkas_first_offset_is_lost() -> None:
+    assert losses.found({SALES: (8, 20), PRICES: (3, 5)}, {SALES: 5, PRICES: 3}) == {SALES: (5, 7)}
+
+
+def test_a_partition_that_bronze_never_read_has_lost_nothing() -> None:
+    assert losses.found({SALES: (8, 20)}, {}) == {}
+
+
+def test_the_refusal_names_the_offsets_and_the_way_on() -> None:
+    with pytest.raises(
+        DataGateError, match=r"no longer has 4 offsets .* sales/0 offsets 5 to 7, prices/0 offsets 1 to 1"
+    ) as raised:
+        losses.refuse({SALES: (5, 7), PRICES: (1, 1)})
+
+    assert "rd360 lake bronze --accept-loss" in raised.value.hint
+
+
+def test_a_topic_that_ends_before_bronze_is_another_one() -> None:
+    losses.refuse_another_topic({SALES: (0, 5)}, {SALES: 5, ("gone", 0): 3})
+    with pytest.raises(DataGateError, match="sales/0 ends before 4 in Kafka and 5 in bronze"):
+        losses.refuse_another_topic({SALES: (0, 4)}, {SALES: 5})
