@@ -1,50 +1,141 @@
-"""Keeping the tables small: little files merged, old snapshots forgotten. What the tables hold does not change."""
+"""Keeping the tables small: little files merged, old snapshots forgotten, files of no snapshot removed. No row changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.clock import EpochMs
 from contracts.tables import CATALOG
+from lake.schemas import BRONZE_EVENTS, Table
 
 SNAPSHOTS_KEPT = 20  # a running bronze query finds its last commits among them, which makes its retries idempotent
+TARGET_BYTES = 128 * 2**20  # of a merged file; what is left over of a partition is shared out, and no file is under half of it
+SMALL_BYTES = TARGET_BYTES * 3 // 4  # Iceberg's own share of the target under which a file is merged with others
 SMALL_FILES = 5  # fewer in one partition are left as they are
+MANIFESTS_KEPT = 10  # a plan reads them all; fewer cost less than another commit
+COUNTED = ("event_id", "store_id", "product_id")  # columns that joins are by, whose distinct values are worth a scan
+SHOWN_ORPHANS = 20
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """From which age on something may go. A reader or writer that takes longer can lose what it reads or has written."""
+
+    snapshot_hours: float = 1.0
+    orphan_days: float = 3.0  # Iceberg refuses less than one: a file is an orphan until its commit
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A table as it is: files and bytes of its current snapshot, of which small ones that have enough like them to be merged."""
+
+    files: int
+    bytes: int
+    mergeable_files: int
+    snapshots: int
+    manifests: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One table before and, where anything was done, after."""
+    """One table before and, where anything was done, after. With a dry run `expired` and `orphans` are what would go."""
 
     table: str
-    files_before: int
-    files_after: int
-    snapshots_before: int
-    snapshots_after: int
+    before: Size
+    after: Size
+    expired: int
+    orphans: int
+    orphan_names: list[str]
 
 
-def maintain(session: SparkSession, table: str, now: EpochMs, *, dry_run: bool) -> Kept:
-    """Merges a table's small files, then expires all but its last SNAPSHOTS_KEPT snapshots; with `dry_run` only counts."""
-    files, snapshots = _size(session, table)
+def maintain(session: SparkSession, table: Table, now: EpochMs, *, ages: Ages, dry_run: bool) -> Kept:
+    """Merges a table's small files and its manifests, expires old snapshots, removes orphans; with `dry_run` says what would go.
+
+    The last SNAPSHOTS_KEPT snapshots stay, and all that are younger than `ages` says.
+    """
+    before = size(session, table.name)
+    if not before.snapshots:
+        return Kept(table.name, before, before, expired=0, orphans=0, orphan_names=[])
     if dry_run:
-        return Kept(table, files, files, snapshots, snapshots)
-    name = table.removeprefix(f"{CATALOG}.")
-    session.sql(
-        f"CALL {CATALOG}.system.rewrite_data_files(table => '{name}', options => map('min-input-files', '{SMALL_FILES}'))"
-    ).collect()
-    if snapshots > SNAPSHOTS_KEPT:
-        session.sql(
-            f"CALL {CATALOG}.system.expire_snapshots(table => '{name}', retain_last => {SNAPSHOTS_KEPT},"
-            f" older_than => timestamp_millis({now}))"
-        ).collect()
-    files_after, snapshots_after = _size(session, table)
-    return Kept(table, files, files_after, snapshots, snapshots_after)
+        orphans = _orphans(session, table.name, now, ages, dry_run=True)
+        return Kept(table.name, before, before, _expirable(session, table.name, now, ages), len(orphans), orphans[:SHOWN_ORPHANS])
+    if before.mergeable_files:
+        _merge_files(session, table)
+    if before.manifests > MANIFESTS_KEPT:
+        _call(session, "rewrite_manifests", table.name)
+    counted = ", ".join(f"'{name}'" for name in COUNTED if name in table.column_names)
+    if counted and before.files:
+        _call(session, "compute_table_stats", table.name, f"columns => array({counted})")
+    expired = _expirable(session, table.name, now, ages)
+    if expired:
+        arguments = (f"retain_last => {SNAPSHOTS_KEPT}", f"older_than => {_instant(_old(now, ages))}")
+        _call(session, "expire_snapshots", table.name, *arguments)
+    orphans = _orphans(session, table.name, now, ages, dry_run=False)
+    after = size(session, table.name)
+    return Kept(table.name, before, after, expired, len(orphans), orphans[:SHOWN_ORPHANS])
 
 
-def _size(session: SparkSession, table: str) -> tuple[int, int]:
-    files = session.table(f"{table}.data_files").select(sf.lit("file").alias("what"))
-    both = files.union(session.table(f"{table}.snapshots").select(sf.lit("snapshot"))).groupBy("what").count().collect()
-    count = {row["what"]: int(row["count"]) for row in both}
-    return count.get("file", 0), count.get("snapshot", 0)
+def size(session: SparkSession, table: str) -> Size:
+    """The table's size as its metadata tell it."""
+    files = session.table(f"{table}.data_files")
+    partition = sf.to_json("partition") if "partition" in files.columns else sf.lit("")
+    small = sf.col("file_size_in_bytes") < SMALL_BYTES
+    of_partition = files.groupBy(partition.alias("of")).agg(
+        sf.count("*").alias("files"),
+        sf.sum("file_size_in_bytes").alias("bytes"),
+        sf.count_if(small).alias("small"),
+    )
+    mergeable = sf.sum(sf.when(sf.col("small") >= SMALL_FILES, sf.col("small")).otherwise(0))
+    found = _only(of_partition.agg(sf.sum("files").alias("files"), sf.sum("bytes").alias("bytes"), mergeable.alias("mergeable")))
+    return Size(
+        files=found["files"] or 0,
+        bytes=found["bytes"] or 0,
+        mergeable_files=found["mergeable"] or 0,
+        snapshots=session.table(f"{table}.snapshots").count(),
+        manifests=session.table(f"{table}.manifests").count(),
+    )
+
+
+def _merge_files(session: SparkSession, table: Table) -> None:
+    """Bronze is sorted as it comes, so that its files go on covering narrow ranges of offsets, by which reads skip them."""
+    options = {"target-file-size-bytes": TARGET_BYTES, "min-file-size-bytes": SMALL_BYTES, "min-input-files": SMALL_FILES}
+    pairs = ", ".join(f"'{name}', '{value}'" for name, value in options.items())
+    order = ("strategy => 'sort'", "sort_order => 'partition ASC NULLS LAST, offset ASC NULLS LAST'")
+    _call(session, "rewrite_data_files", table.name, f"options => map({pairs})", *(order if table is BRONZE_EVENTS else ()))
+
+
+def _orphans(session: SparkSession, table: str, now: EpochMs, ages: Ages, *, dry_run: bool) -> list[str]:
+    """The files under the table's folder that no snapshot knows and that are old enough; removed where it is no dry run."""
+    old = now - int(ages.orphan_days * 24 * HOUR_MS)
+    # listed through Iceberg's own S3 client: Spark has no other for s3:// here
+    arguments = (f"older_than => {_instant(old)}", f"dry_run => {str(dry_run).lower()}", "prefix_listing => true")
+    return sorted(row["orphan_file_location"] for row in _call(session, "remove_orphan_files", table, *arguments))
+
+
+def _expirable(session: SparkSession, table: str, now: EpochMs, ages: Ages) -> int:
+    """How many snapshots are older than they need be and not among the last."""
+    snapshots = session.table(f"{table}.snapshots")
+    last = snapshots.orderBy("committed_at", ascending=False).limit(SNAPSHOTS_KEPT)
+    old = sf.col("committed_at") < sf.timestamp_millis(sf.lit(_old(now, ages)))
+    return snapshots.where(old).join(last, on="snapshot_id", how="left_anti").count()
+
+
+def _old(now: EpochMs, ages: Ages) -> EpochMs:
+    return now - int(ages.snapshot_hours * HOUR_MS)
+
+
+def _instant(at: EpochMs) -> str:
+    return f"timestamp_millis({at})"
+
+
+def _call(session: SparkSession, procedure: str, table: str, *arguments: str) -> list[Row]:
+    given = ", ".join((f"table => '{table.removeprefix(f'{CATALOG}.')}'", *arguments))
+    return session.sql(f"CALL {CATALOG}.system.{procedure}({given})").collect()
+
+
+def _only(frame: DataFrame) -> Row:
+    return frame.collect()[0]

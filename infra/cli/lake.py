@@ -82,11 +82,27 @@ def marts(dry_run: DryRun = False, as_json: Json = False) -> None:
 
 
 @app.command()
-def maintain(dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Merge small files and expire old snapshots."""
+def maintain(
+    snapshot_hours: Annotated[float, typer.Option(min=0, help="Snapshots younger than this stay, and always the last 20.")] = 1.0,
+    orphan_days: Annotated[float, typer.Option(min=1, help="Files of no snapshot that are younger than this stay.")] = 3.0,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Merge small files, expire old snapshots, remove files of no snapshot; say what it saved."""
     from lake.jobs import maintain as job
+    from lake.maintain import Ages
 
-    _run("maintain", lambda session, settings: job.run(session, settings, dry_run=dry_run), as_json, kept=not dry_run)
+    ages = Ages(snapshot_hours, orphan_days)
+    report = _run(
+        "maintain", lambda session, settings: job.run(session, settings, ages=ages, dry_run=dry_run), as_json, kept=not dry_run
+    )
+    if as_json:
+        return
+    columns = ("table", "files", "MB", "snapshots", "manifests", "to merge", "expired", "orphans")
+    table(columns, [_maintained(kept) for kept in report.detail["tables"]])
+    for kept in report.detail["tables"]:
+        for name in kept["orphan_names"]:
+            note(f"orphan: {name}")
 
 
 @app.command()
@@ -141,7 +157,7 @@ def _session(name: str) -> Iterator[tuple[SparkSession, Settings]]:
         session.stop()
 
 
-def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> None:
+def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> JobReport:
     from lake.marts import record_job
 
     with _session(name) as (session, settings):
@@ -152,11 +168,21 @@ def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> None:
         json_result(report.as_dict())
     else:
         result(_sentence(report.as_dict()))
+    return report
 
 
 def _sentence(report: dict[str, Any]) -> str:
     rejected = f", {report['rejected']} rejected" if report["rejected"] else ""
     return f"{report['job']}: {report['rows_in']} rows in, {report['rows_out']} out{rejected}, {report['seconds']:.1f} s"
+
+
+def _maintained(kept: dict[str, Any]) -> list[str]:
+    """A table's row: each size before and after."""
+    before, after = kept["before"], kept["after"]
+    megabytes = f"{before['bytes'] / 1e6:.1f} → {after['bytes'] / 1e6:.1f}"
+    sizes = [f"{before[name]} → {after[name]}" for name in ("files", "snapshots", "manifests")]
+    more = [str(value) for value in (before["mergeable_files"], kept["expired"], kept["orphans"])]
+    return [kept["table"], sizes[0], megabytes, *sizes[1:], *more]
 
 
 def _audit_rows(partitions: list[Any]) -> list[tuple[Any, ...]]:

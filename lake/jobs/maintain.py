@@ -1,4 +1,4 @@
-"""Job: merge small files and expire old snapshots of every table."""
+"""Job: merge small files, expire old snapshots and remove orphan files of every table."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from contracts.clock import Clock, system_clock
 from contracts.settings import Settings
 from lake import schemas
 from lake.database import sole_writer
-from lake.maintain import maintain
+from lake.maintain import Ages, maintain
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 
 _WRITERS = ("lake silver", "lake gold")  # appends to bronze go on: Iceberg merges them with a compaction, deletes it does not
 
 
-def run(session: SparkSession, settings: Settings, *, dry_run: bool = False, clock: Clock = system_clock) -> JobReport:
+_AGES = Ages()
+
+
+def run(
+    session: SparkSession, settings: Settings, *, ages: Ages = _AGES, dry_run: bool = False, clock: Clock = system_clock
+) -> JobReport:
     """`rows_in` is data files before, `rows_out` data files after."""
     watch = Stopwatch("maintain", clock)
     schemas.create_if_missing(session)
     with ExitStack() as locks, spark_errors("maintaining the lake"):
         for job in _WRITERS:
             locks.enter_context(sole_writer(settings, job))
-        tables = [maintain(session, table.name, clock(), dry_run=dry_run) for table in schemas.TABLES]
-    before, after = sum(kept.files_before for kept in tables), sum(kept.files_after for kept in tables)
+        tables = [maintain(session, table, clock(), ages=ages, dry_run=dry_run) for table in schemas.TABLES]
+    before, after = sum(kept.before.files for kept in tables), sum(kept.after.files for kept in tables)
     return watch.report(before, after, dry_run=dry_run, tables=[asdict(kept) for kept in tables])

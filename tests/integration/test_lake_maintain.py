@@ -1,0 +1,152 @@
+"""Maintenance on a lake that is in use: a continuous query writes and a reader reads while files are merged and snapshots go."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import boto3
+import pytest
+from confluent_kafka import Producer
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
+from contracts import tables as names
+from contracts.clock import system_clock
+from contracts.settings import Settings
+from contracts.topics import SALES
+from lake import brokers, maintain, schemas
+from lake import bronze as bronze_core
+from lake.jobs import audit, bronze
+from lake.maintain import SNAPSHOTS_KEPT, Ages
+from lake.schemas import BRONZE_EVENTS
+from streams.declare import declare
+from tests.own_lake import own_lake
+from tests.waiting import until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+NO_AGE = Ages(snapshot_hours=0)
+COMMITS, ROWS_A_COMMIT = 30, 40
+TOPIC = "elsewhere"
+
+
+@pytest.fixture(scope="module")
+def session(settings: Settings) -> Iterator[SparkSession]:
+    with own_lake(settings, uuid.uuid4().hex[:8]) as own:
+        yield own
+
+
+@pytest.fixture
+def apart(settings: Settings, tmp_path: Path) -> Settings:
+    """Topics and a checkpoint of their own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    own = settings.model_copy(update={"home": home, "topic_prefix": f"maintain-{uuid.uuid4().hex[:8]}."})
+    declare(own)
+    return own
+
+
+def send(settings: Settings, tag: str) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    for number in range(ROWS_A_COMMIT):
+        producer.produce(SALES.name(settings.topic_prefix), key=f"{number}", value=f"{tag} {number}".encode())
+    assert producer.flush(30) == 0
+
+
+def commit_small_files(session: SparkSession) -> None:
+    """Commits to bronze as micro-batches of two partitions of a foreign topic leave them."""
+    schemas.create_if_missing(session, [BRONZE_EVENTS])
+    for number in range(COMMITS):
+        offsets = session.range(number * ROWS_A_COMMIT, (number + 1) * ROWS_A_COMMIT, numPartitions=1)
+        rows = offsets.select(
+            sf.lit(TOPIC).alias("topic"),
+            (sf.col("id") % 2).cast("int").alias("partition"),
+            (sf.col("id") / 2).cast("bigint").alias("offset"),
+            sf.current_timestamp().alias("kafka_time"),
+            sf.current_timestamp().alias("ingest_time"),
+            sf.lit(None).cast("binary").alias("key"),
+            sf.encode(sf.col("id").cast("string"), "UTF-8").alias("value"),
+            sf.array().cast("array<struct<key: string, value: binary>>").alias("headers"),
+        )
+        rows.writeTo(names.BRONZE_EVENTS).append()
+
+
+def test_a_running_query_and_a_reader_that_began_before_outlive_maintenance(session: SparkSession, apart: Settings) -> None:
+    commit_small_files(session)
+    expected = COMMITS * ROWS_A_COMMIT
+    held = session.table(names.BRONZE_EVENTS).where(sf.col("topic") == TOPIC)  # planned on the snapshot of now
+    stream = bronze_core.messages(
+        session, apart, bronze_core.starting_offsets(brokers.offsets(apart, [SALES.name(apart.topic_prefix)]), {})
+    )
+    query = bronze_core.start_query(stream, bronze_core.checkpoint_folder(apart), available_now=False)
+    try:
+        read = held.toLocalIterator()
+        first = next(read)
+        send(apart, "before")
+        plan = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=NO_AGE, dry_run=True)
+        kept = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=Ages(), dry_run=False)
+        rest = list(read)
+        send(apart, "after")
+        until(lambda: written(session, apart) == 2 * ROWS_A_COMMIT, "the query has written what was sent after", 60)
+    finally:
+        stop = Event()
+        stop.set()
+        bronze_core.finish(query, stop)
+
+    assert len({row["value"] for row in (first, *rest)}) == expected
+    assert plan.before == plan.after
+    assert plan.expired >= COMMITS - SNAPSHOTS_KEPT
+    assert kept.before.mergeable_files >= COMMITS
+    assert kept.after.files < kept.before.files / 5
+    assert kept.expired == 0  # all are younger than an hour
+    assert bronze.run(session, apart).rows_out == 0
+    assert audit.run(session, apart).faults == []
+
+
+def test_old_snapshots_go_and_the_last_ones_stay(session: SparkSession) -> None:
+    kept = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=NO_AGE, dry_run=False)
+
+    assert kept.after.snapshots == SNAPSHOTS_KEPT
+    assert kept.expired > 0
+    assert session.table(names.BRONZE_EVENTS).where(sf.col("topic") == TOPIC).count() == COMMITS * ROWS_A_COMMIT
+
+
+def test_merged_files_of_bronze_are_sorted_so_that_offsets_still_skip_them(session: SparkSession) -> None:
+    rows = session.table(names.BRONZE_EVENTS).where(sf.col("topic") == TOPIC)
+    per_file = rows.select(
+        sf.input_file_name().alias("file"), "partition", "offset", sf.monotonically_increasing_id().alias("at")
+    )
+    for read in (
+        per_file.groupBy("file")
+        .agg(sf.sort_array(sf.collect_list(sf.struct("at", "partition", "offset"))).alias("rows"))
+        .collect()
+    ):
+        places = [(row["partition"], row["offset"]) for row in read["rows"]]
+        assert places == sorted(places)
+
+
+def test_a_file_that_a_writer_may_yet_commit_is_no_orphan(session: SparkSession, apart: Settings) -> None:
+    location = session.sql(f"DESCRIBE EXTENDED {names.BRONZE_EVENTS}").where("col_name = 'Location'").collect()[0]["data_type"]
+    bucket, _, folder = location.removeprefix("s3://").partition("/")
+    client = boto3.client(
+        "s3",
+        endpoint_url=apart.s3,
+        region_name=apart.s3_region,
+        aws_access_key_id=apart.secret("s3_access_key"),
+        aws_secret_access_key=apart.secret("s3_secret_key"),
+    )
+    key = f"{folder}/data/uncommitted.parquet"
+    client.put_object(Bucket=bucket, Key=key, Body=b"not yet")
+    kept = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=Ages(), dry_run=False)
+
+    assert kept.orphans == 0
+    assert client.head_object(Bucket=bucket, Key=key)["ContentLength"] == len(b"not yet")
+
+
+def written(session: SparkSession, settings: Settings) -> int:
+    """How many messages of these topics bronze has."""
+    session.catalog.refreshTable(names.BRONZE_EVENTS)
+    return session.table(names.BRONZE_EVENTS).where(sf.col("topic") == SALES.name(settings.topic_prefix)).count()
