@@ -11,7 +11,7 @@ from contracts.topics import ALL_STORES
 from lake import local_days
 from lake.demand import LOOKBACK_DAYS, as_sold, with_demand
 from lake.schemas import GOLD_DAILY
-from lake.stock import SERIES, in_stock_share
+from lake.stock import SERIES, with_stock, without_stock
 
 SUMS = ("units", "returned_units", "sales_cents", "refund_cents", "receipts", "promotion_units")
 
@@ -26,9 +26,9 @@ def daily(
     series = told_apart(on_sale(sales, inventory, needed_from), inventory, prices)
     sold_days = sold(sales.where(sf.col("local_day") >= needed_from))
     by_sales, by_more = (complete(series.where(which), sold_days) for which in ("NOT more_is_known", "more_is_known"))
-    by_more = by_more.join(in_stock_share(inventory, settings, needed_from, latest_ms), on=[*SERIES, "local_day"], how="left")
+    by_more = with_stock(by_more, inventory, settings, needed_from, latest_ms)
     by_more = with_price(with_demand(by_more.withColumn("complete", day_end <= latest_ms)), prices)
-    by_sales = by_sales.withColumn("in_stock", sf.lit(None).cast("double")).withColumn("complete", day_end <= latest_ms)
+    by_sales = without_stock(by_sales).withColumn("complete", day_end <= latest_ms)
     rows = without_price(as_sold(by_sales)).unionByName(by_more)
     return rows.where(sf.col("local_day") >= first_day).select(*GOLD_DAILY.column_names)
 
@@ -104,11 +104,13 @@ def without_price(days: DataFrame) -> DataFrame:
         sf.lit(None).cast("bigint").alias("price"),
         sf.lit(None).cast("bigint").alias("list_price"),
         sf.lit(False).alias("promoted"),
+        sf.lit(None).cast("string").alias("promotion_id"),
     )
 
 
 def with_price(days: DataFrame, prices: DataFrame) -> DataFrame:
-    """Rows per store × product × local day with the planned `price`, `list_price` (cents, null unknown) and `promoted` added.
+    """Rows per store × product × local day with the planned `price`, `list_price` (cents, null unknown), `promoted` and
+    the `promotion_id` of the plan (null: none) added.
 
     A store's own plans beat those for all stores; then a bounded plan beats an open-ended one, then the later start, then the
     later announcement: the precedence of `contracts.request_features`.
@@ -128,7 +130,7 @@ def with_price(days: DataFrame, prices: DataFrame) -> DataFrame:
             sf.coalesce(sf.unix_date("valid_to"), sf.lit(OPEN_ENDED)).alias("last_day"),
             "price",
             "list_price",
-            sf.col("promotion_id").isNotNull().alias("promoted"),
+            "promotion_id",
         ).alias("plan"),
     )
     keys = [*SERIES, "local_day"]
@@ -143,5 +145,6 @@ def with_price(days: DataFrame, prices: DataFrame) -> DataFrame:
         *days.columns,
         sf.col("plan.price").alias("price"),
         sf.col("plan.list_price").alias("list_price"),
-        sf.coalesce("plan.promoted", sf.lit(False)).alias("promoted"),
+        sf.col("plan.promotion_id").isNotNull().alias("promoted"),
+        sf.col("plan.promotion_id").alias("promotion_id"),
     )

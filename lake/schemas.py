@@ -188,6 +188,11 @@ GOLD_DAILY = Table(
     demand double
     demand_reason string
     complete boolean
+    promotion_id string
+    closing_on_hand bigint
+    counted_at timestamp
+    received_units bigint
+    adjusted_units bigint
 """),
     ("months(local_day)",),
 )

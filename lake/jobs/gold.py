@@ -14,6 +14,7 @@ from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 from lake.tables import last_commit
 
+LATEST_COLUMN = "received_units"  # of gold.daily; never null in a row that was made with it
 _SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_from"}  # kind -> the first day a row can change
 
 
@@ -45,8 +46,8 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
 def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.date | None) -> tuple[int, dt.date | None]:
     """How many silver rows gold has not seen, and the first local day that they can change; no day where there are none.
 
-    A day that was still running when gold was made changes too, and so does every later one: stock is carried forward. Before
-    `known_from` there are no days.
+    A day that was still running when gold was made changes too, and so does every later one: stock is carried forward. So does
+    a day that was made before gold had its latest columns. Before `known_from` there are no days.
     """
     seen = progress.read(session, schemas.GOLD_PROGRESS)
     topics = {kind: topic for topic, kind in brokers.source_topics(settings).items()}
@@ -59,8 +60,9 @@ def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.
     new = parts[0].union(parts[1]).union(parts[2]).agg(sf.count("*").alias("rows"), sf.min("day").alias("day")).collect()[0]
     if not new["rows"]:
         return 0, None
-    running = session.table(schemas.GOLD_DAILY.name).where(~sf.col("complete")).agg(sf.min("local_day")).collect()[0][0]
-    first = min(day for day in (new["day"], running) if day is not None)
+    unfinished = ~sf.col("complete") | sf.col(LATEST_COLUMN).isNull()
+    first_unfinished = session.table(schemas.GOLD_DAILY.name).where(unfinished).agg(sf.min("local_day")).collect()[0][0]
+    first = min(day for day in (new["day"], first_unfinished) if day is not None)
     return new["rows"], max(first, known_from or first)
 
 

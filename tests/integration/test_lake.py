@@ -188,6 +188,9 @@ def test_the_oracle_has_seen_every_case(filled: Lake) -> None:
     assert any(row["units"] == 0 for row in rows)
     assert any(row["price"] is None for row in rows)
     assert any(row["in_stock"] is None for row in rows)
+    assert any(row["closing_on_hand"] is None and row["received_units"] for row in rows)
+    assert any(row["adjusted_units"] < 0 < row["closing_on_hand"] for row in rows if row["closing_on_hand"] is not None)
+    assert any(row["counted_at"].date() < key[2] for key, row in oracle(filled).items() if row["counted_at"] is not None)
 
 
 def test_running_every_job_again_changes_nothing(filled: Lake) -> None:
@@ -212,6 +215,14 @@ def test_gold_made_anew_is_the_gold_made_in_steps(filled: Lake) -> None:
 
     assert filled.rows(names.GOLD_DAILY) == before
     assert planned.rows_out == report.rows_out == len(before)
+
+
+def test_days_made_before_gold_had_its_latest_columns_are_made_with_the_next_rows(filled: Lake) -> None:
+    filled.session.sql(f"UPDATE {names.GOLD_DAILY} SET received_units = NULL, closing_on_hand = NULL WHERE store_id = '{LONDON}'")
+    filled.world.send(filled.settings, lake_world.history(seed=41, first=dt.date(2024, 4, 8), days=1, tag="-newer"))
+    filled.line()
+
+    assert_gold_is_exact(filled)
 
 
 @pytest.mark.parametrize("writes", [1, 3])

@@ -26,6 +26,7 @@ def daily(
             row = _sums(receipts, store, product, start, end)
             row |= _price(plans, store, product, day)
             row["in_stock"] = _in_stock(stock, store, product, start, min(end, latest))
+            row |= _closing(stock, store, product, start, min(end, latest))
             row["complete"] = end <= latest
             row["demand"], row["demand_reason"] = _demand(row, day, history)
             history[day] = row
@@ -80,12 +81,13 @@ def _price(plans: Iterable[PriceEvent], store: str, product: str, day: dt.date) 
         and (plan.valid_to is None or day <= plan.valid_to)
     ]
     if not holding:
-        return {"price": None, "list_price": None, "promoted": False}
+        return {"price": None, "list_price": None, "promoted": False, "promotion_id": None}
     best = max(
         holding,
         key=lambda plan: (plan.store_id != "*", plan.valid_to is not None, plan.valid_from, plan.event_time, plan.event_id),
     )
-    return {"price": best.price, "list_price": best.list_price, "promoted": best.promotion_id is not None}
+    promotion = best.promotion_id
+    return {"price": best.price, "list_price": best.list_price, "promoted": promotion is not None, "promotion_id": promotion}
 
 
 def _in_stock(stock: Iterable[InventoryEvent], store: str, product: str, start: int, end: int) -> float | None:
@@ -107,6 +109,29 @@ def _in_stock(stock: Iterable[InventoryEvent], store: str, product: str, start: 
             known += span
             stocked += span if level > 0 else 0
     return stocked / known if known else None
+
+
+def _closing(stock: Iterable[InventoryEvent], store: str, product: str, start: int, end: int) -> dict[str, Any]:
+    """What is there just before `end`, the count it rests on, and what moved since `start`."""
+    events = [event for event in stock if (event.store_id, event.product_id) == (store, product) and event.event_time < end]
+    counts = [event for event in events if event.kind == "count"]
+    today = [event for event in events if event.event_time >= start]
+    row: dict[str, Any] = {
+        "closing_on_hand": None,
+        "counted_at": None,
+        "received_units": sum(event.quantity for event in today if event.kind == "receipt"),
+        "adjusted_units": sum(event.quantity for event in today if event.kind == "adjustment"),
+    }
+    if counts:
+        count = max(counts, key=_order)
+        since = [event.quantity for event in events if event.kind != "count" and _order(event) > _order(count)]
+        row["closing_on_hand"] = count.quantity + sum(since)
+        row["counted_at"] = dt.datetime.fromtimestamp(count.event_time / 1000, dt.UTC).replace(tzinfo=None)
+    return row
+
+
+def _order(event: InventoryEvent) -> tuple[int, str]:
+    return event.event_time, event.event_id
 
 
 def _demand(row: dict[str, Any], day: dt.date, history: dict[dt.date, dict[str, Any]]) -> tuple[float, str]:
