@@ -1,29 +1,44 @@
-"""Master data: gold.product and gold.store, from files of the user's or, where there are none, from what the events name."""
+"""Master data: gold.product and gold.store, from files of the user's or, where there are none, from what the events name.
+
+What the files say is kept in `lake.history` too, version by version.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from contracts.errors import UsageError
+from contracts.clock import EpochMs
+from contracts.errors import DataGateError, UsageError
 from contracts.events import EARLIEST_EVENT_MS
 from contracts.features import CATALOGUE_FINGERPRINT, ENTITY_KEYS, PRODUCT, STORE, View, features_of
 from contracts.settings import Settings
 from contracts.topics import ALL_STORES
-from lake import local_days, schemas
+from lake import history, local_days, schemas
 
 FILES = {PRODUCT.name: "products.parquet", STORE.name: "stores.parquet"}
 _VIEWS = (PRODUCT, STORE)
 
 
-def load(session: SparkSession, settings: Settings, folder: Path) -> dict[str, int]:
-    """Replaces the master data with the files of a folder, plus a default row for whatever else was seen. Rows by view.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One view after a load: its rows, and the keys whose history the load changed."""
+
+    rows: int
+    changed: int
+
+
+def load(session: SparkSession, settings: Settings, folder: Path, now: EpochMs) -> dict[str, Loaded]:
+    """Replaces the master data with the files of a folder, plus a default row for whatever else was seen, by view; what the files
+    change begins a new version at `now`.
 
     `products.parquet` has `product_id` and any of the product's features, `stores.parquet` `store_id` and any of the store's;
-    other columns are left. Raises UsageError where neither file is there or a file has no key.
+    other columns are left. Raises UsageError where neither file is there or a file has no key, DataGateError where a file says
+    two things of one key.
     """
     there = {view.name: folder / FILES[view.name] for view in _VIEWS if (folder / FILES[view.name]).is_file()}
     if not there:
@@ -33,7 +48,8 @@ def load(session: SparkSession, settings: Settings, folder: Path) -> dict[str, i
             hint="docs/lake.md describes the two files.",
         )
     given = {name: session.read.parquet(str(path)) for name, path in there.items()}
-    return {view.name: _replace(session, settings, view, given.get(view.name), folder) for view in _VIEWS}
+    keyed = {view.name: _keyed(given[view.name], view, there[view.name]) for view in _VIEWS if view.name in given}
+    return {view.name: _replace(session, settings, view, keyed.get(view.name), now) for view in _VIEWS}
 
 
 def complete(session: SparkSession, settings: Settings) -> int:
@@ -80,14 +96,32 @@ def master_rows(view: View, given: DataFrame | None, seen: DataFrame, settings: 
     return rows.where(sf.col(key).isNotNull()).dropDuplicates([key]).select(*(columns[name].alias(name) for name in wanted))
 
 
-def _replace(session: SparkSession, settings: Settings, view: View, given: DataFrame | None, folder: Path) -> int:
+def _keyed(given: DataFrame, view: View, path: Path) -> DataFrame:
     key = ENTITY_KEYS[view.entities[0]]
-    if given is not None and key not in given.columns:
-        raise UsageError(f"{folder / FILES[view.name]} has no column {key}", doing="loading the master data")
-    current = session.table(view.table) if given is None else given.withColumn(key, sf.col(key).cast("string"))
+    if key not in given.columns:
+        raise UsageError(f"{path} has no column {key}", doing="loading the master data")
+    keyed = given.withColumn(key, sf.col(key).cast("string")).where(sf.col(key).isNotNull())
+    used = [name for name in keyed.columns if name == key or name in {feature.name for feature in features_of(view.name)}]
+    rows = keyed.select(*used).distinct()
+    twice = [row[key] for row in rows.groupBy(key).count().where("count > 1").orderBy(key).select(key).head(5)]
+    if twice:
+        raise DataGateError(
+            f"{path} says two things of {', '.join(twice)}",
+            doing="loading the master data",
+            why=f"several rows have the same {key} and differ in a column that is used",
+            hint="Leave one row for each key, then load the folder again.",
+        )
+    return rows
+
+
+def _replace(session: SparkSession, settings: Settings, view: View, given: DataFrame | None, now: EpochMs) -> Loaded:
+    key = ENTITY_KEYS[view.entities[0]]
+    current = session.table(view.table) if given is None else given
     rows = master_rows(view, current, _seen(session, view), settings).localCheckpoint()  # it reads the table it replaces
     rows.writeTo(view.table).overwrite(sf.lit(True))
-    return rows.count()
+    if given is None:
+        return Loaded(rows.count(), changed=0)
+    return Loaded(rows.count(), history.record(session, view, rows.join(given.select(key), on=key, how="leftsemi"), now))
 
 
 def _seen(session: SparkSession, view: View) -> DataFrame:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pyspark.sql import SparkSession
 
 from contracts import tables
-from contracts.features import ENTITY_KEYS, METADATA, VIEWS, DType, View, features_of
+from contracts.features import ENTITY_KEYS, METADATA, PRODUCT, STORE, VIEWS, DType, View, features_of
 
 SILVER_PROGRESS = "lake.silver.progress"  # one row per topic partition: the next bronze offset that silver has not seen
 GOLD_PROGRESS = "lake.gold.progress"  # one row per topic partition: the next offset of silver that gold.daily has not seen
@@ -220,8 +220,22 @@ def feature_table(view: View) -> Table:
     return Table(view.table, (*keys, *timestamps, *origin, *features), partitions)
 
 
+def history_table(view: View, name: str) -> Table:
+    """The table of a static view's versions: its key, its features, the instants from and until which they hold.
+
+    `valid_to` of a current version lies beyond every event, so that a join needs no case for it.
+    """
+    keys = tuple((ENTITY_KEYS[entity], "string") for entity in view.entities)
+    features = tuple((feature.name, SPARK_TYPES[feature.dtype]) for feature in features_of(view.name))
+    return Table(name, (*keys, *features, ("valid_from", "timestamp"), ("valid_to", "timestamp"), ("is_current", "boolean")))
+
+
+HISTORY_TABLES = {
+    PRODUCT.name: history_table(PRODUCT, tables.GOLD_PRODUCT_HISTORY),
+    STORE.name: history_table(STORE, tables.GOLD_STORE_HISTORY),
+}
 FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
-TABLES = (BRONZE_EVENTS, BRONZE_LOSSES, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *PROGRESS)
+TABLES = (BRONZE_EVENTS, BRONZE_LOSSES, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *HISTORY_TABLES.values(), *PROGRESS)
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:

@@ -23,6 +23,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables as names
+from contracts.errors import DataGateError
 from contracts.events import InventoryEvent, PriceEvent, Receipt
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
@@ -324,12 +325,18 @@ def test_master_data_are_complete_with_and_without_files(filled: Lake, tmp_path:
         {"product_id": ["p-apple", "p-new"], "name": ["Apple", "New"], "category": ["fruit", None], "pack_size": [6, 4]}
     )
     pq.write_table(table, tmp_path / "products.parquet")
-    reference.run(filled.session, filled.settings, tmp_path)
+    first = reference.run(filled.session, filled.settings, tmp_path)
+    again = reference.run(filled.session, filled.settings, tmp_path)
     gold.run(filled.session, filled.settings, full=True)
     loaded = {row["product_id"]: (row["category"], row["pack_size"]) for row in filled.rows("lake.gold.product")}
 
     unlisted = dict.fromkeys((*lake_world.PRODUCTS, lake_world.LISTED_LATER), ("", 1))
     assert loaded == unlisted | {"p-apple": ("fruit", 6), "p-new": ("", 4)}
+    assert (first.detail["changed"], again.detail["changed"]) == ({"product": 2, "store": 0}, {"product": 0, "store": 0})
+
+    pq.write_table(pa.table({"product_id": ["p-apple", "p-apple"], "pack_size": [6, 7]}), tmp_path / "products.parquet")
+    with pytest.raises(DataGateError, match="two things of p-apple"):
+        reference.run(filled.session, filled.settings, tmp_path)
 
 
 def test_the_mart_is_gold_and_is_replaced_whole(filled: Lake) -> None:
