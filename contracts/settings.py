@@ -29,6 +29,9 @@ SECRET_FIELDS = (
     "api_token",
 )
 
+# ISO 3166: a country, and where its holidays differ from part to part, which; the calendar asks whether they are known
+Place = Annotated[str, Field(pattern=r"^([A-Z]{2}(-[A-Za-z0-9]{1,3})?)?$")]
+
 
 class Settings(BaseSettings):
     """All settings, validated. Addresses that are None belong to the local stack and follow `port_offset`."""
@@ -57,6 +60,8 @@ class Settings(BaseSettings):
     topic_partitions: Annotated[int, Field(ge=1, le=256)] = 4
     time_zone: str = "Europe/London"  # the chain's zone; see store_time_zones
     store_time_zones: dict[str, str] = {}  # stores in another zone, as JSON: {"s-07": "America/New_York"}
+    holidays: Place = "GB-ENG"  # the country or part of one whose public holidays the chain keeps; empty: none
+    store_holidays: dict[str, Place] = {}  # stores that keep others, as JSON: {"s-07": "US-NY"}
     snapshot_hours: Annotated[tuple[int, ...], NoDecode] = (0, 10, 14, 18)  # local hours; RD360_SNAPSHOT_HOURS=0,12
     allowed_lateness_ms: Annotated[int, Field(ge=0)] = 24 * HOUR_MS
     max_event_lead_ms: Annotated[int, Field(ge=0)] = HOUR_MS  # an event further ahead of Kafka's clock is refused

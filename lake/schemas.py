@@ -196,6 +196,22 @@ GOLD_DAILY = Table(
 """),
     ("months(local_day)",),
 )
+GOLD_CALENDAR = Table(
+    tables.GOLD_CALENDAR,
+    _columns("""
+    store_id string
+    local_day date
+    weekday int
+    month int
+    is_holiday boolean
+    holiday string
+    days_to_holiday int
+    days_since_holiday int
+    calendar string
+"""),
+)
+# One row per holiday of the file that was brought last
+OWN_HOLIDAYS = Table("lake.gold.own_holidays", _columns("store_id string\nday date\nname string"))
 # Which silver table holds the events of each kind of topic.
 SILVER_OF_KIND = {
     "sales": SILVER_SALES,
@@ -235,7 +251,17 @@ HISTORY_TABLES = {
     STORE.name: history_table(STORE, tables.GOLD_STORE_HISTORY),
 }
 FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
-TABLES = (BRONZE_EVENTS, BRONZE_LOSSES, *SILVER, GOLD_DAILY, *FEATURE_TABLES.values(), *HISTORY_TABLES.values(), *PROGRESS)
+TABLES = (
+    BRONZE_EVENTS,
+    BRONZE_LOSSES,
+    *SILVER,
+    GOLD_DAILY,
+    GOLD_CALENDAR,
+    OWN_HOLIDAYS,
+    *FEATURE_TABLES.values(),
+    *HISTORY_TABLES.values(),
+    *PROGRESS,
+)
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:

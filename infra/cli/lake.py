@@ -1,4 +1,4 @@
-"""`rd360 lake bronze | silver | gold | reference | marts | audit | maintain | run`: the archive's jobs, each in its session."""
+"""`rd360 lake …`: the archive's jobs, each in its session."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ def reference(
     from lake.jobs import reference as job
 
     _run("reference", lambda session, settings: job.run(session, settings, folder), as_json)
+
+
+@app.command()
+def calendar(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV file: day, name and, where not of all, store_id.", dir_okay=False)],
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Put the holidays of a file in the place of the library's."""
+    from lake.jobs import calendar as job
+
+    _run("calendar", lambda session, settings: job.run(session, settings, file, dry_run=dry_run), as_json, kept=not dry_run)
 
 
 @app.command()

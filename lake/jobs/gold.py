@@ -1,4 +1,6 @@
-"""Job: gold.daily for the days that new silver rows touch, and a master-data row for every product and store that is seen."""
+"""Job: gold.daily for the days that new silver rows touch, a master-data row for every product and store that is seen, and the
+calendar of the stores.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import brokers, gold, progress, reference, schemas
+from lake import brokers, gold, progress, public_holidays, reference, schemas, store_calendar
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
@@ -21,6 +23,7 @@ _SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_fro
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
     """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be)."""
     watch = Stopwatch("gold")
+    public_holidays.require_known(settings)
     schemas.create_if_missing(session)
     with sole_writer(settings, "lake gold"), spark_errors("making gold from silver"):
         seen = progress.read(session, schemas.SILVER_PROGRESS)
@@ -39,8 +42,15 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         rows.writeTo(schemas.GOLD_DAILY.name).overwrite(replaced)
         written = int(last_commit(session, schemas.GOLD_DAILY.name).get("added-records", 0))
         added = reference.complete(session, settings)
+        calendar_rows = store_calendar.write(session, settings)
         progress.write(session, schemas.GOLD_PROGRESS, seen)
-    return watch.report(new_rows, written, first_day=first_day.isoformat(), master_rows_changed=added)
+    return watch.report(
+        new_rows,
+        written,
+        first_day=first_day.isoformat(),
+        calendar_rows=calendar_rows,
+        master_rows_changed=added,
+    )
 
 
 def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.date | None) -> tuple[int, dt.date | None]:

@@ -78,6 +78,7 @@ def lake(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "topic_prefix": f"lake-{tag}.",
             "time_zone": "Europe/London",
             "store_time_zones": {NEW_YORK: "America/New_York"},
+            "store_holidays": {NEW_YORK: "US-NY"},
         }
     )
     declare(own)
@@ -199,6 +200,7 @@ def test_running_every_job_again_changes_nothing(filled: Lake) -> None:
         names.BRONZE_EVENTS,
         *(table.name for table in schemas.SILVER),
         names.GOLD_DAILY,
+        names.GOLD_CALENDAR,
         "lake.gold.product",
         "lake.gold.store",
     )
@@ -224,6 +226,18 @@ def test_days_made_before_gold_had_its_latest_columns_are_made_with_the_next_row
     filled.line()
 
     assert_gold_is_exact(filled)
+
+
+def test_the_calendar_has_every_day_of_gold_and_a_year_of_days_to_come_for_each_store(filled: Lake) -> None:
+    days = [key[2] for key in oracle(filled)]
+    expected = {min(days) + dt.timedelta(days=number) for number in range((max(days) - min(days)).days + 401)}
+    rows = filled.rows(names.GOLD_CALENDAR)
+    found = {(row["store_id"], row["local_day"]) for row in rows}
+    easter = {(row["store_id"], row["holiday"]) for row in rows if row["local_day"] == dt.date(2024, 4, 1)}
+
+    assert len(rows) == len(found)
+    assert found == {(store, day) for store in ZONES for day in expected}
+    assert easter == {(LONDON, "Easter Monday"), (NEW_YORK, None)}
 
 
 @pytest.mark.parametrize("writes", [1, 3])

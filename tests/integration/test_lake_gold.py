@@ -1,0 +1,182 @@
+"""The calendar and the history of master data on real tables, against slow loops that know nothing of Spark."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import holidays
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
+from contracts import tables as names
+from contracts.events import EARLIEST_EVENT_MS, LATEST_EVENT_MS
+from contracts.features import PRODUCT
+from contracts.settings import Settings
+from lake import history, schemas, store_calendar
+from lake.jobs import calendar
+from tests.own_lake import own_lake
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+FIRST, LAST = dt.date(2023, 12, 27), dt.date(2024, 1, 9)
+LONDON, NEW_YORK, LISBON = "s-london", "s-newyork", "s-lisbon"
+PLACES = {LONDON: ("GB", "ENG"), NEW_YORK: ("US", "NY"), LISBON: ("PT", None)}
+Attributes = tuple[str, int, int]  # category, pack_size, shelf_life_days
+Load = tuple[int, dict[str, Attributes]]  # when, and the rows by product
+KEYS = ("p-1", "p-2", "p-3", "p-4")
+
+
+@pytest.fixture(scope="module")
+def kept(settings: Settings) -> Settings:
+    """Three stores of three countries' holidays."""
+    return settings.model_copy(update={"holidays": "GB-ENG", "store_holidays": {NEW_YORK: "US-NY", LISBON: "PT"}})
+
+
+@pytest.fixture(scope="module")
+def session(settings: Settings) -> Iterator[SparkSession]:
+    """A lake of its own where each store sold something on the first day, and one on the last."""
+    with own_lake(settings, uuid.uuid4().hex[:8]) as session:
+        schemas.create_if_missing(session)
+        days = [(store, "p-1", FIRST) for store in PLACES] + [(LONDON, "p-1", LAST)]
+        daily = session.createDataFrame(days, "store_id string, product_id string, local_day date")
+        lacking = {name: sf.lit(None).cast(kind) for name, kind in schemas.GOLD_DAILY.columns if name not in daily.columns}
+        daily.withColumns(lacking).writeTo(names.GOLD_DAILY).append()
+        yield session
+
+
+def expected_calendar(named: Mapping[str, Mapping[dt.date, str]]) -> dict[tuple[str, dt.date], tuple[Any, ...]]:
+    """Each day of each store, looking for the nearest holiday one day after the other."""
+    rows: dict[tuple[str, dt.date], tuple[Any, ...]] = {}
+    for store, days in named.items():
+        for number in range((LAST - FIRST).days + 401):
+            day = FIRST + dt.timedelta(days=number)
+            after = next((off for off in range(800) if day + dt.timedelta(days=off) in days), None)
+            before = next((off for off in range(800) if day - dt.timedelta(days=off) in days), None)
+            rows[store, day] = (day.isoweekday(), day.month, day in days, days.get(day), after, before)
+    return rows
+
+
+def found_calendar(session: SparkSession) -> dict[tuple[str, dt.date], tuple[Any, ...]]:
+    rows = session.table(names.GOLD_CALENDAR).collect()
+    found = {
+        (row["store_id"], row["local_day"]): (
+            row["weekday"],
+            row["month"],
+            row["is_holiday"],
+            row["holiday"],
+            row["days_to_holiday"],
+            row["days_since_holiday"],
+        )
+        for row in rows
+    }
+    assert len(found) == len(rows)
+    return found
+
+
+def library() -> dict[str, Mapping[dt.date, str]]:
+    years = range(2022, 2027)
+    return {store: holidays.country_holidays(country, part, years) for store, (country, part) in PLACES.items()}
+
+
+def test_each_store_has_the_public_holidays_of_its_place(session: SparkSession, kept: Settings) -> None:
+    rows = store_calendar.write(session, kept)
+    found = found_calendar(session)
+
+    assert rows == len(found)
+    assert found == expected_calendar(library())
+
+
+def test_a_files_holidays_take_the_librarys_place_until_an_empty_one_gives_it_back(
+    session: SparkSession, kept: Settings, tmp_path: Path
+) -> None:
+    of_one, of_all = tmp_path / "one.csv", tmp_path / "all.csv"
+    of_one.write_text(f"store_id,day,name\n{LISBON},2024-01-05,Fair\n{LISBON},2020-01-01,Long ago\n", encoding="utf-8")
+    of_all.write_text(
+        f"store_id,day,name\n*,2024-01-05,Sale\n{LONDON},2024-01-05,Fair\n{LONDON},2024-02-01,Move\n", encoding="utf-8"
+    )
+    (tmp_path / "none.csv").write_text("day,name\n", encoding="utf-8")
+    fair, move, long_ago = dt.date(2024, 1, 5), dt.date(2024, 2, 1), dt.date(2020, 1, 1)
+    store_calendar.write(session, kept)
+    planned = calendar.run(session, kept, of_one, dry_run=True)
+    untouched = found_calendar(session)
+    calendar.run(session, kept, of_one)
+    one = {**expected_calendar(library()), **expected_calendar({LISBON: {fair: "Fair"}})}
+    one |= {key: (*row[:5], (key[1] - long_ago).days) for key, row in one.items() if key[0] == LISBON and key[1] < fair}
+
+    assert untouched == expected_calendar(library())
+    assert (planned.rows_in, planned.rows_out) == (2, len(untouched))
+    assert found_calendar(session) == one
+    assert planned.detail["first_day"] == "2020-01-01"
+
+    calendar.run(session, kept, of_all)
+    everywhere = {LONDON: {fair: "Fair", move: "Move"}, NEW_YORK: {fair: "Sale"}, LISBON: {fair: "Sale"}}
+    assert found_calendar(session) == expected_calendar(everywhere)
+    store_calendar.write(session, kept)  # as the next `lake gold` does
+    assert found_calendar(session) == expected_calendar(everywhere)
+
+    calendar.run(session, kept, tmp_path / "none.csv")
+    assert found_calendar(session) == expected_calendar(library())
+
+
+def loads(rng: random.Random, first_ms: int) -> Iterator[Load]:
+    """Loads in which keys come, change, stay, go and come back; some at the very instant of the one before."""
+    at_ms, rows = first_ms, dict[str, Attributes]()
+    for number in range(6):
+        for key in KEYS:
+            fate = rng.random()
+            if fate < 0.3:
+                rows.pop(key, None)
+            elif fate < 0.7:
+                rows[key] = (rng.choice(("", "fruit", "bread")), rng.choice((1, 6)), 3)
+        yield at_ms, dict(rows)
+        at_ms += 0 if number == 2 else rng.randrange(1, 5) * 1_000
+
+
+def as_of(loads_so_far: Sequence[Load], key: str, at_ms: int) -> Attributes | None:
+    """What was known of a key: the latest load's row; before its first load, the row that came then."""
+    with_key = [(when, rows[key]) for when, rows in loads_so_far if key in rows]
+    if not with_key:
+        return None
+    if at_ms < with_key[0][0]:
+        return with_key[0][1]
+    return [rows for when, rows in loads_so_far if when <= at_ms][-1].get(key)
+
+
+def test_what_was_known_at_an_instant_is_a_plain_join(session: SparkSession) -> None:
+    start_ms, done, table = 1_700_000_000_000, list[Load](), names.GOLD_PRODUCT_HISTORY
+    columns = schemas.HISTORY_TABLES[PRODUCT.name].column_names[:-3]
+    for now_ms, rows in loads(random.Random(11), start_ms):
+        kinds = ", ".join(f"{name} {dict(schemas.HISTORY_TABLES[PRODUCT.name].columns)[name]}" for name in columns)
+        given = session.createDataFrame([(key, *values) for key, values in rows.items()], kinds)
+        history.record(session, PRODUCT, given, now_ms)
+        done.append((max(now_ms, done[-1][0] + 1 if done else 0), rows))
+    before = session.table(f"{table}.refs").collect()
+    assert history.record(session, PRODUCT, given, now_ms + 1) == 0
+    assert session.table(f"{table}.refs").collect() == before
+
+    instants = sorted({EARLIEST_EVENT_MS, LATEST_EVENT_MS - 1, *(when + off for when, _ in done for off in (-1, 0, 1))})
+    asked = session.createDataFrame([(key, at) for key in KEYS for at in instants], "product_id string, at_ms bigint")
+    at = sf.timestamp_millis("at_ms")
+    versions = session.table(table)
+    joined = asked.join(
+        versions.withColumnRenamed("product_id", "of"),
+        (sf.col("product_id") == sf.col("of")) & (at >= sf.col("valid_from")) & (at < sf.col("valid_to")),
+        "left",
+    ).collect()
+    found = {
+        (row["product_id"], row["at_ms"]): None if row["of"] is None else tuple(row[c] for c in columns[1:]) for row in joined
+    }
+    current = {row["product_id"]: tuple(row[c] for c in columns[1:]) for row in versions.where("is_current").collect()}
+
+    assert len(joined) == len(found)  # no two versions at one instant
+    assert found == {(key, at): as_of(done, key, at) for key in KEYS for at in instants}
+    assert current == done[-1][1]
+    assert versions.where("is_current").count() == len(current)
+    assert versions.where("valid_from >= valid_to").isEmpty()
+    assert any(key not in rows for _, rows in done[1:] for key in done[0][1])  # one went
