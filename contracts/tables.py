@@ -21,6 +21,7 @@ SILVER_DUPLICATES = "lake.silver.duplicates"  # one row per message that repeats
 SILVER_QUARANTINE = "lake.silver.quarantine"  # one row per message that breaks its contract, with reason and raw bytes
 
 GOLD_DAILY = "lake.gold.daily"  # one row per store × product × store-local day on sale; a true zero is a row
+GOLD_RETURNS = "lake.gold.returns"  # one row per return line × sale that it gives units back of, or the units that no sale fits
 GOLD_CALENDAR = "lake.gold.calendar"  # one row per store × local day, to 400 days ahead: its weekday, month and holidays
 GOLD_PRODUCT_HISTORY = "lake.gold.product_history"  # one row per version of a product's master data: from when until when
 GOLD_STORE_HISTORY = "lake.gold.store_history"  # the same of a store's

@@ -196,6 +196,26 @@ GOLD_DAILY = Table(
 """),
     ("months(local_day)",),
 )
+GOLD_RETURNS = Table(
+    tables.GOLD_RETURNS,
+    _columns("""
+    store_id string
+    product_id string
+    local_day date
+    event_id string
+    line_number int
+    returned_at timestamp
+    units bigint
+    unit_price bigint
+    refund_cents bigint
+    link string
+    sale_event_id string
+    sale_line_number int
+    sold_at timestamp
+    hours double
+"""),
+    ("months(local_day)",),
+)
 GOLD_CALENDAR = Table(
     tables.GOLD_CALENDAR,
     _columns("""
@@ -220,6 +240,7 @@ SILVER_OF_KIND = {
     "forecasts": SILVER_FORECASTS,
 }
 SILVER = (*SILVER_OF_KIND.values(), SILVER_DUPLICATES, SILVER_QUARANTINE)
+GOLD = (GOLD_DAILY, GOLD_RETURNS, GOLD_CALENDAR, OWN_HOLIDAYS)
 PROGRESS = tuple(Table(name, _PROGRESS) for name in (SILVER_PROGRESS, GOLD_PROGRESS, FEATURES_PROGRESS))
 
 
@@ -251,17 +272,7 @@ HISTORY_TABLES = {
     STORE.name: history_table(STORE, tables.GOLD_STORE_HISTORY),
 }
 FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
-TABLES = (
-    BRONZE_EVENTS,
-    BRONZE_LOSSES,
-    *SILVER,
-    GOLD_DAILY,
-    GOLD_CALENDAR,
-    OWN_HOLIDAYS,
-    *FEATURE_TABLES.values(),
-    *HISTORY_TABLES.values(),
-    *PROGRESS,
-)
+TABLES = (BRONZE_EVENTS, BRONZE_LOSSES, *SILVER, *GOLD, *FEATURE_TABLES.values(), *HISTORY_TABLES.values(), *PROGRESS)
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:

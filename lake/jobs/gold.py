@@ -1,16 +1,16 @@
-"""Job: gold.daily for the days that new silver rows touch, a master-data row for every product and store that is seen, and the
-calendar of the stores.
+"""Job: gold.daily for the days that new silver rows touch, the returns of these days with the sales they give back, a
+master-data row for every product and store that is seen, and the calendar of the stores.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import brokers, gold, progress, public_holidays, reference, schemas, store_calendar
+from lake import brokers, gold, progress, public_holidays, reference, returns, schemas, store_calendar
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
@@ -39,8 +39,8 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         if dry_run:
             return watch.report(new_rows, rows.count(), first_day=first_day.isoformat(), dry_run=True)
         replaced = sf.lit(True) if full else sf.col("local_day") >= sf.lit(first_day)
-        rows.writeTo(schemas.GOLD_DAILY.name).overwrite(replaced)
-        written = int(last_commit(session, schemas.GOLD_DAILY.name).get("added-records", 0))
+        written = _replace(session, rows, schemas.GOLD_DAILY, replaced)
+        returned = _replace(session, returns.returns(sales, sf.lit(first_day)), schemas.GOLD_RETURNS, replaced)
         added = reference.complete(session, settings)
         calendar_rows = store_calendar.write(session, settings)
         progress.write(session, schemas.GOLD_PROGRESS, seen)
@@ -48,9 +48,15 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         new_rows,
         written,
         first_day=first_day.isoformat(),
+        returns=returned,
         calendar_rows=calendar_rows,
         master_rows_changed=added,
     )
+
+
+def _replace(session: SparkSession, rows: DataFrame, table: schemas.Table, replaced: Column) -> int:
+    rows.writeTo(table.name).overwrite(replaced)
+    return int(last_commit(session, table.name).get("added-records", 0))
 
 
 def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.date | None) -> tuple[int, dt.date | None]:

@@ -38,7 +38,7 @@ from lake.jobs import marts as marts_job
 from streams.declare import declare
 from tests import lake_world
 from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES, World
-from tests.oracles import lake_gold
+from tests.oracles import lake_gold, lake_returns
 from tests.own_lake import own_lake
 
 # Alone it takes three minutes; the first test carries the two runs of the whole line, on a machine that may be busy.
@@ -182,6 +182,20 @@ def test_gold_made_in_steps_is_what_plain_loops_make_of_all_events(filled: Lake)
     assert_gold_is_exact(filled)
 
 
+def test_returns_linked_in_steps_are_what_a_walk_over_all_lines_links(filled: Lake) -> None:
+    lines = [
+        lake_returns.Line(r.store_id, line.product_id, line.unit_price, r.event_time, r.event_id, number, line.quantity)
+        for r in filled.world.events(Receipt)
+        for number, line in enumerate(r.lines)
+    ]
+    columns = ("event_id", "line_number", "sale_event_id", "sale_line_number", "units", "hours")
+    expected = lake_returns.returns(lines)
+    found = [tuple(row[name] for name in columns) for row in filled.rows(names.GOLD_RETURNS)]
+
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+    assert {sale is None for _, _, sale, *_ in expected} == {True, False}
+
+
 def test_the_oracle_has_seen_every_case(filled: Lake) -> None:
     rows = list(oracle(filled).values())
 
@@ -200,6 +214,7 @@ def test_running_every_job_again_changes_nothing(filled: Lake) -> None:
         names.BRONZE_EVENTS,
         *(table.name for table in schemas.SILVER),
         names.GOLD_DAILY,
+        names.GOLD_RETURNS,
         names.GOLD_CALENDAR,
         "lake.gold.product",
         "lake.gold.store",
@@ -213,10 +228,12 @@ def test_running_every_job_again_changes_nothing(filled: Lake) -> None:
 
 def test_gold_made_anew_is_the_gold_made_in_steps(filled: Lake) -> None:
     before = filled.rows(names.GOLD_DAILY)
+    returns = filled.rows(names.GOLD_RETURNS)
     planned = gold.run(filled.session, filled.settings, full=True, dry_run=True)
     report = gold.run(filled.session, filled.settings, full=True)
 
     assert filled.rows(names.GOLD_DAILY) == before
+    assert filled.rows(names.GOLD_RETURNS) == returns
     assert planned.rows_out == report.rows_out == len(before)
 
 

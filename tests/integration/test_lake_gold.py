@@ -1,4 +1,4 @@
-"""The calendar and the history of master data on real tables, against slow loops that know nothing of Spark."""
+"""The calendar, the history of master data and the linked returns, against slow loops that know nothing of Spark."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from contracts.features import PRODUCT
 from contracts.settings import Settings
 from lake import history, schemas, store_calendar
 from lake.jobs import calendar
+from lake.returns import BAND_UNITS, returns
+from tests.oracles import lake_returns
+from tests.oracles.lake_returns import Line
 from tests.own_lake import own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -180,3 +183,35 @@ def test_what_was_known_at_an_instant_is_a_plain_join(session: SparkSession) -> 
     assert versions.where("is_current").count() == len(current)
     assert versions.where("valid_from >= valid_to").isEmpty()
     assert any(key not in rows for _, rows in done[1:] for key in done[0][1])  # one went
+
+
+def sold_and_given_back(rng: random.Random) -> Iterator[Line]:
+    """Lines of a few series and prices: small and large, several of one instant and of one receipt, more given back than sold."""
+    for number in range(900):
+        store, price = rng.choice((LONDON, NEW_YORK)), rng.choice((100, 100, 90))
+        at_ms = 1_700_000_000_000 + number // 2 * 1_800_000
+        for line in range(rng.randrange(1, 4)):
+            size = rng.choice((1, 1, 2, 7, BAND_UNITS, 3 * BAND_UNITS + 5))
+            kept = rng.random() < (0.75 if number < 600 else 0.4)
+            yield Line(store, "p-1", price, at_ms, f"r-{rng.random()}", line, size if kept else -size)
+
+
+def test_a_return_gives_back_the_latest_units_of_its_price_that_are_not_given_back_yet(session: SparkSession) -> None:
+    lines = list(sold_and_given_back(random.Random(5)))
+    fields = list(Line.__dataclass_fields__)
+    kinds = dict(schemas.SILVER_SALES.columns)
+    rows = [tuple(getattr(line, name) for name in fields) for line in lines]
+    sales = session.createDataFrame(rows, ", ".join(f"{name} {kinds[name]}" for name in fields)).withColumns(
+        {"event_time": sf.timestamp_millis("event_time_ms"), "local_day": sf.to_date(sf.timestamp_millis("event_time_ms"))}
+    )
+    columns = ("event_id", "line_number", "sale_event_id", "sale_line_number", "units", "hours")
+    expected = lake_returns.returns(lines)
+    found = returns(sales, sf.lit(dt.date(2000, 1, 1))).collect()
+    middle = dt.date(2023, 11, 20)
+    later = returns(sales, sf.lit(middle)).collect()
+
+    assert sorted((tuple(row[name] for name in columns) for row in found), key=repr) == sorted(expected, key=repr)
+    assert {row["link"] for row in found if row["sale_event_id"] is None} == {"unmatched"}
+    assert {row["link"] for row in found if row["sale_event_id"] is not None} == {"matched"}
+    assert sorted(later, key=repr) == sorted((row for row in found if row["local_day"] >= middle), key=repr)
+    assert len({piece[:2] for piece in expected if piece[2] is not None}) < sum(piece[2] is not None for piece in expected)
