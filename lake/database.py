@@ -14,7 +14,7 @@ from contracts.settings import Settings
 from contracts.spark_conf import CATALOG_DATABASE
 
 CONNECT_SECONDS = 3
-_LOCK_SPACE = 360  # keeps our advisory locks apart from anybody else's in the same database
+LOCK_SPACE = 360  # keeps our advisory locks apart from anybody else's in the same database
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def sole_writer(settings: Settings, job: str, wait_seconds: int = 60) -> Iterato
         connection.autocommit = True  # a transaction open for the whole job would hold back PostgreSQL's cleaning
         connection.execute(f"SET lock_timeout = '{wait_seconds}s'")
         try:
-            connection.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCK_SPACE, _lock_number(settings, job)))
+            connection.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_SPACE, lock_number(settings, job)))
         except psycopg.errors.LockNotAvailable as error:
             raise JobIsRunning(
                 f"Another run of {job} is under way",
@@ -60,5 +60,6 @@ class JobIsRunning(DependencyUnavailable):
     title = "Job is running"
 
 
-def _lock_number(settings: Settings, job: str) -> int:
+def lock_number(settings: Settings, job: str) -> int:
+    """The second key of a job's advisory lock, below LOCK_SPACE: of its name and the lake that it works on."""
     return zlib.crc32(f"{settings.lake_bucket}/{job}".encode()) - 2**31  # PostgreSQL's integer is signed

@@ -17,7 +17,7 @@ from infra.cli.test import free_offset
 from infra.stack.daemon import log_tail, spawn
 from infra.stack.place import Place
 from infra.stack.processes import end, identify
-from infra.stack.services import KAFKA, VALKEY, Service
+from infra.stack.services import KAFKA, POSTGRES, VALKEY, Service, services
 
 AnyServer = TypeVar("AnyServer", bound="Server")
 POLL_SECONDS = 0.1
@@ -43,6 +43,8 @@ class Server:
                 lines = log_tail(self._place.log(self._service.name), 10)
                 raise DependencyUnavailable(f"A {self._service.name} of our own did not start", why="\n".join([why, *lines]))
             time.sleep(POLL_SECONDS)
+        for step in self._service.after:
+            step(self._place)
 
     def stop(self) -> None:
         """Ends it as `rd360 down` does, where it runs."""
@@ -81,16 +83,27 @@ class Valkey(Server):
         self.client = Redis(host=host, port=int(port), socket_timeout=5)
 
 
+class Postgres(Server):
+    """A PostgreSQL with the stack's databases."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(POSTGRES, place)
+
+
+class ObjectStore(Server):
+    """The S3 store that the settings ask for, with the stack's buckets."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(services(place.settings)["s3"], place)
+
+
 def own_place(settings: Settings, home: Path) -> Place:
     """A place for servers in a folder that is made here, on ports that are free, with what is installed in the user's home."""
     (home / "run").mkdir(parents=True)
     for shared in SHARED:
         (home / shared).symlink_to((settings.home / shared).resolve())
-    return Place(
-        settings.model_copy(
-            update={"home": home, "port_offset": free_offset(settings), "kafka_bootstrap": None, "redis_address": None}
-        )
-    )
+    ours = dict.fromkeys(("kafka_bootstrap", "redis_address", "postgres_address", "s3_endpoint"))
+    return Place(settings.model_copy(update={"home": home, "port_offset": free_offset(settings), **ours}))
 
 
 @contextmanager

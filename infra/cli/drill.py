@@ -1,4 +1,4 @@
-"""`rd360 drill replay | kill | outage | archive`: what goes wrong, done on purpose, and the proof that nothing is lost."""
+"""`rd360 drill replay | kill | outage | archive | lake-kill`: what goes wrong, done on purpose, and the proof that nothing is lost."""
 
 from __future__ import annotations
 
@@ -101,4 +101,27 @@ def archive(
     from tests.drills.archive import Archive, run
 
     plan = Archive(data, QUICK_LINES if quick else lines, seed, duplicates=duplicates)
+    conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
+
+
+@app.command("lake-kill")
+def lake_kill(
+    kills: Annotated[int, typer.Option(min=1, help="How many, at random moments of the jobs in turn.")] = 30,
+    seconds: Annotated[
+        float, typer.Option(min=0.0, help="How long the S3 store and then PostgreSQL are away; 0: they stay.")
+    ] = 60.0,
+    lines: Lines = 50_000,
+    data: Data = None,
+    seed: Seed = 7,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Kill the lake's jobs again and again while events arrive, then compare every table with an undisturbed lake's."""
+    from tests.drills.lake_jobs import JOBS, QUICK_JOBS
+    from tests.drills.lake_kill import LakeKillPlan, run
+    from tests.drills.replay import Replay
+
+    replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=0)
+    plan = LakeKillPlan(replayed, len(QUICK_JOBS), QUICK_JOBS, 0.0) if quick else LakeKillPlan(replayed, kills, JOBS, seconds)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)

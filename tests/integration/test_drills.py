@@ -58,3 +58,8 @@ def test_archive(settings: Settings) -> None:
     assert found["held"], told(found)
     assert found["figures"]["quarantined"] > 0
     assert found["figures"]["duplicate_lines"] > 0
+
+
+def test_lake_kill(settings: Settings) -> None:
+    found = drill(settings, "lake-kill")
+    assert found["held"], told(found)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from contracts.errors import UsageError
+from contracts.settings import Settings
 from contracts.topics import PRICES, SALES
 from tests.builders import DAY, HOUR, NOON, PARTITIONS, line, price, receipt
 from tests.drills.arrival import Arrival, Faults, Sent, arrivals, keys_of, placed
 from tests.drills.kill_plan import ALL_PLACES, QUICK_PLACES, RANDOM, schedule
+from tests.drills.lake_messages import shares
 from tests.drills.lateness import account
 from tests.drills.sources import first_lines
 
@@ -130,3 +132,14 @@ def test_every_planned_place_is_one_at_which_a_worker_can_end() -> None:
 
     assert set(PLACES) == set(ALL_PLACES)
     assert set(QUICK_PLACES) <= set(ALL_PLACES)
+
+
+def test_the_lake_gets_every_message_once_and_in_order_and_malformed_ones_in_every_share() -> None:
+    sent = list(placed(planned(), PARTITIONS))
+    pieces = shares(Settings(topic_partitions=PARTITIONS), sent, 7)
+    assert len(pieces) == 7
+    ours = [[message for message in piece if message.fate in ("event", "duplicate", "late")] for piece in pieces]
+    assert [message.value for piece in ours for message in piece] == [one.value for one in sent]
+    assert max(map(len, ours)) - min(map(len, ours)) <= 1
+    for piece in pieces:
+        assert {"empty", "not_json", "contract", "misrouted"} <= {message.fate for message in piece}

@@ -1,0 +1,86 @@
+"""Two lakes from the same topics, one of them made in one undisturbed go: in how many rows they differ, table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as sf
+from pyspark.sql.types import MapType, StructField
+
+from contracts.settings import Settings
+from contracts.tables import MART_DAILY, POSTGRES_DATABASE
+from lake import schemas
+from lake.jobs import marts
+from lake.jobs import run as line
+from tests.own_lake import own_lake
+
+TIMES_OF_COMPUTING = ("ingest_time", "created")
+KEPT_MART = "public.disturbed_mart"
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Rows that one of two lakes has and the other has not, by table; rows of the undisturbed one; the first examples."""
+
+    different: Mapping[str, int]
+    rows: Mapping[str, int]
+    examples: list[str]
+
+
+def compared(session: SparkSession, settings: Settings, folder: Path) -> Twins:
+    """The lake of `session` against one made here of the same topics, in a catalog and a warehouse of its own."""
+    for table in schemas.TABLES:
+        comparable(session.table(table.name)).write.parquet(_copy(folder, table.name))
+    with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
+        connection.execute(f"CREATE TABLE {KEPT_MART} AS TABLE {MART_DAILY}")
+    different, rows, examples = {}, {}, []
+    with own_lake(settings, "undisturbed") as twin:
+        list(line.run(twin, settings.model_copy(update={"home": folder / "undisturbed"})))  # a checkpoint of its own
+        marts.run(twin, settings)
+        for table in schemas.TABLES:
+            undisturbed = comparable(twin.table(table.name))
+            found = differing(twin.read.parquet(_copy(folder, table.name)), undisturbed)
+            different[table.name] = sum(abs(row["excess"]) for row in found)
+            rows[table.name] = undisturbed.count()
+            examples += [f"{table.name}: {row.asDict()}" for row in found[:SHOWN]]
+    different[MART_DAILY], rows[MART_DAILY] = _marts(settings)
+    return Twins(different, rows, examples)
+
+
+def comparable(rows: DataFrame) -> DataFrame:
+    """The rows without times of computing; maps as sorted lists, since Spark does not compare maps."""
+    return rows.select(*(_comparable(field) for field in rows.schema if field.name not in TIMES_OF_COMPUTING))
+
+
+def differing(one: DataFrame, other: DataFrame) -> list[Row]:
+    """One row per row that the two have in different number, `excess`: how many more of it the first has."""
+    names = one.columns
+    signed = one.withColumn("excess", sf.lit(1)).unionByName(other.withColumn("excess", sf.lit(-1)))
+    return signed.groupBy(*names).agg(sf.sum("excess").alias("excess")).where("excess <> 0").collect()
+
+
+def _comparable(field: StructField) -> Column:
+    column = sf.col(field.name)
+    return (sf.array_sort(sf.map_entries(column)) if isinstance(field.dataType, MapType) else column).alias(field.name)
+
+
+def _copy(folder: Path, table: str) -> str:
+    return f"file:{folder / 'copies' / table}"
+
+
+def _marts(settings: Settings) -> tuple[int, int]:
+    """Differing rows of the mart kept and the one that is there now, and rows of the latter."""
+    columns = "SELECT * FROM"
+    kept, now = f"{columns} {KEPT_MART}", f"{columns} {MART_DAILY}"
+    with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
+        row = connection.execute(
+            f"SELECT (SELECT count(*) FROM (({kept} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {kept})) AS either),"
+            f" (SELECT count(*) FROM {MART_DAILY})"
+        ).fetchone()
+    assert row is not None
+    return row[0], row[1]
