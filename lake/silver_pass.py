@@ -6,6 +6,7 @@ few of a hundred, is decoded in Python and told apart line by line.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -137,9 +138,30 @@ def _write_plain(session: SparkSession, settings: Settings, messages: DataFrame,
 
 def _write_told_apart(session: SparkSession, settings: Settings, rows: DataFrame) -> Counts:
     """Appends decoded rows: each event once, what is refused with its reason."""
-    known = [silver.known_events(session.table(table.name), rows) for table in schemas.SILVER_OF_KIND.values()]
+    fates = told_apart(session, rows)
+    return append(session, settings, fates, schemas.SILVER)
+
+
+def told_apart(session: SparkSession, rows: DataFrame, unfinished: DataFrame | None = None) -> DataFrame:
+    """Decoded rows with their `fate`, beside each other and beside all of silver; computed once.
+
+    What silver has of `unfinished` messages, one row per place, is looked past.
+    """
+    known = []
+    for table in schemas.SILVER_OF_KIND.values():
+        there = session.table(table.name)
+        if unfinished is not None:
+            there = there.join(unfinished, on=silver.PLACE, how="left_anti")
+        known.append(silver.known_events(there, rows))
     # a checkpoint, not a cache: Spark would compute a cache again after each append to a table that it was made from
-    fates = silver.marked(rows, reduce(DataFrame.unionByName, known)).localCheckpoint()
+    return silver.marked(rows, reduce(DataFrame.unionByName, known)).localCheckpoint()
+
+
+def append(session: SparkSession, settings: Settings, fates: DataFrame, into: Iterable[schemas.Table]) -> Counts:
+    """Appends the rows of `told_apart` to those of silver's tables that are wanted. Returns the counts of all of them.
+
+    Raises DataGateError where a commit is not what was counted.
+    """
     tally = _tally(fates)
     outputs = {
         schemas.SILVER_QUARANTINE.name: (silver.quarantine(fates), _total(tally, REFUSED)),
@@ -147,7 +169,7 @@ def _write_told_apart(session: SparkSession, settings: Settings, rows: DataFrame
     }
     for kind, table in schemas.SILVER_OF_KIND.items():
         outputs[table.name] = (silver.silver_rows(fates, kind, settings), _total(tally, silver.ACCEPTED, kind))
-    wanted = {name: expected for name, (_, expected) in outputs.items() if expected}
+    wanted = {table.name: outputs[table.name][1] for table in into if outputs[table.name][1]}
     for name, expected in wanted.items():
         tables.append(outputs[name][0].coalesce(expected // ROWS_PER_FILE + 1), name)
     tables.check_commits(session, wanted)
@@ -171,6 +193,11 @@ def _tally(fates: DataFrame) -> list[Row]:
 
 def _total(tally: list[Row], column: str, kind: str | None = None) -> int:
     return sum(row[column] for row in tally if kind in (None, row["type"]))
+
+
+def counted(fates: DataFrame) -> Counts:
+    """The counts of the rows of `told_apart`."""
+    return _counts(_tally(fates))
 
 
 def _counts(tally: list[Row]) -> Counts:

@@ -1,4 +1,4 @@
-"""`rd360 drill replay | kill | outage | archive | lake-kill`: what goes wrong, done on purpose, and the proof that nothing is lost."""
+"""`rd360 drill`: what goes wrong, done on purpose, and the proof that nothing is lost and nothing counted twice."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.errors import DataGateError
+from contracts.errors import DataGateError, UsageError
 from contracts.settings import Settings, load_settings
 from infra.cli.console import json_result, note, result, table
 
@@ -43,8 +43,21 @@ def bronze(
 
 
 @app.command()
-def silver(as_json: Json = False) -> None:
+def silver(
+    again: Annotated[
+        bool, typer.Option("--requarantine", help="Judge what is in quarantine again, by the rule of today, and nothing else.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --requarantine: count by reason, and write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check, deduplicate and type what bronze has and silver has not seen."""
+    if again:
+        from lake.jobs import requarantine
+
+        _run("silver", lambda session, settings: requarantine.run(session, settings, dry_run=dry_run), as_json, kept=not dry_run)
+        return
+    if dry_run:
+        raise UsageError("Silver has no dry run", doing="making silver", hint="--dry-run goes with --requarantine.")
     from lake.jobs import silver as job
 
     _run("silver", job.run, as_json)
@@ -180,6 +193,9 @@ def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> JobReport:
         json_result(report.as_dict())
     else:
         result(_sentence(report.as_dict()))
+        for name in ("accepted_by_old_reason", "quarantined_by_reason") if report.job == "requarantine" else ():
+            for reason, count in report.detail[name].items():
+                result(f"  {name.split('_')[0]} {reason}: {count}")
     return report
 
 
