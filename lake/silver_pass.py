@@ -158,7 +158,7 @@ def told_apart(session: SparkSession, rows: DataFrame, unfinished: DataFrame | N
 
 
 def append(session: SparkSession, settings: Settings, fates: DataFrame, into: Iterable[schemas.Table]) -> Counts:
-    """Appends the rows of `told_apart` to those of silver's tables that are wanted. Returns the counts of all of them.
+    """Appends the rows of `told_apart` to the given ones of silver's tables. Returns the counts of all rows.
 
     Raises DataGateError where a commit is not what was counted.
     """

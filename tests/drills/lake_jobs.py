@@ -21,7 +21,7 @@ from lake.database import LOCK_SPACE, lock_number
 
 LINE = ("bronze", "silver", "gold", "features")  # `rd360 lake run` makes them one after another, in one session
 JOBS = (*LINE, "marts")
-QUICK_JOBS = ("silver", "features")  # those that write several tables in a run
+QUICK_JOBS = ("silver",)  # the one that writes most tables in a run
 COMMANDS = {**dict.fromkeys(LINE, ("lake", "run")), "marts": ("lake", "marts")}
 POLL_SECONDS = 0.05
 GONE_SECONDS = 20.0  # Spark's Python workers are groups of their own: they end when they see that the JVM has

@@ -13,7 +13,7 @@ from pyspark.sql.types import MapType, StructField
 
 from contracts.settings import Settings
 from contracts.tables import MART_DAILY, POSTGRES_DATABASE
-from lake import schemas
+from lake import schemas, tables
 from lake.jobs import marts
 from lake.jobs import run as line
 from tests.own_lake import own_lake
@@ -46,7 +46,7 @@ def compared(session: SparkSession, settings: Settings, folder: Path) -> Twins:
             undisturbed = comparable(twin.table(table.name))
             found = differing(twin.read.parquet(_copy(folder, table.name)), undisturbed)
             different[table.name] = sum(abs(row["excess"]) for row in found)
-            rows[table.name] = undisturbed.count()
+            rows[table.name] = tables.rows(twin, table.name)
             examples += [f"{table.name}: {row.asDict()}" for row in found[:SHOWN]]
     different[MART_DAILY], rows[MART_DAILY] = _marts(settings)
     return Twins(different, rows, examples)
