@@ -15,6 +15,7 @@ from contracts.settings import Settings
 from contracts.topics import SALES
 from featurestore.online import open_online_store
 from lake.recompute import TOPIC_OF
+from streams.broker import connect
 from streams.lag import drain, lag
 from tests.drills.arrival import Sent, lines_of
 from tests.drills.evidence import BARS, gather
@@ -180,11 +181,15 @@ class _Drill:
         return started
 
     def _until_kafka_leads(self) -> None:
-        """A broker that has just come back answers before it leads its partitions again."""
-        deadline = time.monotonic() + LEADS_SECONDS
+        """A broker that has just come back answers before it leads its partitions again.
+
+        One client asks all along: librdkafka has crashed where one went while its questions were still looking for a leader.
+        """
+        admin, deadline = None, time.monotonic() + LEADS_SECONDS
         while True:
             try:
-                lag(self._settings)
+                admin = admin or connect(self._settings)
+                lag(self._settings, admin)
             except DependencyUnavailable:
                 if time.monotonic() > deadline:
                     raise
