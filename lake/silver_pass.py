@@ -16,7 +16,7 @@ from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
 from lake import plain_receipts, schemas, silver, tables
-from lake.decode import REFUSED, Rule
+from lake.decode import REFUSED
 
 FATES = (silver.ACCEPTED, silver.DUPLICATE, REFUSED)
 ROWS_PER_FILE = 500_000  # a handful of new rows is one small file, not one from each task
@@ -52,37 +52,39 @@ class Counts:
 
 def write(session: SparkSession, settings: Settings, bronze: DataFrame, number: int) -> Counts:
     """Appends a stretch of bronze of so many messages to silver. Raises DataGateError where a commit is not what was counted."""
-    messages, rule = silver.raw(bronze), silver.rule_of(settings)
+    messages = silver.raw(bronze)
     if number <= FEW:
-        rows = silver.decoded(messages, rule).persist(StorageLevel.MEMORY_AND_DISK)
+        rows = silver.decoded(messages, silver.rule_of(settings)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             return _write_told_apart(session, settings, rows)
         finally:
             rows.unpersist()
-    return _write_mostly_plain(session, settings, messages, rule)
+    return _write_mostly_plain(session, settings, messages, number)
 
 
-def _write_mostly_plain(session: SparkSession, settings: Settings, messages: DataFrame, rule: Rule) -> Counts:
-    """Appends messages of which nearly all are expected to be plain and alone."""
+def _write_mostly_plain(session: SparkSession, settings: Settings, messages: DataFrame, number: int) -> Counts:
+    """Appends so many messages, of which nearly all are expected to be plain and alone."""
+    rule = silver.rule_of(settings)
+    of_sales = sf.col("topic") == plain_receipts.topic(rule)
     heads = plain_receipts.heads(messages, plain_receipts.routes(session, messages, rule), rule)
     heads = heads.persist(StorageLevel.MEMORY_AND_DISK)
-    rows = silver.decoded(heads.where("NOT may_be_plain"), rule).persist(StorageLevel.MEMORY_AND_DISK)
+    decoded = silver.decoded(heads.where("NOT may_be_plain"), rule).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        shared = _held(silver.shared(heads, rows, session.table(schemas.SILVER_SALES.name)))
-        doubtful = _held(heads.where("NOT may_be_plain").select(*silver.PLACE))
-        number = heads.where("may_be_plain").count() - shared.rows
+        shared = _held(silver.shared(heads, decoded, session.table(schemas.SILVER_SALES.name)))
+        doubtful = _held(heads.where(of_sales & ~sf.col("may_be_plain")).select(*silver.PLACE))
+        alone = heads.where("may_be_plain").count() - shared.rows
         plain, refused = Counts(), _Places(shared.frame.limit(0), 0)
-        if number:
-            alone = shared.absent_from(doubtful.absent_from(messages.where(sf.col("topic") == plain_receipts.topic(rule))))
-            plain, refused = _write_plain(session, settings, alone, number)
+        if alone:
+            found = shared.absent_from(doubtful.absent_from(messages.where(of_sales)))
+            plain, refused = _write_plain(session, settings, found, alone)
+        rows = decoded
         for places in (shared, refused):
             if places.rows:
                 rows = rows.unionByName(silver.decoded(places.present_in(messages), rule))
-        apart = doubtful.rows + shared.rows + refused.rows
-        return plain.plus(_write_told_apart(session, settings, rows)) if apart else plain
+        return plain.plus(_write_told_apart(session, settings, rows)) if number > plain.messages else plain
     finally:
         heads.unpersist()
-        rows.unpersist()
+        decoded.unpersist()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import boto3
 import psycopg
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
 from contracts.spark_conf import spark_secrets, warehouse
 from contracts.tables import CATALOG, POSTGRES_DATABASE
+from lake.schemas import BRONZE_EVENTS
 from lake.session import open_session
 
 
@@ -40,6 +42,16 @@ def own_lake(settings: Settings, tag: str) -> Iterator[SparkSession]:
                 base.stop()
             else:
                 make_active(base)
+
+
+def add_to_bronze(messages: DataFrame) -> None:
+    """Appends messages with `topic` to `value` and the broker's time in ms, as the Kafka job would have left them."""
+    columns = {
+        "kafka_time": sf.timestamp_millis("kafka_time_ms"),
+        "ingest_time": sf.current_timestamp(),
+        "headers": sf.lit(None).cast(dict(BRONZE_EVENTS.columns)["headers"]),
+    }
+    messages.withColumns(columns).select(*BRONZE_EVENTS.column_names).writeTo(BRONZE_EVENTS.name).append()
 
 
 def remove_files(settings: Settings, tag: str) -> None:

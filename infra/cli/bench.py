@@ -60,7 +60,7 @@ def keys(
     """The same number of lines over more and more keys: speed, memory and bytes a key. Exits 5 below a bar."""
     from tests.bench.keys import run
 
-    conclude(run(load_settings(), _numbers(keys), lines, lines_long, note, quick=quick), as_json=as_json, keep=keep)
+    conclude(run(load_settings(), _numbers("--keys", keys), lines, lines_long, note, quick=quick), as_json=as_json, keep=keep)
 
 
 @app.command()
@@ -101,15 +101,15 @@ def lake(
     """Bronze to silver, gold and features by Spark, beside DuckDB doing the same SQL. Exits 5 below a bar."""
     from tests.bench.lake import run
 
-    conclude(run(load_settings(), _numbers(lines), note, quick=quick), as_json=as_json, keep=keep)
+    conclude(run(load_settings(), _numbers("--lines", lines), note, quick=quick), as_json=as_json, keep=keep)
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(option: str, text: str) -> list[int]:
     """Whole numbers of at least 1,000 with commas between. Raises UsageError."""
     try:
         found = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"--keys {text} are not numbers", doing="reading the options", hint="Such as 1000,10000.") from error
+        raise UsageError(f"{option} {text} are not numbers", doing="reading the options", hint="Such as 1000,10000.") from error
     if min(found) < 1_000:
-        raise UsageError("fewer than 1,000 keys say nothing", doing="reading the options")
+        raise UsageError(f"{option} {text}: fewer than 1,000 say nothing", doing="reading the options")
     return found

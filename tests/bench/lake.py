@@ -25,7 +25,7 @@ from lake import schemas
 from lake.jobs import features, gold, silver
 from tests.bench import lake_duckdb, lake_receipts
 from tests.outcome import Bar, Outcome
-from tests.own_lake import own_lake, remove_files
+from tests.own_lake import add_to_bronze, own_lake, remove_files
 
 QUICK_LINES = (50_000,)
 SAMPLE_SECONDS = 0.5
@@ -102,7 +102,8 @@ def _measured(settings: Settings, lines: int, say: Callable[[str], None]) -> Run
         say(f"{sent.messages:,} receipts, {sent.lines:,} lines are written")
         theirs = dict(_timed(lake_duckdb.run(folder / "raw", folder / "duckdb", DUCKDB_MEMORY_GB)))
         with own_lake(settings, tag) as session, _peak_memory() as peak:
-            _load(session, folder / "raw")
+            schemas.create_if_missing(session)
+            add_to_bronze(session.read.parquet(str(folder / "raw")))  # not timed
             ours = {}
             for name, job in JOBS.items():
                 began = perf_counter()
@@ -114,18 +115,6 @@ def _measured(settings: Settings, lines: int, say: Callable[[str], None]) -> Run
     finally:
         shutil.rmtree(folder)
         remove_files(settings, tag)
-
-
-def _load(session: SparkSession, raw: Path) -> None:
-    """Bronze as the Kafka job would have left it. Not timed."""
-    schemas.create_if_missing(session)
-    columns = {
-        "kafka_time": sf.timestamp_millis("kafka_time_ms"),
-        "ingest_time": sf.current_timestamp(),
-        "headers": sf.lit(None).cast(dict(schemas.BRONZE_EVENTS.columns)["headers"]),
-    }
-    rows = session.read.parquet(str(raw)).withColumns(columns).select(*schemas.BRONZE_EVENTS.column_names)
-    rows.writeTo(schemas.BRONZE_EVENTS.name).append()
 
 
 def compare(session: SparkSession, theirs: Path) -> tuple[int, list[str]]:

@@ -30,7 +30,7 @@ from tests.drills.sources import events_of
 from tests.outcome import Bar, Outcome
 from tests.own_lake import own_lake, remove_files
 
-BROKEN = 0.001
+CUT_OF_REPEATED = 0.05
 SHOWN = 5
 BARS = (
     Bar("lines_produced", at_least=1),
@@ -109,9 +109,9 @@ def _simulated(settings: Settings, plan: Archive, folder: Path) -> Path:
 
 
 def _broken(sent: Iterator[Sent], rng: random.Random) -> Iterator[Sent]:
-    """The messages, a few of them cut off on their second way: what they say is known from the first."""
+    """The messages, a few of the repeated ones cut off: what they say is known from the first."""
     for one in sent:
-        cut = one.kind == "duplicate" and rng.random() < BROKEN * 50
+        cut = one.kind == "duplicate" and rng.random() < CUT_OF_REPEATED
         yield one._replace(value=one.value[: len(one.value) // 2]) if cut else one
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.settings import Settings
@@ -21,7 +20,7 @@ from lake import plain_receipts, schemas, silver, silver_pass
 from lake.decode import RAW, REFUSED, decode_batch
 from lake.jobs import silver as job
 from tests import hostile
-from tests.own_lake import own_lake
+from tests.own_lake import add_to_bronze, own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -50,13 +49,7 @@ class Bronze:
             place = {"topic": of_sales, "partition": partition, "offset": offset}
             new.append({**place, "kafka_time_ms": hostile.NOW_MS, "key": key, "value": value})
         self.messages += new
-        frame = self.session.createDataFrame(pa.Table.from_pylist(new, schema=RAW))
-        columns = {
-            "kafka_time": sf.timestamp_millis("kafka_time_ms"),
-            "ingest_time": sf.current_timestamp(),
-            "headers": sf.lit(None).cast(dict(schemas.BRONZE_EVENTS.columns)["headers"]),
-        }
-        frame.withColumns(columns).select(*schemas.BRONZE_EVENTS.column_names).writeTo(names.BRONZE_EVENTS).append()
+        add_to_bronze(self.session.createDataFrame(pa.Table.from_pylist(new, schema=RAW)))
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Counter[tuple[Any, ...]]:
         """The rows of a table and how often each is there."""

@@ -21,7 +21,7 @@ def test_memory_seen_once_has_not_grown() -> None:
 
 
 def test_numbers_of_keys_are_read_from_text() -> None:
-    assert _numbers("1000,20000") == [1_000, 20_000]
+    assert _numbers("--keys", "1000,20000") == [1_000, 20_000]
     for text in ("few", "1000,", "999"):
         with pytest.raises(UsageError):
-            _numbers(text)
+            _numbers("--keys", text)
