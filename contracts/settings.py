@@ -68,6 +68,7 @@ class Settings(BaseSettings):
 
     spark_master: str = "local[*]"
     spark_driver_memory: str = "2g"
+    quality_rules: Path | None = None  # a TOML file of rules of the user's own, beside the built-in ones
     freshness_limit_seconds: Annotated[int, Field(ge=1)] = 48 * 3600  # older online rows make a forecast a fallback
     online_read_timeout_ms: Annotated[int, Field(ge=1)] = 250
 

@@ -34,3 +34,4 @@ MART_FORECASTS = "marts.forecast"  # the champion's latest forecasts with quanti
 MART_ACCURACY = "marts.forecast_accuracy"  # one row per candidate × origin: WAPE, bias, pinball
 MART_PARITY = "monitoring.feature_parity"  # one row per parity run × view × feature
 MART_JOBS = "monitoring.job_run"  # one row per job run: rows in, out, rejected, seconds
+MART_QUALITY = "monitoring.quality"  # one row per check × quality rule: its state, faults by month, the first rows

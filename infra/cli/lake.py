@@ -156,6 +156,32 @@ def audit(as_json: Json = False) -> None:
 
 
 @app.command()
+def quality(
+    of_table: Annotated[str | None, typer.Option("--table", help="Only the rules about this table.", metavar="TABLE")] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every quality rule of what is published. Exits 5 where one of severity stop does not hold."""
+    from lake.jobs import quality as job
+
+    with _session("quality") as (session, settings):
+        findings = job.run(session, settings, of_table)
+    if as_json:
+        json_result([finding.as_dict() for finding in findings])
+    else:
+        table(("rule", "table", "state", "faults"), [(f.rule.name, f.rule.table, f.state, str(f.faults)) for f in findings])
+        for finding in findings:
+            if finding.months:
+                note(str(finding))
+    if broken := [finding for finding in findings if finding.stops]:
+        raise DataGateError(
+            f"The lake breaks {len(broken)} of its quality rules",
+            doing="checking quality",
+            why="; ".join(finding.rule.name for finding in broken),
+            hint="`./rd360 lake quality --json` has the first rows of each.",
+        )
+
+
+@app.command()
 def run(as_json: Json = False) -> None:
     """Run the whole line once in one session: bronze, silver, gold, offline features."""
     from lake.jobs import run as line

@@ -1,0 +1,132 @@
+"""Rules against rows, DataFrame to plain findings: one query for all rules, so that a table is read few times."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as sf
+
+from contracts.errors import ConfigurationError
+from contracts.settings import Settings
+from lake import local_days
+from lake.quality import STOP, Rule
+
+SHOWN = 3  # rows named per rule and month
+
+
+@dataclass(slots=True)
+class Finding:
+    """What one rule found: how many faults by month (its first day; None: rows of no day), the first rows of each as JSON.
+
+    `waiting`: it could not be judged, because gold has not seen all of silver.
+    """
+
+    rule: Rule
+    months: dict[dt.date | None, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+    waiting: bool = False
+
+    @property
+    def faults(self) -> int:
+        """Faults of all months."""
+        return sum(self.months.values())
+
+    @property
+    def state(self) -> str:
+        """`ok`, `waiting`, or the rule's severity."""
+        if self.waiting:
+            return "waiting"
+        return self.rule.severity if self.months else "ok"
+
+    @property
+    def stops(self) -> bool:
+        """Whether what it found must not be used."""
+        return self.state == STOP
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        months = {_name(month): count for month, count in self.months.items()}
+        identity = {"rule": self.rule.name, "table": self.rule.table, "severity": self.rule.severity, "why": self.rule.why}
+        return {**identity, "state": self.state, "faults": self.faults, "months": months, "examples": self.examples}
+
+    def __str__(self) -> str:
+        months = ", ".join(f"{_name(month)}: {count}" for month, count in self.months.items())
+        return f"{self.rule.name} ({months}), such as {'; '.join(self.examples[:SHOWN])}"
+
+
+def check(rules: Sequence[Rule], rows: Mapping[str, DataFrame], settings: Settings) -> list[Finding]:
+    """One finding per rule about a table of `rows` (by table name). Raises ConfigurationError where a rule is no SQL of them."""
+    rules = [rule for rule in rules if rule.table in rows]
+    zoned = {name: _with_zone(table, settings) for name, table in rows.items()}
+    parts = [part for name, table in zoned.items() for part in _broken(table, [r for r in rules if r.table == name and r.holds])]
+    parts += [_faulty(rule, zoned) for rule in rules if rule.faults]
+    findings = {rule.name: Finding(rule) for rule in rules}
+    for row in _first_of_each(reduce(DataFrame.unionAll, parts)).collect() if parts else ():
+        finding = findings[row["rule"]]
+        finding.months[row["month"]] = row["faults"]
+        finding.examples.extend(row["examples"])
+    return list(findings.values())
+
+
+def _name(month: dt.date | None) -> str:
+    return "all" if month is None else f"{month:%Y-%m}"
+
+
+def _with_zone(rows: DataFrame, settings: Settings) -> DataFrame:
+    if not {"store_id", "local_day"} <= set(rows.columns):
+        return rows
+    return rows.withColumn("zone", local_days.zone_of(sf.col("store_id"), settings))
+
+
+def _broken(rows: DataFrame, rules: Sequence[Rule]) -> list[DataFrame]:
+    """A row per row and rule that does not hold of it; all rules in one reading."""
+    if not rules:
+        return []
+    names = []
+    for rule in rules:
+        holds = sf.coalesce(sf.expr(rule.holds), sf.lit(False))
+        _understood(rule, lambda holds=holds: rows.where(holds))
+        names.append(sf.when(~holds, sf.lit(rule.name)))
+    broken = sf.filter(sf.array(*names), lambda name: name.isNotNull())
+    return [_faults(rows.withColumn("broken_rule", sf.explode(broken)), sf.col("broken_rule"), rows.columns)]
+
+
+def _faulty(rule: Rule, rows: Mapping[str, DataFrame]) -> DataFrame:
+    """A row per row of the rule's query."""
+    others: dict[str, Any] = {name.removeprefix("lake.").replace(".", "_"): table for name, table in rows.items()}
+    table = rows[rule.table]
+    found = _understood(rule, lambda: table.sparkSession.sql(rule.faults, rows=table, **others))
+    return _faults(found, sf.lit(rule.name), found.columns)
+
+
+def _faults(rows: DataFrame, rule: Column, shown: Sequence[str]) -> DataFrame:
+    month = sf.trunc("local_day", "MM") if "local_day" in rows.columns else sf.lit(None).cast("date")
+    example = sf.to_json(sf.struct(*(sf.col(f"`{name}`") for name in shown)))
+    return rows.select(rule.alias("rule"), month.alias("month"), example.alias("example"))
+
+
+def _first_of_each(faults: DataFrame) -> DataFrame:
+    """The first SHOWN rows per rule and month as one row, with how many there are."""
+    group = Window.partitionBy("rule", "month")
+    numbered = faults.withColumn("number", sf.row_number().over(group.orderBy("example")))
+    shown = sf.array_sort(sf.collect_list(sf.when(sf.col("number") <= SHOWN, sf.col("example"))))
+    return numbered.groupBy("rule", "month").agg(sf.count("*").alias("faults"), shown.alias("examples")).orderBy("rule", "month")
+
+
+def _understood(rule: Rule, made: Any) -> DataFrame:
+    try:
+        frame: DataFrame = made()
+    except (AnalysisException, ParseException, KeyError) as error:
+        raise ConfigurationError(
+            f"The quality rule {rule.name} cannot be asked of {rule.table}",
+            doing="checking the lake's rows",
+            why=str(error).splitlines()[0],
+            hint="Columns stand in lake/schemas.py; docs/lake.md shows the shape of a rule.",
+        ) from error
+    return frame
