@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def stops(self) -> bool:
-        """Whether what it found must not be used."""
+        """Whether what it found must not be published."""
         return self.state == STOP
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,6 +72,28 @@ def check(rules: Sequence[Rule], rows: Mapping[str, DataFrame], settings: Settin
         finding.months[row["month"]] = row["faults"]
         finding.examples.extend(row["examples"])
     return list(findings.values())
+
+
+def held_back(findings: Iterable[Finding]) -> list[dt.date]:
+    """The first days of the months that must not be published."""
+    return sorted({month for finding in findings if finding.stops for month in finding.months if month is not None})
+
+
+def publishable(findings: Iterable[Finding]) -> Column:
+    """Whether a row's `local_day` lies in no month that is held back; no row is, where the faults have no day.
+
+    Ranges of days, which Iceberg knows for ranges of partitions.
+    """
+    findings = list(findings)
+    if any(finding.stops and None in finding.months for finding in findings):
+        return sf.lit(False)
+    day = sf.col("local_day")
+    parts = [(day < sf.lit(month)) | (day >= sf.lit(_following(month))) for month in held_back(findings)]
+    return reduce(Column.__and__, parts, sf.lit(True))
+
+
+def _following(month: dt.date) -> dt.date:
+    return (month + dt.timedelta(days=31)).replace(day=1)
 
 
 def _name(month: dt.date | None) -> str:

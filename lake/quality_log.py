@@ -11,7 +11,7 @@ from contracts.settings import Settings
 from lake.database import connect
 from lake.quality_check import Finding
 
-PUBLISHED = "published"
+BEFORE, PUBLISHED = "before publication", "published"
 _TABLE = f"""
     CREATE TABLE IF NOT EXISTS {tables.MART_QUALITY} (
         checked_at timestamptz NOT NULL, checked text NOT NULL, rule text NOT NULL, table_name text NOT NULL,
@@ -21,7 +21,7 @@ _TABLE = f"""
 
 
 def record(settings: Settings, checked: str, at: EpochMs, findings: Sequence[Finding]) -> None:
-    """Adds one check's findings to the log; `checked` says which rows were: PUBLISHED ones."""
+    """Adds one check's findings to the log; `checked` says which rows were: BEFORE publication, or PUBLISHED."""
     rows = [
         (
             at,

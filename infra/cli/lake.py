@@ -160,7 +160,7 @@ def quality(
     of_table: Annotated[str | None, typer.Option("--table", help="Only the rules about this table.", metavar="TABLE")] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask every quality rule of what is published. Exits 5 where one of severity stop does not hold."""
+    """Ask every quality rule of what is published. Exits 5 where one that stops publication does not hold."""
     from lake.jobs import quality as job
 
     with _session("quality") as (session, settings):

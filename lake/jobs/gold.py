@@ -9,9 +9,11 @@ import datetime as dt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
+from contracts.errors import DataGateError
 from contracts.settings import Settings
-from lake import brokers, gold, progress, public_holidays, reference, returns, schemas, store_calendar
+from lake import brokers, gold, progress, public_holidays, quality, quality_log, reference, returns, schemas, store_calendar
 from lake.database import sole_writer
+from lake.quality_check import Finding, check, held_back, publishable
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 from lake.tables import last_commit
@@ -21,7 +23,12 @@ _SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_fro
 
 
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
-    """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be)."""
+    """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be).
+
+    Months of which a quality rule does not hold keep their old rows, the others are published. Raises DataGateError then, and
+    leaves the progress where it was, so that the next run tries again.
+    """
+    rules = quality.rules_of(settings)
     watch = Stopwatch("gold")
     public_holidays.require_known(settings)
     schemas.create_if_missing(session)
@@ -38,11 +45,27 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         rows = gold.daily(sales, inventory, prices, settings, sf.lit(first_day), latest_ms)
         if dry_run:
             return watch.report(new_rows, rows.count(), first_day=first_day.isoformat(), dry_run=True)
-        replaced = sf.lit(True) if full else sf.col("local_day") >= sf.lit(first_day)
-        written = _replace(session, rows, schemas.GOLD_DAILY, replaced)
-        returned = _replace(session, returns.returns(sales, sf.lit(first_day)), schemas.GOLD_RETURNS, replaced)
+        rows = rows.localCheckpoint()  # what is checked is what is written
+        given_back = returns.returns(sales, sf.lit(first_day)).localCheckpoint()
+        since = sf.col("local_day") >= sf.lit(first_day)
+        checked = {
+            schemas.GOLD_DAILY.name: rows,
+            schemas.GOLD_RETURNS.name: given_back,
+            schemas.SILVER_SALES.name: sales.where(since),
+            schemas.SILVER_INVENTORY.name: inventory.where(since),
+        }
+        replaced = sf.lit(True) if full else since
+        findings = check(rules, checked, settings)
+        quality_log.record(settings, quality_log.BEFORE, watch.started_at, findings)
+        passing = publishable(findings)
+        written = _replace(session, rows.where(passing), schemas.GOLD_DAILY, replaced & passing)
+        returned = _replace(session, given_back.where(passing), schemas.GOLD_RETURNS, replaced & passing)
         added = reference.complete(session, settings)
         calendar_rows = store_calendar.write(session, settings)
+        if any(finding.stops for finding in findings):
+            if full:  # there may be nothing new that would bring the next run to these months
+                progress.write(session, schemas.GOLD_PROGRESS, {})
+            raise _held(findings)
         progress.write(session, schemas.GOLD_PROGRESS, seen)
     return watch.report(
         new_rows,
@@ -51,6 +74,17 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         returns=returned,
         calendar_rows=calendar_rows,
         master_rows_changed=added,
+        warnings=[str(finding) for finding in findings if finding.months],
+    )
+
+
+def _held(findings: list[Finding]) -> DataGateError:
+    months = ", ".join(f"{month:%Y-%m}" for month in held_back(findings)) or "every month"
+    return DataGateError(
+        f"Gold keeps its old rows of {months}",
+        doing="making gold from silver",
+        why="rows break the quality rules " + "; ".join(str(finding) for finding in findings if finding.stops),
+        hint="The other months are published. Put the cause right and run `./rd360 lake gold` again.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Quality rules: each finds the fault that it is for, and none where there is none."""
+"""Quality rules: each finds the fault that it is for, and gold keeps the old rows of a month that breaks one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables as names
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DataGateError
 from contracts.settings import Settings
 from lake import brokers, progress, schemas
 from lake.jobs import gold, quality
@@ -47,6 +48,14 @@ class Shop:
         lacking = {name: sf.lit(None).cast(kind) for name, kind in schemas.SILVER_SALES.columns if name not in rows[0]}
         frame = self.session.createDataFrame([tuple(row.values()) for row in rows], given).withColumns(lacking)
         frame.select(*schemas.SILVER_SALES.column_names).writeTo(names.SILVER_SALES).append()
+
+    def months(self) -> dict[dt.date, tuple[int, int]]:
+        """Rows and units of gold.daily by month."""
+        month = sf.trunc("local_day", "MM").alias("month")
+        found = (
+            self.session.table(names.GOLD_DAILY).groupBy(month).agg(sf.count("*").alias("days"), sf.sum("units").alias("units"))
+        )
+        return {row["month"]: (row["days"], row["units"]) for row in found.collect()}
 
     def rows(self) -> dict[str, DataFrame]:
         return {table.name: self.session.table(table.name) for table in CHECKED}
@@ -148,3 +157,40 @@ def test_the_first_rows_of_many_are_named(shop: Shop) -> None:
 def test_a_rule_that_is_no_sql_of_its_table_is_refused(shop: Shop, sql: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="own_rule"):
         check([Rule("own_rule", names.SILVER_SALES, "a slip", **sql)], shop.rows(), shop.settings)
+
+
+def test_a_month_that_breaks_a_rule_keeps_its_old_rows_until_it_does_not(shop: Shop, tmp_path: Path) -> None:
+    """A user's rule here: it is judged as the built-in ones are."""
+    path = tmp_path / "rules.toml"
+    path.write_text(
+        f'[[rule]]\nname = "small"\ntable = "{names.GOLD_DAILY}"\nholds = "units < 50"\nwhy = "no day sells that much"\n',
+        encoding="utf-8",
+    )
+    strict = shop.settings.model_copy(update={"quality_rules": path})
+    before = shop.months()
+    seen = progress.read(shop.session, schemas.GOLD_PROGRESS)
+    shop.sell(MARCH, quantity=60)
+    shop.sell(APRIL, quantity=3)
+    _seen_by_silver(shop)
+    waiting = {finding.rule.name for finding in quality.run(shop.session, shop.settings) if finding.waiting}
+
+    with pytest.raises(DataGateError, match="2024-03") as stopped:
+        gold.run(shop.session, strict)
+    assert waiting == {"daily_revenue"}
+    assert "small" in stopped.value.why
+    assert '"local_day":"2024-03-01"' in stopped.value.why
+    assert "2024-04" not in stopped.value.why
+    assert shop.months() == {MARCH: before[MARCH], APRIL: (before[APRIL][0], before[APRIL][1] + 3)}
+    assert progress.read(shop.session, schemas.GOLD_PROGRESS) == seen
+
+    with pytest.raises(DataGateError):  # nothing new came, and it is tried again
+        gold.run(shop.session, strict)
+    gold.run(shop.session, shop.settings)
+    steps = shop.months()
+    assert steps[MARCH] == (before[MARCH][0], before[MARCH][1] + 60)
+    assert progress.read(shop.session, schemas.GOLD_PROGRESS) != seen
+
+    with pytest.raises(DataGateError):
+        gold.run(shop.session, strict, full=True)
+    assert gold.run(shop.session, shop.settings).rows_out == sum(days for days, _ in steps.values())
+    assert shop.months() == steps

@@ -10,7 +10,7 @@ import pytest
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
 from lake.quality import BUILT_IN, STOP, WARN, Rule, read, rules_of
-from lake.quality_check import Finding
+from lake.quality_check import Finding, held_back
 
 GOOD = '[[rule]]\nname = "cheap"\ntable = "lake.silver.sales"\nholds = "unit_price < 900"\nwhy = "we sell nothing dear"\n'
 
@@ -51,11 +51,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "none.toml")
 
 
-def test_a_finding_has_its_rules_severity_where_there_are_faults_and_none_while_it_waits() -> None:
-    march = dt.date(2024, 3, 1)
-    stopping, warning = (Rule("a", "t", "w", holds="true", severity=severity) for severity in (STOP, WARN))
-    found = [Finding(stopping, {march: 2, None: 1}), Finding(warning, {march: 1}), Finding(stopping)]
+def test_only_rules_that_stop_hold_months_back() -> None:
+    march, april = dt.date(2024, 3, 1), dt.date(2024, 4, 1)
+    stopping = Finding(Rule("a", "t", "w", holds="true", severity=STOP), {april: 1, march: 2})
+    warning = Finding(Rule("b", "t", "w", holds="true", severity=WARN), {dt.date(2024, 5, 1): 9})
 
-    assert [(f.state, f.stops, f.faults) for f in found] == [("stop", True, 3), ("warn", False, 1), ("ok", False, 0)]
-    assert found[0].as_dict()["months"] == {"2024-03": 2, "all": 1}
-    assert not Finding(stopping, {march: 1}, waiting=True).stops
+    assert held_back([stopping, warning, Finding(stopping.rule)]) == [march, april]
+    assert (stopping.state, warning.state, Finding(stopping.rule).state) == ("stop", "warn", "ok")
+    assert not Finding(stopping.rule, {march: 1}, waiting=True).stops
