@@ -12,6 +12,7 @@ BRONZE_EVENTS = "lake.bronze.events"  # one row per Kafka message of every topic
 BRONZE_LOSSES = (
     "lake.bronze.losses"  # one row per range of offsets that Kafka dropped before bronze read it, and that was accepted
 )
+BRONZE_TOPICS = "lake.bronze.topics"  # one row per topic that bronze has read, with the id that Kafka gave it
 
 SILVER_SALES = "lake.silver.sales"  # one row per receipt line, each receipt once
 SILVER_INVENTORY = "lake.silver.inventory"  # one row per stock count or movement, each once

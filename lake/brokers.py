@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
@@ -34,6 +35,21 @@ def offsets(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], 
             if topic in known
             for partition in sorted(known[topic].partitions)
         }
+
+
+def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
+    """The id that Kafka gave each of these topics when it was made. Raises DependencyUnavailable within seconds."""
+    wanted = sorted(topics)
+    if not wanted:
+        return {}
+    client = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    answers = client.describe_topics(TopicCollection(wanted), request_timeout=ANSWER_SECONDS)
+    try:
+        return {topic: str(answer.result().topic_id) for topic, answer in answers.items()}
+    except KafkaException as error:
+        raise DependencyUnavailable(
+            f"Kafka at {settings.kafka} does not answer", doing="asking for the ids of topics", why=_reason(error)
+        ) from error
 
 
 def filled(settings: Settings, asked: Mapping[tuple[str, int], Sequence[Span]]) -> dict[tuple[str, int], list[Span]]:

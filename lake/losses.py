@@ -39,22 +39,6 @@ def refuse(lost: Mapping[TopicPartition, Span]) -> NoReturn:
     )
 
 
-def refuse_another_topic(kafka: Mapping[TopicPartition, Span], following: Mapping[TopicPartition, int]) -> None:
-    """Raises DataGateError where Kafka ends before bronze does: a topic made anew counts from 0, and the two must not mix."""
-    behind = [
-        f"{topic}/{partition} ends before {kafka[topic, partition][1]} in Kafka and {offset} in bronze"
-        for (topic, partition), offset in sorted(following.items())
-        if (topic, partition) in kafka and kafka[topic, partition][1] < offset
-    ]
-    if behind:
-        raise DataGateError(
-            "A topic is not the one that bronze has read",
-            doing="reading Kafka to bronze",
-            why=f"{', '.join(behind[:SHOWN])}: it was deleted and made anew, or Kafka lost its end",
-            hint="Bronze keeps what it has under these names. Give the new topics other names, by another RD360_TOPIC_PREFIX.",
-        )
-
-
 def record(session: SparkSession, lost: Mapping[TopicPartition, Span], now: EpochMs) -> None:
     """Writes losses down in one commit."""
     found_at = dt.datetime.fromtimestamp(now / 1000, dt.UTC)

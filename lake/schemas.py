@@ -97,6 +97,14 @@ BRONZE_LOSSES = Table(
     found_at timestamp
 """),
 )
+BRONZE_TOPICS = Table(
+    tables.BRONZE_TOPICS,
+    _columns("""
+    topic string
+    topic_id string
+    met_at timestamp
+"""),
+)
 SILVER_SALES = Table(
     tables.SILVER_SALES,
     (
@@ -272,7 +280,16 @@ HISTORY_TABLES = {
     STORE.name: history_table(STORE, tables.GOLD_STORE_HISTORY),
 }
 FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
-TABLES = (BRONZE_EVENTS, BRONZE_LOSSES, *SILVER, *GOLD, *FEATURE_TABLES.values(), *HISTORY_TABLES.values(), *PROGRESS)
+TABLES = (
+    BRONZE_EVENTS,
+    BRONZE_LOSSES,
+    BRONZE_TOPICS,
+    *SILVER,
+    *GOLD,
+    *FEATURE_TABLES.values(),
+    *HISTORY_TABLES.values(),
+    *PROGRESS,
+)
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:

@@ -8,7 +8,7 @@ from threading import Event
 from pyspark.sql import SparkSession
 
 from contracts.settings import Settings
-from lake import brokers, bronze, losses, schemas
+from lake import brokers, bronze, losses, schemas, topic_identity
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
 
@@ -24,11 +24,15 @@ def run(
     """
     watch = Stopwatch("bronze")
     topics = brokers.source_topics(settings)
-    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, *schemas.PROGRESS))
+    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, schemas.BRONZE_TOPICS, *schemas.PROGRESS))
     with sole_writer(settings, "lake bronze", lock_seconds):
         kafka = brokers.offsets(settings, topics)
         before = bronze.next_offsets(session, topics)
-        losses.refuse_another_topic(kafka, before)
+        known, ids = topic_identity.read(session), brokers.topic_ids(settings, {topic for topic, _ in kafka})
+        topic_identity.refuse_another(known, ids)
+        topic_identity.refuse_shorter(kafka, before)
+        if met := {topic: topic_id for topic, topic_id in ids.items() if topic not in known}:
+            topic_identity.record(session, met, watch.started_at)
         lost = losses.found(kafka, before)
         if lost and not accept_loss:
             losses.refuse(lost)

@@ -107,14 +107,15 @@ def _questions(latest_ms: int) -> str:
 
 
 def rolling(view: View) -> str:
-    """A rolling view over all questions: running totals over events and edges together, then one row a question."""
-    features, keys = features_of(view.name), ", ".join(ENTITY_KEYS[entity] for entity in view.entities)
+    """A rolling view over all questions: running totals over the events, looked up at each window's edge by an as-of join."""
+    features, keys = features_of(view.name), [ENTITY_KEYS[entity] for entity in view.entities]
+    by = ", ".join(keys)
     last = view is SALES_ROLLING
-    by = f"{keys}, event_id, event_time_ms" if last else f"{keys}, event_time_ms"
+    each = f"{by}, event_id, event_time_ms" if last else f"{by}, event_time_ms"
     a_sale = "CASE WHEN units > 0 THEN {'at_ms': event_time_ms, 'id': event_id, 'price': price} END"
-    sale = f"{a_sale if last else 'NULL'} AS last"
+    sale = f"max({a_sale}) OVER up_to AS last" if last else "NULL AS last"
     price = ", max(CASE WHEN quantity > 0 THEN unit_price END) AS price" if last else ""
-    asked = f"SELECT DISTINCT {keys}, as_of_ms FROM questions"
+    asked = f"SELECT DISTINCT {by}, as_of_ms FROM questions"
     if view is CATEGORY_ROLLING:
         asked = (
             "SELECT store_id, category_id, as_of_ms FROM (SELECT DISTINCT store_id, as_of_ms FROM questions)"
@@ -122,26 +123,22 @@ def rolling(view: View) -> str:
             " WHERE first_ms <= as_of_ms"
         )
     probes = [("head", "as_of_ms"), *((name, f"{start} - 1") for name, start in _starts(edge_names(features)))]
-    edges = ", ".join(f"{{'probe': '{name}', 'at_ms': {at}}}" for name, at in probes)
-    values = ", ".join(SALES_VALUES)
-    totals = ", ".join(f"coalesce(sum({name}) OVER up_to, 0)::BIGINT AS {name}" for name in SALES_VALUES)
-    pivoted = ", ".join(
-        f"max(CASE WHEN probe = '{probe}' THEN {name} END) AS \"{probe}_{name}\"" for probe, _ in probes for name in SALES_VALUES
+    totals = ", ".join(f"sum({name}) OVER up_to::BIGINT AS {name}" for name in SALES_VALUES)
+    seen = ", ".join(f'coalesce("{probe}".{name}, 0) AS "{probe}_{name}"' for probe, _ in probes for name in SALES_VALUES)
+    same_keys = {probe: " AND ".join(f'asked.{key} = "{probe}".{key}' for key in keys) for probe, _ in probes}
+    lookups = " ".join(
+        f'ASOF LEFT JOIN totals "{probe}" ON {same_keys[probe]} AND {at} >= "{probe}".at_ms' for probe, at in probes
     )
     return f"""
-WITH events AS (SELECT {by}, {_SUMS}{price} FROM silver GROUP BY {by}),
-rows AS (
-    SELECT {keys}, event_time_ms AS at_ms, NULL::VARCHAR AS probe, NULL::BIGINT AS as_of_ms, {values}, {sale} FROM events
-    UNION ALL BY NAME
-    SELECT {keys}, edge.at_ms AS at_ms, edge.probe AS probe, as_of_ms FROM ({asked}), unnest([{edges}]) AS edges(edge)
-), summed AS (
-    SELECT {keys}, as_of_ms, probe, {totals}, max(last) OVER up_to AS last FROM rows
-    WINDOW up_to AS (PARTITION BY {keys} ORDER BY at_ms, probe IS NOT NULL ROWS UNBOUNDED PRECEDING)
-), answers AS (
-    SELECT {keys}, as_of_ms, {pivoted}, max(CASE WHEN probe = 'head' THEN last END) AS last FROM summed WHERE probe IS NOT NULL
-    GROUP BY {keys}, as_of_ms
+WITH events AS (SELECT {each}, {_SUMS}{price} FROM silver GROUP BY {each}),
+totals AS MATERIALIZED (
+    SELECT DISTINCT {by}, event_time_ms AS at_ms, {totals}, {sale} FROM events
+    WINDOW up_to AS (PARTITION BY {by} ORDER BY event_time_ms RANGE UNBOUNDED PRECEDING)
+), asked AS ({asked}),
+answers AS (
+    SELECT {", ".join(f"asked.{key}" for key in keys)}, asked.as_of_ms, {seen}, head.last AS last FROM asked {lookups}
 )
-SELECT {keys}, as_of_ms, {", ".join(f"{_finished(feature)} AS {feature.name}" for feature in features)} FROM answers
+SELECT {by}, as_of_ms, {", ".join(f"{_finished(feature)} AS {feature.name}" for feature in features)} FROM answers
 """
 
 

@@ -18,7 +18,7 @@ from lake.jobs import marts
 from lake.jobs import run as line
 from tests.own_lake import own_lake
 
-TIMES_OF_COMPUTING = ("ingest_time", "created")
+TIMES_OF_COMPUTING = ("ingest_time", "created", "met_at")
 KEPT_MART = "public.disturbed_mart"
 SHOWN = 3
 

@@ -1,4 +1,4 @@
-"""What Kafka dropped before it was read, and a topic that is not the one that was read: told before a query starts."""
+"""What Kafka dropped before it was read: told before a query starts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,3 @@ def test_the_refusal_names_the_offsets_and_the_way_on() -> None:
         losses.refuse({SALES: (5, 7), PRICES: (1, 1)})
 
     assert "rd360 lake bronze --accept-loss" in raised.value.hint
-
-
-def test_a_topic_that_ends_before_bronze_is_another_one() -> None:
-    losses.refuse_another_topic({SALES: (0, 5)}, {SALES: 5, ("gone", 0): 3})
-    with pytest.raises(DataGateError, match="sales/0 ends before 4 in Kafka and 5 in bronze"):
-        losses.refuse_another_topic({SALES: (0, 4)}, {SALES: 5})
