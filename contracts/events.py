@@ -22,7 +22,7 @@ MAX_ID_LENGTH = 128  # characters
 MAX_CENTS = 1_000_000_000
 MAX_QUANTITY = 1_000_000_000
 MAX_SCHEMA_VERSION = 1_000_000
-SCHEMA_VERSION = 2  # 2: `category_id` on the lines of a receipt
+SCHEMA_VERSION = 3  # 2: `category_id` on the lines of a receipt; 3: `sale_id` beside it
 
 Reason = Literal[
     "empty",  # a null or zero-length value
@@ -46,7 +46,9 @@ Version = Annotated[int, Meta(ge=1, le=MAX_SCHEMA_VERSION)]
 
 
 class ReceiptLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One product on a receipt. `category_id` is what it was sold under: there the sale counts for ever."""
+    """One product on a receipt. `category_id` is what it was sold under: there the sale counts for ever. `sale_id` is the
+    `event_id` of the receipt whose goods a returned line gives back, or whose mistake it corrects.
+    """
 
     product_id: Identifier
     quantity: Quantity
@@ -54,6 +56,7 @@ class ReceiptLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     list_price: Cents | None = None
     promotion_id: Identifier | None = None
     category_id: Identifier | None = None
+    sale_id: Identifier | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):

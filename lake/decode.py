@@ -50,6 +50,7 @@ _OF_TYPE = {
         ("list_price", pa.int64()),
         ("promotion_id", pa.string()),
         ("category_id", pa.string()),
+        ("sale_id", pa.string()),
         ("schema_version", pa.int32()),
     ],
     "inventory": [("kind", pa.string()), ("quantity", pa.int64())],
@@ -147,6 +148,7 @@ def _sales(place: tuple[str, int, int], event: Receipt) -> Iterator[tuple[Any, .
             line.list_price,
             line.promotion_id,
             categories.get(line.product_id),
+            line.sale_id,
             event.schema_version,
         )
 

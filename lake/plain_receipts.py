@@ -29,13 +29,16 @@ from lake.decode import Rule
 
 MAX_ROUTES = 100_000  # more keys than that are no stores; the messages of the rest are left to the rule
 
-_LINE = "product_id string, quantity bigint, unit_price bigint, list_price bigint, promotion_id string, category_id string"
+_LINE = (
+    "product_id string, quantity bigint, unit_price bigint, "
+    "list_price bigint, promotion_id string, category_id string, sale_id string"
+)
 _RECEIPT = (
     f"event_id string, event_time bigint, store_id string, channel string, lines array<struct<{_LINE}>>, schema_version bigint"
 )
 _OF_RECEIPT = ("event_id", "event_time", "store_id", "channel", "lines")
 _OF_LINE = ("product_id", "quantity", "unit_price")
-_OPTIONAL = ("list_price", "promotion_id", "category_id")  # of a line
+_OPTIONAL = ("list_price", "promotion_id", "category_id", "sale_id")  # of a line
 # The document is read as a member of another, whose own end must be found behind it: Spark ignores what follows a document.
 _WRAPPED = f"receipt struct<{_RECEIPT}>, end int, malformed string"
 _STRICT = {
@@ -51,7 +54,7 @@ _STRICT = {
 _EVENT_ID = r'"event_id"\s*+:\s*+"([^"]*+)"'
 # Both begin with what is rare, so that Java looks for that first. A number or an object where the contract wants a text, of which
 # Spark makes a text:
-_ID_IS_NO_TEXT = r'_id"(?<=(?:event|store|product|promotion|category)_id")\s*+:\s*+[^"n]'
+_ID_IS_NO_TEXT = r'_id"(?<=(?:event|store|product|promotion|category|sale)_id")\s*+:\s*+[^"n]'
 # and an object that is followed by a member or by another object: only so could a second document hide in the wrapping one.
 _MORE_AFTER_OBJECT = r'\}\s*+(?:,\s*+"|\{)'
 
@@ -175,6 +178,7 @@ def _line_keeps_contract(line: Column) -> Column:
         & optional(list_price, list_price.between(0, MAX_CENTS))
         & optional(line["promotion_id"], _is_id(line["promotion_id"]))
         & optional(line["category_id"], _is_id(line["category_id"]))
+        & optional(line["sale_id"], _is_id(line["sale_id"]))
     )
 
 

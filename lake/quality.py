@@ -114,7 +114,7 @@ BUILT_IN = (
         tables.GOLD_RETURNS,
         "a return has units and their money, and a sale before it exactly where it says so",
         holds="units > 0 AND refund_cents = units * unit_price AND coalesce(hours, 0) >= 0"
-        " AND (link = 'matched') = (sale_event_id IS NOT NULL)",
+        " AND (link = 'unmatched') = (sale_event_id IS NULL)",
     ),
 )
 

@@ -1,26 +1,30 @@
-"""gold.returns: which sale each returned unit most plausibly gives back: the latest one of the same store, product and unit price
-that has a unit not given back yet.
+"""gold.returns: which sale each returned unit gives back. That which its line names; else the most plausible one: the latest of
+the same store, product and unit price that has a unit not given back yet.
 
 Sales and returns of one store × product × price, in the order of their events, are a stack: a sale puts units on it, a return
 takes the topmost off. Each unit lies at a height of its own, and a return takes that of each height from the latest sale before
 it that put one there. So cumulative sums give every line its heights, and a join of intervals the sales. What a return takes
-where the stack is empty was sold for another price, elsewhere, or before the lake begins: it is unmatched.
+where the stack is empty was sold for another price, elsewhere, or before the lake begins: it is unmatched. A return that names
+its sale takes a unit off too, so that as many are left, but what its line says counts.
 """
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Literal
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
+from lake import named_returns
 from lake.schemas import GOLD_RETURNS
 
-Link = Literal["matched", "unmatched"]
+Link = Literal["named", "matched", "unmatched"]
 GROUP = ["store_id", "product_id", "unit_price"]
 BAND_UNITS = 64  # heights are compared within bands of so many units: few sales share one, few sales lie in several
 _ORDER = ["event_time_ms", "event_id", "line_number"]
 _LINE = [*GROUP, *_ORDER, "event_time", "local_day"]
+_SALE = {"sale_event_id": "string", "sale_line_number": "int", "sold_at": "timestamp", "sold_ms": "bigint"}
 _HOUR_MS = 3_600_000
 
 
@@ -28,22 +32,18 @@ def returns(sales: DataFrame, first_day: Column) -> DataFrame:
     """One row per return line of `first_day` or later × the sale that it gives units back of, and one for the units of it that no
     sale fits, in the columns of gold.returns. `sales` is silver's lines, all of them.
     """
-    taken = (sf.col("quantity") < 0) & (sf.col("local_day") >= first_day)
+    taken = (sf.col("quantity") < 0) & sf.col("sale_id").isNull() & (sf.col("local_day") >= first_day)
     concerned = sales.where(taken).select(*GROUP).distinct()
     lines = heights(sales.join(concerned, on=GROUP, how="leftsemi")).localCheckpoint()
     given_back = lines.where(taken)
-    matched = matches(lines.where("quantity > 0"), given_back)
-    link = {name: sf.col(name) for name in ("sale_event_id", "sale_line_number", "sold_at", "sold_ms", "units")}
-    without = {"units": sf.col("unfitting"), "sale_event_id": _null("string"), "sale_line_number": _null("int")}
-    without |= {"sold_at": _null("timestamp"), "sold_ms": _null("bigint")}
-    unmatched = given_back.where("unfitting > 0")
+    named = named_returns.links(sales, first_day)
     pieces = [
-        rows.select(*_LINE, *(column.alias(name) for name, column in columns.items()), sf.lit(kind).alias("link"))
-        for rows, columns, kind in ((matched, link, _kind("matched")), (unmatched, {**link, **without}, _kind("unmatched")))
+        _pieces(matches(lines.where("quantity > 0"), given_back), "matched"),
+        _pieces(named.where("units > 0"), "named"),
+        *(_pieces(_without_sale(rows.where("unfitting > 0")), "unmatched") for rows in (given_back, named)),
     ]
     return (
-        pieces[0]
-        .unionByName(pieces[1])
+        reduce(DataFrame.unionByName, pieces)
         .withColumn("refund_cents", sf.col("units") * sf.col("unit_price"))
         .withColumn("hours", (sf.col("event_time_ms") - sf.col("sold_ms")) / _HOUR_MS)
         .withColumnRenamed("event_time", "returned_at")
@@ -67,6 +67,7 @@ def heights(lines: DataFrame) -> DataFrame:
         .select(
             *_LINE,
             "quantity",
+            "sale_id",
             sf.least("was", "after").alias("low"),
             sf.greatest("was", "after").alias("high"),
             (sf.col("floor_before") - sf.col("floor")).alias("unfitting"),
@@ -109,9 +110,10 @@ def _band(name: str) -> Column:
     return sf.floor(sf.col(name) / BAND_UNITS)
 
 
-def _null(kind: str) -> Column:
-    return sf.lit(None).cast(kind)
+def _pieces(rows: DataFrame, link: Link) -> DataFrame:
+    return rows.select(*_LINE, "units", *_SALE, sf.lit(link).alias("link"))
 
 
-def _kind(link: Link) -> str:
-    return link
+def _without_sale(rows: DataFrame) -> DataFrame:
+    nothing = {name: sf.lit(None).cast(kind) for name, kind in _SALE.items()}
+    return rows.withColumns({"units": sf.col("unfitting"), **nothing})

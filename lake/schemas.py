@@ -117,6 +117,7 @@ SILVER_SALES = Table(
     list_price bigint
     promotion_id string
     category_id string
+    sale_id string
     schema_version int
     local_day date
 """),

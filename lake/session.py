@@ -20,7 +20,13 @@ from contracts.settings import Settings
 from contracts.spark_conf import CATALOG_DATABASE, jar_paths, spark_conf, spark_secrets
 from lake.database import connect
 
-_UNREACHABLE = ("Connection refused", "ConnectException", "SdkClientException", "UnknownHostException", "TimeoutException")
+# What a Java trace says where a server is away, or goes away or comes back just then.
+_AWAY = (
+    *("Connection refused", "ConnectException", "SdkClientException", "UnknownHostException", "TimeoutException"),
+    *("Connection reset", "NoHttpResponseException", "Status Code: 500", "Status Code: 503"),  # of the S3 store
+    *("This connection has been closed", "An I/O error occurred while sending to the backend"),  # of PostgreSQL
+    *("terminating connection due to", "the database system is", "The connection attempt failed"),
+)
 
 
 def open_session(settings: Settings, app_name: str) -> SparkSession:
@@ -96,7 +102,7 @@ def spark_errors(doing: str) -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as error:
         trace = str(error)
-        if not any(sign in trace for sign in _UNREACHABLE):
+        if not any(sign in trace for sign in _AWAY):
             raise
         raise DependencyUnavailable("A server stopped answering", doing=doing, why=_first_cause(trace)) from error
 

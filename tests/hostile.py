@@ -10,7 +10,7 @@ NOW_MS = 1_700_000_000_000
 # one whose lines of a product disagree on its category.
 GOOD = (
     '{"event_id":"r-%d","event_time":%d,"store_id":"s-1","channel":"pos","lines":[{"product_id":"p-1","quantity":2,"unit_price":150,'
-    '"list_price":200,"promotion_id":"x","category_id":null},{"product_id":"1","quantity":-1,"unit_price":99}],"schema_version":2}',
+    '"list_price":200,"promotion_id":"x","category_id":null},{"product_id":"1","quantity":-1,"unit_price":99,"sale_id":"r-0"}],"schema_version":2}',
     '{ "event_id" : "r-%d", "event_time":%d, "store_id":"s-1","channel":"online","lines":[{"product_id":"p-1","quantity":2,'
     '"unit_price":150}], "till_id": 4, "tags":["a",{"b":1}] }',
     '{"lines":[{"unit_price":0,"quantity":2,"product_id":"é"}],"event_id":"r-%d","event_time":%d,"store_id":"s-1",'
@@ -33,7 +33,16 @@ _PIECES = (
     *('"store_id":""', '"channel":"x"', '"lines":[]', '"lines":null', '"lines":[null]', '"schema_version":null'),
     *('"schema_version":0', '"product_id":5', '"product_id":""', f'"product_id":"{"p" * 129}"', '"quantity":0', '"quantity":"3"'),
     *('"unit_price":null', '"unit_price":-5', '"unit_price":99999999999999999999', '"list_price":"3"', '"list_price":-1'),
-    *('"list_price":null', '"promotion_id":""', '"promotion_id":{"a":1}', '"category_id":null', ',"end":1}', '"end":1'),
+    *(
+        '"list_price":null',
+        '"promotion_id":""',
+        '"promotion_id":{"a":1}',
+        '"category_id":null',
+        '"sale_id":5',
+        '"sale_id":""',
+        ',"end":1}',
+        '"end":1',
+    ),
     *('"malformed":"x"', '"a":' + "[" * 2000),
 )
 _TOKEN = re.compile(r'"[^"]*"|\d+|[{}\[\],:]')

@@ -125,8 +125,9 @@ def history(seed: int = 7, first: dt.date = FIRST_DAY, days: int = DAYS, tag: st
             hours = [rng.uniform(0.0, 23.9) for _ in range(rng.randrange(2, 7))]
             for at, hour in enumerate(hours):
                 sold = rng.sample(PRODUCTS, rng.randrange(1, 4))
-                lines = tuple(_line(rng, product) for product in (*sold, *sold[:1]))
                 name = f"r{tag}-{store}-{number}-{at}"
+                of = f"r{tag}-{store}-{number - 1}-0" if number % 2 else None
+                lines = tuple(_line(rng, product, of) for product in (*sold, *sold[:1]))
                 channel: Literal["pos", "online"] = "pos" if at % 3 else "online"
                 events.append(Receipt(name, midnight + int(hour * HOUR_MS), store, channel, lines))
             for product in PRODUCTS[:2]:
@@ -183,9 +184,10 @@ def _route(event: Event) -> tuple[str, str]:
     return ("inventory" if isinstance(event, InventoryEvent) else "forecasts"), event.store_id
 
 
-def _line(rng: random.Random, product: str) -> ReceiptLine:
+def _line(rng: random.Random, product: str, sale_id: str | None = None) -> ReceiptLine:
     quantity = rng.choice((1, 1, 2, 3, 12, -1))
-    return ReceiptLine(product, quantity, rng.randrange(1, 500), 500, rng.choice((None, None, "spring")))
+    promotion = rng.choice((None, None, "spring"))
+    return ReceiptLine(product, quantity, rng.randrange(1, 500), 500, promotion, sale_id=sale_id if quantity < 0 else None)
 
 
 def _stock(rng: random.Random, name: str, midnight: int, store: str, product: str) -> InventoryEvent:

@@ -198,12 +198,13 @@ def run(as_json: Json = False) -> None:
 
 @contextmanager
 def _session(name: str) -> Iterator[tuple[SparkSession, Settings]]:
-    from lake.session import open_session
+    from lake.session import open_session, spark_errors
 
     settings = load_settings()
     session = open_session(settings, f"rd360 lake {name}")
     try:
-        yield session, settings
+        with spark_errors(f"running lake {name}"):
+            yield session, settings
     finally:
         session.stop()
 

@@ -1,8 +1,8 @@
 """Receipts of a data set in the layout of `lines.parquet`, at their own times.
 
 Columns: event_id, event_time (timestamp, UTC), store_id, product_id, quantity, unit_price_cents, channel, and where there are any
-list_price_cents, promotion_id and category_id; sorted by event_time, event_id. Without a category_id of its own, a line has the
-`category` of its product in `products.parquet`, where that is there and has one.
+list_price_cents, promotion_id, category_id and sale_id; sorted by event_time, event_id. Without a category_id of its own, a
+line has the `category` of its product in `products.parquet`, where that is there and has one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contracts.errors import InvalidEvent, UsageError
 from contracts.events import Receipt, ReceiptLine, decode_receipt, encode
 
 COLUMNS = ("event_id", "event_time", "store_id", "product_id", "quantity", "unit_price_cents", "channel")
-OPTIONAL = ("list_price_cents", "promotion_id", "category_id")
+OPTIONAL = ("list_price_cents", "promotion_id", "category_id", "sale_id")
 
 
 class _Row(NamedTuple):
@@ -36,6 +36,7 @@ class _Row(NamedTuple):
     list_price: int | None
     promotion_id: str | None
     category_id: str | None
+    sale_id: str | None
 
 
 @dataclass(slots=True)
@@ -134,6 +135,7 @@ def _line(row: _Row, categories: Mapping[str, str | None], report: ReplayReport)
         "list_price": row.list_price,
         "promotion_id": row.promotion_id,
         "category_id": row.category_id or categories.get(row.product_id) or None,
+        "sale_id": row.sale_id or None,
     }
     if row.quantity == 0:
         report.reject("quantity is 0")

@@ -79,7 +79,7 @@ class _StoreLife:
     def __init__(self, retailer: Retailer, store: Store, calendar: Calendar, scale: float) -> None:
         self.retailer, self.store, self.calendar, self.scale = retailer, store, calendar, scale
         self.shelves = {product.product_id: Shelf() for product in retailer.products}
-        self.returns: list[tuple[int, int, str, ReceiptLine]] = []
+        self.returns: list[tuple[int, int, str, str | None, ReceiptLine]] = []
         self.sold = 0
 
     def between(self, start: int, end: int) -> Iterator[Timed]:
@@ -154,6 +154,8 @@ class _StoreLife:
         lines: list[list[ReceiptLine]] = [[] for _ in receipts]
         happened: list[Timed] = []
         times = [at for at, _ in receipts]
+        date = f"{EPOCH.fromordinal(EPOCH.toordinal() + day):%Y%m%d}"
+        ids = [f"{self.retailer.seed}-{self.store.store_id}-{date}-{number:04d}" for number in range(len(receipts))]
         for wish in wishes:
             number = _nearest(times, wish.at)
             shelf = self.shelves[wish.product.product_id]
@@ -166,24 +168,23 @@ class _StoreLife:
                 self.sold += 1
                 if rng.random() < RETURN_CHANCE:
                     back = midnight + rng.randint(1, 10) * 24 * HOUR_MS + rng.randint(9, 19) * HOUR_MS
-                    heapq.heappush(self.returns, (back, self.sold, receipts[number][1], line))
+                    known = ids[number] if self.sold % 2 else None  # not everybody brings the receipt along
+                    heapq.heappush(self.returns, (back, self.sold, receipts[number][1], known, line))
                 if not shelf.on_hand:
                     at = times[number] + 30 * SECOND_MS
                     happened.append(self._stock("count", wish.product, at, 0, f"{day}-empty-{at - midnight}"))
-        date = f"{EPOCH.fromordinal(EPOCH.toordinal() + day):%Y%m%d}"
         for number, (at, channel) in enumerate(receipts):
             if lines[number]:
-                event_id = f"{self.retailer.seed}-{self.store.store_id}-{date}-{number:04d}"
-                happened.append(_sale(event_id, at, self.store, channel, lines[number]))
+                happened.append(_sale(ids[number], at, self.store, channel, lines[number]))
         return happened
 
     def _returned(self, rng: random.Random, day: int, midnight: int) -> list[Timed]:
         """What comes back is written off: it does not return to the shelf."""
         happened: list[Timed] = []
         while self.returns and self.returns[0][0] < midnight + 24 * HOUR_MS:
-            _, _, channel, line = heapq.heappop(self.returns)
+            _, _, channel, sale_id, line = heapq.heappop(self.returns)
             event_id = f"{self.retailer.seed}-{self.store.store_id}-{day}-r{len(happened):03d}"
-            back = msgspec.structs.replace(line, quantity=-line.quantity)
+            back = msgspec.structs.replace(line, quantity=-line.quantity, sale_id=sale_id)
             at = midnight + rng.randint(9 * HOUR_MS, 19 * HOUR_MS)
             happened.append(_sale(event_id, at, self.store, channel, [back]))
         return happened

@@ -68,8 +68,9 @@ class JobProcess:
         return code == -signal.SIGKILL
 
     def output(self) -> str:
-        """The last of what it said."""
-        return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
+        """The last of what it said, without the frames of Java's traces, which hide what they are about."""
+        said = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(line for line in said if not line.lstrip().startswith(("at ", "... ")))[-3000:]
 
 
 class Locks:

@@ -157,7 +157,7 @@ def test_silver_sums_are_exact_to_the_cent(filled: Lake) -> None:
 
 def test_silver_has_every_field_of_every_line(filled: Lake) -> None:
     fields = ("event_id", "line_number", "event_time_ms", "store_id", "channel", "local_day", "schema_version")
-    of_a_line = ("product_id", "quantity", "unit_price", "list_price", "promotion_id")
+    of_a_line = ("product_id", "quantity", "unit_price", "list_price", "promotion_id", "sale_id")
     expected = [
         (r.event_id, number, r.event_time, r.store_id, r.channel, _local_day(r), r.schema_version, *_values(line, of_a_line))
         for r in filled.world.events(Receipt)
@@ -184,9 +184,9 @@ def test_gold_made_in_steps_is_what_plain_loops_make_of_all_events(filled: Lake)
 
 def test_returns_linked_in_steps_are_what_a_walk_over_all_lines_links(filled: Lake) -> None:
     lines = [
-        lake_returns.Line(r.store_id, line.product_id, line.unit_price, r.event_time, r.event_id, number, line.quantity)
+        lake_returns.Line(r.store_id, x.product_id, x.unit_price, r.event_time, r.event_id, number, x.quantity, x.sale_id)
         for r in filled.world.events(Receipt)
-        for number, line in enumerate(r.lines)
+        for number, x in enumerate(r.lines)
     ]
     columns = ("event_id", "line_number", "sale_event_id", "sale_line_number", "units", "hours")
     expected = lake_returns.returns(lines)

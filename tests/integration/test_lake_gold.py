@@ -7,7 +7,7 @@ import random
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import holidays
 import pytest
@@ -20,7 +20,7 @@ from contracts.features import PRODUCT
 from contracts.settings import Settings
 from lake import history, schemas, store_calendar
 from lake.jobs import calendar
-from lake.returns import BAND_UNITS, returns
+from lake.returns import BAND_UNITS, Link, returns
 from tests.oracles import lake_returns
 from tests.oracles.lake_returns import Line
 from tests.own_lake import own_lake
@@ -186,14 +186,21 @@ def test_what_was_known_at_an_instant_is_a_plain_join(session: SparkSession) -> 
 
 
 def sold_and_given_back(rng: random.Random) -> Iterator[Line]:
-    """Lines of a few series and prices: small and large, several of one instant and of one receipt, more given back than sold."""
-    for number in range(900):
+    """Lines of a few series and prices: small and large, several of one instant and of one receipt, more given back than sold.
+
+    Some returns name a receipt: one before them, one that others name too, one still to come, one of another store, none that is.
+    """
+    receipts = [f"r-{rng.random()}" for _ in range(900)]
+    for number, receipt in enumerate(receipts):
         store, price = rng.choice((LONDON, NEW_YORK)), rng.choice((100, 100, 90))
         at_ms = 1_700_000_000_000 + number // 2 * 1_800_000
         for line in range(rng.randrange(1, 4)):
             size = rng.choice((1, 1, 2, 7, BAND_UNITS, 3 * BAND_UNITS + 5))
-            kept = rng.random() < (0.75 if number < 600 else 0.4)
-            yield Line(store, "p-1", price, at_ms, f"r-{rng.random()}", line, size if kept else -size)
+            if rng.random() < (0.75 if number < 600 else 0.4):
+                yield Line(store, "p-1", price, at_ms, receipt, line, size)
+            else:
+                named = (receipts[rng.randrange(900)], receipts[max(number - rng.randrange(9), 0)], "r-unknown")
+                yield Line(store, "p-1", price, at_ms, receipt, line, -size, rng.choice((None, None, *named)))
 
 
 def test_a_return_gives_back_the_latest_units_of_its_price_that_are_not_given_back_yet(session: SparkSession) -> None:
@@ -211,7 +218,10 @@ def test_a_return_gives_back_the_latest_units_of_its_price_that_are_not_given_ba
     later = returns(sales, sf.lit(middle)).collect()
 
     assert sorted((tuple(row[name] for name in columns) for row in found), key=repr) == sorted(expected, key=repr)
-    assert {row["link"] for row in found if row["sale_event_id"] is None} == {"unmatched"}
-    assert {row["link"] for row in found if row["sale_event_id"] is not None} == {"matched"}
+    naming = {(line.event_id, line.line_number): line.sale_id for line in lines}
+    for row in found:
+        named = naming[row["event_id"], row["line_number"]]
+        assert row["link"] == ("unmatched" if row["sale_event_id"] is None else "named" if named else "matched")
+    assert {row["link"] for row in found} == set(get_args(Link))
     assert sorted(later, key=repr) == sorted((row for row in found if row["local_day"] >= middle), key=repr)
     assert len({piece[:2] for piece in expected if piece[2] is not None}) < sum(piece[2] is not None for piece in expected)

@@ -118,7 +118,7 @@ PLANTED: dict[str, tuple[str, Plant]] = {
     "daily_once": (names.GOLD_DAILY, _with()),
     "daily_no_gap": (names.GOLD_DAILY, lambda rows: rows.where("local_day <> DATE'2024-03-10'")),
     "daily_revenue": (names.GOLD_DAILY, lambda rows: rows.where("local_day <> DATE'2024-03-31'")),
-    "returns_agree": (names.GOLD_RETURNS, _with(sale_event_id="null", link="'matched'")),
+    "returns_agree": (names.GOLD_RETURNS, _with(sale_event_id="null", link="'named'")),
 }
 
 

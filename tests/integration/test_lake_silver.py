@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 IDENTITY = ("topic", "store_id", "product_id", "event_id")
 LINE = (*IDENTITY, "partition", "offset", "event_time_ms", "line_number", "channel", "quantity", "unit_price", "list_price")
-LINE = (*LINE, "promotion_id", "category_id", "schema_version")
+LINE = (*LINE, "promotion_id", "category_id", "sale_id", "schema_version")
 MESSAGES = 1_200
 
 
