@@ -9,6 +9,7 @@ from pyspark.sql import functions as sf
 
 from contracts.clock import EpochMs
 from contracts.tables import CATALOG
+from lake import steps
 from lake.schemas import BRONZE_EVENTS, Table
 
 SNAPSHOTS_KEPT = 20  # a running bronze query finds its last commits among them, which makes its retries idempotent
@@ -57,6 +58,7 @@ def maintain(session: SparkSession, table: Table, now: EpochMs, *, ages: Ages, d
 
     The last SNAPSHOTS_KEPT snapshots stay, and all that are younger than `ages` says.
     """
+    steps.begin(session, table.name)
     before = size(session, table.name)
     if not before.snapshots:
         return Kept(table.name, before, before, expired=0, orphans=0, orphan_names=[])

@@ -9,11 +9,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
+from lake import steps
 
 
 def append(rows: DataFrame, table: str) -> None:
     """Appends rows in one commit, each task to files of its own: rows come nearly in order of time, so sorting them by their
     partitions first would only move them all."""
+    steps.begin(rows.sparkSession, table)
     rows.writeTo(table).option("distribution-mode", "none").option("fanout-enabled", "true").append()
 
 

@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+_REWRITE = "\r\x1b[2K"  # back to the line's start, and what is on it away
+_turn = threading.Lock()
+_status_shown = False
 
 
 def note(text: str) -> None:
     """One line about what happens, to stderr."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with _turn:
+        _remove_status()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def result(text: str) -> None:
     """One line of the result, to stdout."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with _turn:
+        _remove_status()
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def status(text: str) -> None:
+    """Text that stays on the terminal's last line until the next status, note or result; empty: none. Any thread may call it."""
+    global _status_shown
+    with _turn:
+        _remove_status()
+        if text:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            _status_shown = True
+
+
+def _remove_status() -> None:
+    global _status_shown
+    if _status_shown:
+        sys.stderr.write(_REWRITE)
+        sys.stderr.flush()
+        _status_shown = False
 
 
 def json_result(value: Any) -> None:

@@ -16,6 +16,7 @@ from contracts.settings import Settings, load_settings
 from contracts.topics import ALL_STORES
 from contracts.windows import StoreCalendars
 from infra.cli.console import json_result, note, result, table
+from infra.cli.spark_progress import shown
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -78,7 +79,8 @@ def offline(
     settings = load_settings()
     session = open_session(settings, "rd360 features offline")
     try:
-        report = job.run(session, settings, full=full, dry_run=dry_run)
+        with shown(session, "features offline", quiet=as_json):
+            report = job.run(session, settings, full=full, dry_run=dry_run)
     finally:
         session.stop()
     if not dry_run:
@@ -107,7 +109,8 @@ def parity(
     try:
         session = open_session(settings, "rd360 features parity")
         try:
-            report = job.run(session, settings, online, chosen, sample)
+            with shown(session, "features parity", quiet=as_json):
+                report = job.run(session, settings, online, chosen, sample)
         finally:
             session.stop()
     finally:

@@ -12,6 +12,7 @@ import typer
 from contracts.errors import DataGateError, UsageError
 from contracts.settings import Settings, load_settings
 from infra.cli.console import json_result, note, result, table
+from infra.cli.spark_progress import shown
 
 if TYPE_CHECKING:  # Spark is imported by the command that needs it: the help must be quick
     from pyspark.sql import SparkSession
@@ -135,7 +136,7 @@ def audit(as_json: Json = False) -> None:
     """Check that the lake has every message once: bronze against Kafka, silver against bronze. Exits 5 where it has not."""
     from lake.jobs import audit as job
 
-    with _session("audit") as (session, settings):
+    with _session("audit", quiet=as_json) as (session, settings):
         found = job.run(session, settings)
     if as_json:
         json_result(found.as_dict())
@@ -163,7 +164,7 @@ def quality(
     """Ask every quality rule of what is published. Exits 5 where one that stops publication does not hold."""
     from lake.jobs import quality as job
 
-    with _session("quality") as (session, settings):
+    with _session("quality", quiet=as_json) as (session, settings):
         findings = job.run(session, settings, of_table)
     if as_json:
         json_result([finding.as_dict() for finding in findings])
@@ -187,7 +188,7 @@ def run(as_json: Json = False) -> None:
     from lake.jobs import run as line
 
     reports = []
-    with _session("run") as (session, settings):
+    with _session("run", quiet=as_json) as (session, settings):
         for report in line.run(session, settings):
             note(_sentence(report.as_dict()))
             reports.append(report.as_dict())
@@ -197,13 +198,13 @@ def run(as_json: Json = False) -> None:
 
 
 @contextmanager
-def _session(name: str) -> Iterator[tuple[SparkSession, Settings]]:
+def _session(name: str, *, quiet: bool) -> Iterator[tuple[SparkSession, Settings]]:
     from lake.session import open_session, spark_errors
 
     settings = load_settings()
     session = open_session(settings, f"rd360 lake {name}")
     try:
-        with spark_errors(f"running lake {name}"):
+        with shown(session, name, quiet=quiet), spark_errors(f"running lake {name}"):
             yield session, settings
     finally:
         session.stop()
@@ -212,7 +213,7 @@ def _session(name: str) -> Iterator[tuple[SparkSession, Settings]]:
 def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> JobReport:
     from lake.marts import record_job
 
-    with _session(name) as (session, settings):
+    with _session(name, quiet=as_json) as (session, settings):
         report = job(session, settings)
     if kept:
         record_job(settings, report)

@@ -8,7 +8,7 @@ from threading import Event
 from pyspark.sql import SparkSession
 
 from contracts.settings import Settings
-from lake import brokers, bronze, losses, schemas, topic_identity
+from lake import brokers, bronze, losses, schemas, steps, topic_identity
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
 
@@ -42,6 +42,7 @@ def run(
         checkpoint = bronze.checkpoint_folder(settings)
         discarded = bronze.discard_stale_checkpoint(checkpoint, before)
         if any(before.get(place, first) != end for place, (first, end) in kafka.items()) or (kafka and not available_now):
+            steps.begin(session, schemas.BRONZE_EVENTS.name)
             stream = bronze.messages(session, settings, bronze.starting_offsets(kafka, before))
             query = bronze.start_query(stream, checkpoint, available_now)
             bronze.finish(query, Event() if available_now else _set_by_signals())

@@ -19,7 +19,7 @@ from contracts.features import (
     features_of,
 )
 from contracts.settings import Settings
-from lake import brokers, features, progress, schemas, snapshot_grid, tables
+from lake import brokers, features, progress, schemas, snapshot_grid, steps, tables
 from lake.daily_features import demand_daily
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
@@ -47,6 +47,7 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         since = None if full or first_ms is None else _month_start(first_ms)
         written = {}
         for view, rows in feature_rows(session, settings, since, latest_ms).items():
+            steps.begin(session, view.table)
             table = _with_origin(rows, view)
             if dry_run:
                 written[view.name] = table.count()

@@ -11,7 +11,19 @@ from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
 from contracts.settings import Settings
-from lake import brokers, gold, progress, public_holidays, quality, quality_log, reference, returns, schemas, store_calendar
+from lake import (
+    brokers,
+    gold,
+    progress,
+    public_holidays,
+    quality,
+    quality_log,
+    reference,
+    returns,
+    schemas,
+    steps,
+    store_calendar,
+)
 from lake.database import sole_writer
 from lake.quality_check import Finding, check, held_back, publishable
 from lake.report import JobReport, Stopwatch
@@ -33,6 +45,7 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
     public_holidays.require_known(settings)
     schemas.create_if_missing(session)
     with sole_writer(settings, "lake gold"), spark_errors("making gold from silver"):
+        steps.begin(session, schemas.GOLD_DAILY.name)
         seen = progress.read(session, schemas.SILVER_PROGRESS)
         known_from, latest_ms = _span(session)
         new_rows, changed_from = first_changed_day(session, settings, known_from)
@@ -55,6 +68,7 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
             schemas.SILVER_INVENTORY.name: inventory.where(since),
         }
         replaced = sf.lit(True) if full else since
+        steps.begin(session, "quality rules")
         findings = check(rules, checked, settings)
         quality_log.record(settings, quality_log.BEFORE, watch.started_at, findings)
         passing = publishable(findings)
@@ -89,6 +103,7 @@ def _held(findings: list[Finding]) -> DataGateError:
 
 
 def _replace(session: SparkSession, rows: DataFrame, table: schemas.Table, replaced: Column) -> int:
+    steps.begin(session, table.name)
     rows.writeTo(table.name).overwrite(replaced)
     return int(last_commit(session, table.name).get("added-records", 0))
 

@@ -16,7 +16,7 @@ from contracts.errors import DataGateError, DependencyUnavailable
 from contracts.features import VIEWS
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
-from lake import progress, recompute, schemas, stream_position
+from lake import progress, recompute, schemas, steps, stream_position
 from lake.database import JobIsRunning, connect
 from lake.jobs import bronze, silver
 from lake.parity import Key, Row, ViewParity, compare, in_sample
@@ -81,6 +81,7 @@ def run(
     with spark_errors("recomputing features"):
         required = recompute.required_by_stream(session, settings, list(late), committed, late)
         for view in views:
+            steps.begin(session, f"{view} recomputed")
             if view in late:
                 asked = recompute.fences(view, rows[view], committed, settings)
                 lake = recompute.streaming(session, settings, view, asked, late[view])
