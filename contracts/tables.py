@@ -33,6 +33,7 @@ MART_SCHEMA = "marts"
 MART_DAILY = "marts.daily_demand"  # gold.daily, for dashboards
 MART_FORECASTS = "marts.forecast"  # the champion's latest forecasts with quantiles
 MART_ACCURACY = "marts.forecast_accuracy"  # one row per candidate × origin: WAPE, bias, pinball
+MART_PUBLICATION = "marts.publication"  # one row per mart of the lake: the run that it is of, when that was, its rows
 MART_PARITY = "monitoring.feature_parity"  # one row per parity run × view × feature
 MART_JOBS = "monitoring.job_run"  # one row per job run: rows in, out, rejected, seconds
 MART_QUALITY = "monitoring.quality"  # one row per check × quality rule: its state, faults by month, the first rows

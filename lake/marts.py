@@ -1,34 +1,42 @@
-"""gold.daily as a PostgreSQL table for dashboards, and the log of job runs. Readers see an old table or a new one, never half."""
+"""What dashboards read, as PostgreSQL tables made of gold, and the log of job runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables
+from contracts.clock import EpochMs
 from contracts.features import PRODUCT, STORE
 from contracts.settings import Settings
-from lake import schemas
+from lake import publication, schemas, steps
 from lake.database import connect
+from lake.publication import Mart
 from lake.report import JobReport
 
-STAGING = f"{tables.MART_DAILY}_next"
-_COLUMNS = {
-    "store_id": "text NOT NULL",
-    "product_id": "text NOT NULL",
-    "category": "text",
-    "region": "text",
-    "local_day": "date NOT NULL",
-    "units": "bigint NOT NULL",
-    "returned_units": "bigint NOT NULL",
-    "revenue_cents": "bigint NOT NULL",
-    "price": "bigint",
-    "promoted": "boolean NOT NULL",
-    "in_stock": "double precision",
-    "demand": "double precision NOT NULL",
-}
+_DAILY = Mart(
+    tables.MART_DAILY,
+    {
+        "store_id": "text NOT NULL",
+        "product_id": "text NOT NULL",
+        "category": "text",
+        "region": "text",
+        "local_day": "date NOT NULL",
+        "units": "bigint NOT NULL",
+        "returned_units": "bigint NOT NULL",
+        "revenue_cents": "bigint NOT NULL",
+        "price": "bigint",
+        "promoted": "boolean NOT NULL",
+        "in_stock": "double precision",
+        "demand": "double precision NOT NULL",
+    },
+    key=("store_id", "product_id", "local_day"),
+    indexed=("local_day",),
+)
 _JOB_RUN = f"""
     CREATE TABLE IF NOT EXISTS {tables.MART_JOBS} (
         job text NOT NULL, started_at timestamptz NOT NULL, seconds double precision NOT NULL,
@@ -46,18 +54,30 @@ def daily_demand(session: SparkSession) -> DataFrame:
         .withColumn("revenue_cents", sf.col("sales_cents") - sf.col("refund_cents"))
         .join(products, on="product_id", how="left")
         .join(stores, on="store_id", how="left")
-        .select(*_COLUMNS)
+        .select(*_DAILY.columns)
     )
 
 
-def publish(rows: DataFrame, settings: Settings) -> int:
-    """Replaces the mart with the rows and returns how many. The new table is filled aside, then takes the old one's place."""
-    _make_staging(settings)
-    writer = rows.write.format("jdbc").mode("append")
-    for key, value in _jdbc(settings).items():
-        writer = writer.option(key, value)
-    writer.save()
-    return _swap(settings)
+@dataclass(frozen=True, slots=True)
+class LakeMart:
+    """A mart, the table of the lake that it is made of, and how."""
+
+    mart: Mart
+    source: str
+    rows: Callable[[SparkSession], DataFrame]
+
+
+MARTS = (LakeMart(_DAILY, tables.GOLD_DAILY, daily_demand),)
+
+
+def publish(session: SparkSession, settings: Settings, run_id: str, at: EpochMs) -> dict[str, int]:
+    """Makes every mart what the lake has now, and returns the rows of each. All are filled aside before one is changed."""
+    marts = [made.mart for made in MARTS]
+    publication.prepare(settings, marts)
+    for made in MARTS:
+        steps.begin(session, made.mart.name)
+        _fill(made.rows(session), made.mart, settings)
+    return publication.publish(settings, marts, run_id, at)
 
 
 def record_job(settings: Settings, report: JobReport) -> None:
@@ -75,31 +95,19 @@ def record_job(settings: Settings, report: JobReport) -> None:
         )
 
 
-def _make_staging(settings: Settings) -> None:
-    columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-    with connect(settings, tables.POSTGRES_DATABASE, doing="preparing the marts") as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(361)")
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {tables.MART_SCHEMA}")
-        connection.execute(f"DROP TABLE IF EXISTS {STAGING}")
-        connection.execute(f"CREATE TABLE {STAGING} ({columns}, PRIMARY KEY (store_id, product_id, local_day))")
+def _fill(rows: DataFrame, mart: Mart, settings: Settings) -> None:
+    writer = rows.write.format("jdbc").mode("append")
+    for key, value in _jdbc(mart.staging, settings).items():
+        writer = writer.option(key, value)
+    writer.save()
 
 
-def _swap(settings: Settings) -> int:
-    name = tables.MART_DAILY.split(".")[1]
-    with connect(settings, tables.POSTGRES_DATABASE, doing="publishing the marts") as connection:
-        connection.execute(f"CREATE INDEX ON {STAGING} (local_day)")
-        count = connection.execute(f"SELECT count(*) FROM {STAGING}").fetchone()
-        connection.execute(f"DROP TABLE IF EXISTS {tables.MART_DAILY}")
-        connection.execute(f"ALTER TABLE {STAGING} RENAME TO {name}")
-    return int(count[0]) if count else 0
-
-
-def _jdbc(settings: Settings) -> dict[str, str]:
+def _jdbc(table: str, settings: Settings) -> dict[str, str]:
     return {
         "url": f"jdbc:postgresql://{settings.postgres}/{tables.POSTGRES_DATABASE}?reWriteBatchedInserts=true",
         "driver": "org.postgresql.Driver",
         "user": settings.postgres_user,
         "password": settings.secret("postgres_password"),
-        "dbtable": STAGING,
+        "dbtable": table,
         "batchsize": "5000",
     }

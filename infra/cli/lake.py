@@ -101,7 +101,7 @@ def calendar(
 
 @app.command()
 def marts(dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Publish the daily table to PostgreSQL, for dashboards."""
+    """Publish what dashboards read to PostgreSQL: all marts change together."""
     from lake.jobs import marts as job
 
     _run("marts", lambda session, settings: job.run(session, settings, dry_run=dry_run), as_json, kept=not dry_run)

@@ -57,6 +57,8 @@ def _statements(verb: sql.SQL, settings: Settings) -> list[sql.Composed]:
         login.format(verb, role, sql.Literal(reader_password(settings))),
         sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(role),
         sql.SQL("ALTER ROLE {} SET statement_timeout = {}").format(role, sql.Literal(f"{STATEMENT_SECONDS}s")),
+        # an open transaction that has read a mart holds back the next publication of all of them
+        sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = {}").format(role, sql.Literal(f"{STATEMENT_SECONDS}s")),
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role),
     ]
     for name in SCHEMAS:

@@ -370,7 +370,7 @@ def test_master_data_are_complete_with_and_without_files(filled: Lake, tmp_path:
         reference.run(filled.session, filled.settings, tmp_path)
 
 
-def test_the_mart_is_gold_and_is_replaced_whole(filled: Lake) -> None:
+def test_the_marts_are_gold_and_of_one_run(filled: Lake) -> None:
     first = marts_job.run(filled.session, filled.settings)
     second = marts_job.run(filled.session, filled.settings)
     marts.record_job(filled.settings, second)
@@ -379,12 +379,17 @@ def test_the_mart_is_gold_and_is_replaced_whole(filled: Lake) -> None:
     )
     with psycopg.connect(filled.settings.postgres_url(names.POSTGRES_DATABASE)) as connection:
         found = connection.execute(f"SELECT count(*), sum(units), sum(revenue_cents) FROM {names.MART_DAILY}").fetchone()
+        published = connection.execute(
+            f"SELECT mart, run_id, rows FROM {names.MART_PUBLICATION} WHERE mart = ANY(%s) ORDER BY mart",
+            ([names.MART_DAILY],),
+        ).fetchall()
         logged = connection.execute(
             f"SELECT rows_out FROM {names.MART_JOBS} WHERE job = 'marts' AND started_at = to_timestamp(%s / 1000.0)",
             (second.started_at,),
         ).fetchone()
 
-    assert first.rows_out == second.rows_out == second.rows_in
+    assert first.detail["marts"] == second.detail["marts"]
+    assert published == [(name, second.detail["run_id"], rows) for name, rows in sorted(second.detail["marts"].items())]
     assert found is not None
     assert tuple(found) == tuple(expected.collect()[0])
     assert logged == (second.rows_out,)
