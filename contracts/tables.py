@@ -27,12 +27,14 @@ GOLD_CALENDAR = "lake.gold.calendar"  # one row per store × local day, to 400 d
 GOLD_PRODUCT_HISTORY = "lake.gold.product_history"  # one row per version of a product's master data: from when until when
 GOLD_STORE_HISTORY = "lake.gold.store_history"  # the same of a store's
 GOLD_FORECASTS = "lake.gold.forecasts"  # one row per model version × store × product × as of × target day: the nightly scoring
+GOLD_FORECAST_ACTUAL = "lake.gold.forecast_actual"  # one row per served or scored forecast × target day, with what came
 
 POSTGRES_DATABASE = "rd360"
 MART_SCHEMA = "marts"
 MART_DAILY = "marts.daily_demand"  # gold.daily, for dashboards
 MART_FORECASTS = "marts.forecast"  # the champion's latest forecasts with quantiles
 MART_ACCURACY = "marts.forecast_accuracy"  # one row per candidate × origin: WAPE, bias, pinball
+MART_FORECAST_ACTUAL = "marts.forecast_actual"  # judged forecasts by model version, horizon, day, store and category
 MART_PUBLICATION = "marts.publication"  # one row per mart of the lake: the run that it is of, when that was, its rows
 MART_PARITY = "monitoring.feature_parity"  # one row per parity run × view × feature
 MART_JOBS = "monitoring.job_run"  # one row per job run: rows in, out, rejected, seconds

@@ -10,7 +10,8 @@ from pyspark.sql import functions as sf
 from contracts.clock import EpochMs
 from contracts.tables import CATALOG
 from lake import steps
-from lake.schemas import BRONZE_EVENTS, Table
+from lake.schemas import BRONZE_EVENTS
+from lake.table import Table
 
 SNAPSHOTS_KEPT = 20  # a running bronze query finds its last commits among them, which makes its retries idempotent
 TARGET_BYTES = 128 * 2**20  # of a merged file; what is left over of a partition is shared out, and no file is under half of it

@@ -37,6 +37,27 @@ _DAILY = Mart(
     key=("store_id", "product_id", "local_day"),
     indexed=("local_day",),
 )
+_FORECAST_ACTUAL = Mart(
+    tables.MART_FORECAST_ACTUAL,
+    {
+        "source": "text NOT NULL",
+        "model_name": "text NOT NULL",
+        "model_version": "text NOT NULL",
+        "horizon_days": "integer NOT NULL",
+        "target_day": "date NOT NULL",
+        "store_id": "text NOT NULL",
+        "category": "text NOT NULL",
+        "forecasts": "bigint NOT NULL",
+        "forecast": "double precision NOT NULL",
+        "actual": "double precision NOT NULL",
+        "error": "double precision NOT NULL",
+        "absolute_error": "double precision NOT NULL",
+        "pinball": "double precision NOT NULL",
+        "quantile_forecasts": "bigint NOT NULL",
+    },
+    key=("source", "model_name", "model_version", "horizon_days", "target_day", "store_id", "category"),
+    indexed=("target_day",),
+)
 _JOB_RUN = f"""
     CREATE TABLE IF NOT EXISTS {tables.MART_JOBS} (
         job text NOT NULL, started_at timestamptz NOT NULL, seconds double precision NOT NULL,
@@ -58,6 +79,34 @@ def daily_demand(session: SparkSession) -> DataFrame:
     )
 
 
+def forecast_actual(session: SparkSession) -> DataFrame:
+    """The mart's rows: one per source × model version × horizon × target day × store × category, sums over its judged forecasts.
+
+    In units. WAPE is sum(absolute_error) / sum(actual), bias sum(error) / sum(actual). `pinball` sums each forecast's mean loss
+    over its quantiles: divide it by `quantile_forecasts`, the number of those that have any.
+    """
+    products = session.table(PRODUCT.table).select("product_id", "category")
+    losses = sf.map_values("pinball")
+    pinball = sf.aggregate(losses, sf.lit(0.0), lambda total, loss: total + loss) / sf.size(losses)
+    mean_pinball = sf.when(sf.size(losses) > 0, pinball)
+    sums = {"mean": "forecast", "actual": "actual", "error": "error", "absolute_error": "absolute_error"}
+    return (
+        session.table(schemas.GOLD_FORECAST_ACTUAL.name)
+        .where("error IS NOT NULL")
+        .join(products, on="product_id", how="left")
+        .withColumn("category", sf.coalesce("category", sf.lit("")))
+        .withColumn("mean_pinball", mean_pinball)
+        .groupBy(*_FORECAST_ACTUAL.key)
+        .agg(
+            sf.count("*").alias("forecasts"),
+            *(sf.sum(name).alias(summed) for name, summed in sums.items()),
+            sf.coalesce(sf.sum("mean_pinball"), sf.lit(0.0)).alias("pinball"),
+            sf.count("mean_pinball").alias("quantile_forecasts"),
+        )
+        .select(*_FORECAST_ACTUAL.columns)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LakeMart:
     """A mart, the table of the lake that it is made of, and how."""
@@ -67,7 +116,10 @@ class LakeMart:
     rows: Callable[[SparkSession], DataFrame]
 
 
-MARTS = (LakeMart(_DAILY, tables.GOLD_DAILY, daily_demand),)
+MARTS = (
+    LakeMart(_DAILY, tables.GOLD_DAILY, daily_demand),
+    LakeMart(_FORECAST_ACTUAL, tables.GOLD_FORECAST_ACTUAL, forecast_actual),
+)
 
 
 def publish(session: SparkSession, settings: Settings, run_id: str, at: EpochMs) -> dict[str, int]:

@@ -6,17 +6,19 @@ Times are instants (UTC), money is integer cents, quantities are integers in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from pyspark.sql import SparkSession
 
 from contracts import tables
 from contracts.features import ENTITY_KEYS, METADATA, PRODUCT, STORE, VIEWS, DType, View, features_of
+from lake.table import Table, create
+from lake.table import columns as _columns
 
 SILVER_PROGRESS = "lake.silver.progress"  # one row per topic partition: the next bronze offset that silver has not seen
 GOLD_PROGRESS = "lake.gold.progress"  # one row per topic partition: the next offset of silver that gold.daily has not seen
 FEATURES_PROGRESS = "lake.gold.features_progress"  # the same of the offline features
+FORECAST_ACTUAL_SOURCES = "lake.gold.forecast_actual_sources"  # one row per month of target days: the files it was made of
 
 SPARK_TYPES: dict[DType, str] = {
     "int64": "bigint",
@@ -25,42 +27,6 @@ SPARK_TYPES: dict[DType, str] = {
     "int64[]": "array<bigint>",
     "float64[]": "array<double>",
 }
-_KEEP_RECENT = {
-    # expiry never goes below this, so that a running query finds its last commits, which make its retries idempotent
-    "history.expire.min-snapshots-to-keep": "20",
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "50",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One Iceberg table."""
-
-    name: str
-    columns: tuple[tuple[str, str], ...]
-    partitions: tuple[str, ...] = ()
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def column_names(self) -> list[str]:
-        """The columns in table order."""
-        return [name for name, _ in self.columns]
-
-    def ddl(self) -> str:
-        """The statement that creates the table where it is missing."""
-        columns = ", ".join(f"`{name}` {kind}" for name, kind in self.columns)
-        partitioned = f" PARTITIONED BY ({', '.join(self.partitions)})" if self.partitions else ""
-        properties = {"format-version": "2", **_KEEP_RECENT, **self.properties}
-        pairs = ", ".join(f"'{key}'='{value}'" for key, value in properties.items())
-        return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}) USING iceberg{partitioned} TBLPROPERTIES ({pairs})"
-
-
-def _columns(text: str) -> tuple[tuple[str, str], ...]:
-    """Columns from lines of `name type`."""
-    return tuple((name, kind) for name, kind in (line.split(maxsplit=1) for line in text.strip().splitlines()))
-
-
 _ORIGIN = (("topic", "string"), ("partition", "int"), ("offset", "bigint"))
 _PROGRESS = (("topic", "string"), ("partition", "int"), ("next_offset", "bigint"))
 _EVENT = _columns("""
@@ -239,6 +205,33 @@ GOLD_CALENDAR = Table(
     calendar string
 """),
 )
+GOLD_FORECAST_ACTUAL = Table(
+    tables.GOLD_FORECAST_ACTUAL,
+    _columns("""
+    source string
+    event_id string
+    store_id string
+    product_id string
+    as_of timestamp
+    target_day date
+    horizon_days int
+    model_name string
+    model_version string
+    fallback string
+    mean double
+    quantiles map<string,double>
+    units bigint
+    demand double
+    in_stock double
+    complete boolean
+    sold_by_as_of bigint
+    actual double
+    error double
+    absolute_error double
+    pinball map<string,double>
+"""),
+    ("months(target_day)",),
+)
 # One row per holiday of the file that was brought last
 OWN_HOLIDAYS = Table("lake.gold.own_holidays", _columns("store_id string\nday date\nname string"))
 # Which silver table holds the events of each kind of topic.
@@ -249,8 +242,11 @@ SILVER_OF_KIND = {
     "forecasts": SILVER_FORECASTS,
 }
 SILVER = (*SILVER_OF_KIND.values(), SILVER_DUPLICATES, SILVER_QUARANTINE)
-GOLD = (GOLD_DAILY, GOLD_RETURNS, GOLD_CALENDAR, OWN_HOLIDAYS)
-PROGRESS = tuple(Table(name, _PROGRESS) for name in (SILVER_PROGRESS, GOLD_PROGRESS, FEATURES_PROGRESS))
+GOLD = (GOLD_DAILY, GOLD_RETURNS, GOLD_CALENDAR, OWN_HOLIDAYS, GOLD_FORECAST_ACTUAL)
+PROGRESS = (
+    *(Table(name, _PROGRESS) for name in (SILVER_PROGRESS, GOLD_PROGRESS, FEATURES_PROGRESS)),
+    Table(FORECAST_ACTUAL_SOURCES, _columns("month date\nfiles string")),
+)
 
 
 def feature_table(view: View) -> Table:
@@ -294,21 +290,5 @@ TABLES = (
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:
-    """Creates the tables that are not there, and adds the columns that a table has gained since it was made.
-
-    A session remembers what it has made sure of, so that several jobs in one session ask once.
-    """
-    unsure = [table for table in wanted if session.conf.get(_sure_of(table), "") != table.ddl()]
-    for namespace in sorted({table.name.rsplit(".", 1)[0] for table in unsure}):
-        session.sql(f"CREATE NAMESPACE IF NOT EXISTS {namespace}")
-    for table in unsure:
-        session.sql(table.ddl())
-        there = set(session.table(table.name).columns)
-        added = [(name, kind) for name, kind in table.columns if name not in there]
-        if added:
-            session.sql(f"ALTER TABLE {table.name} ADD COLUMNS ({', '.join(f'`{n}` {kind}' for n, kind in added)})")
-        session.conf.set(_sure_of(table), table.ddl())
-
-
-def _sure_of(table: Table) -> str:
-    return f"rd360.table.{table.name}"
+    """Creates the tables that are not there, and adds the columns that a table has gained since it was made."""
+    create(session, wanted)

@@ -17,6 +17,7 @@ from pyspark.sql import functions as sf
 from contracts.settings import Settings
 from lake import plain_receipts, schemas, silver, tables
 from lake.decode import REFUSED
+from lake.table import Table
 
 FATES = (silver.ACCEPTED, silver.DUPLICATE, REFUSED)
 ROWS_PER_FILE = 500_000  # a handful of new rows is one small file, not one from each task
@@ -159,7 +160,7 @@ def told_apart(session: SparkSession, rows: DataFrame, unfinished: DataFrame | N
     return silver.marked(rows, reduce(DataFrame.unionByName, known)).localCheckpoint()
 
 
-def append(session: SparkSession, settings: Settings, fates: DataFrame, into: Iterable[schemas.Table]) -> Counts:
+def append(session: SparkSession, settings: Settings, fates: DataFrame, into: Iterable[Table]) -> Counts:
     """Appends the rows of `told_apart` to the given ones of silver's tables. Returns the counts of all rows.
 
     Raises DataGateError where a commit is not what was counted.

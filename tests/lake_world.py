@@ -136,6 +136,23 @@ def history(seed: int = 7, first: dt.date = FIRST_DAY, days: int = DAYS, tag: st
     return [accepted(event) for event in events]
 
 
+def forecasts(seed: int = 7, first: dt.date = FIRST_DAY, days: int = DAYS) -> list[Message]:
+    """Forecasts of every fourth day, made at some hour of it, of that day and of days after it, the last of which never come."""
+    rng = random.Random(seed)
+    found: list[Event] = []
+    for number in range(2, days, 4):
+        day = first + dt.timedelta(days=number)
+        for store, zone in ZONES.items():
+            midnight = int(dt.datetime.combine(day, dt.time(), zone).timestamp() * 1000)
+            as_of = midnight + rng.randrange(22 * HOUR_MS)
+            for product in PRODUCTS:
+                coming = tuple(_forecast_day(rng, day + dt.timedelta(days=ahead)) for ahead in (0, 1, 6))
+                name, fallback = f"f-{store}-{product}-{number}", rng.choice((None, "no_features"))
+                model = ("naive", "0") if fallback else ("demand", str(number // 20))
+                found.append(ForecastServed(name, as_of + 1, store, product, as_of, *model, fallback, None, coming))
+    return [accepted(event) for event in found]
+
+
 def faults(settings: Settings, sample: Receipt) -> list[Message]:
     """One of each thing that a producer can get wrong, and some that only look wrong. Send them after `sample`."""
     now = sample.event_time
@@ -194,6 +211,11 @@ def _stock(rng: random.Random, name: str, midnight: int, store: str, product: st
     kind = rng.choice(_KINDS)
     quantity = rng.choice((0, 0, 5)) if kind == "count" else rng.choice((-3, 4))
     return InventoryEvent(name, midnight + rng.randrange(20 * HOUR_MS), store, product, kind, quantity)
+
+
+def _forecast_day(rng: random.Random, day: dt.date) -> ForecastDay:
+    mean = rng.choice((0.0, 1.5, 4.0, 9.5))
+    return ForecastDay(day, mean, rng.choice(({}, {"0.05": 0.0, "0.5": mean, "0.975": mean * 2})))
 
 
 def _plans() -> Iterable[PriceEvent]:

@@ -77,6 +77,18 @@ def gold(
 
 
 @app.command()
+def actuals(
+    full: Annotated[bool, typer.Option("--full", help="Make every month anew, not only those that changed.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Hold served and scored forecasts against what came."""
+    from lake.jobs import actuals as job
+
+    _run("actuals", lambda session, settings: job.run(session, settings, full=full, dry_run=dry_run), as_json, kept=not dry_run)
+
+
+@app.command()
 def reference(
     folder: Annotated[Path, typer.Argument(help="Folder with products.parquet, stores.parquet or both.", file_okay=False)],
     as_json: Json = False,
@@ -184,7 +196,7 @@ def quality(
 
 @app.command()
 def run(as_json: Json = False) -> None:
-    """Run the whole line once in one session: bronze, silver, gold, offline features."""
+    """Run the whole line once in one session: bronze, silver, gold, forecasts against what came, offline features."""
     from lake.jobs import run as line
 
     reports = []

@@ -28,6 +28,7 @@ from lake.database import sole_writer
 from lake.quality_check import Finding, check, held_back, publishable
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
+from lake.table import Table
 from lake.tables import last_commit
 
 LATEST_COLUMN = "received_units"  # of gold.daily; never null in a row that was made with it
@@ -102,7 +103,7 @@ def _held(findings: list[Finding]) -> DataGateError:
     )
 
 
-def _replace(session: SparkSession, rows: DataFrame, table: schemas.Table, replaced: Column) -> int:
+def _replace(session: SparkSession, rows: DataFrame, table: Table, replaced: Column) -> int:
     steps.begin(session, table.name)
     rows.writeTo(table.name).overwrite(replaced)
     return int(last_commit(session, table.name).get("added-records", 0))

@@ -15,9 +15,8 @@ from lake.maintain import Ages, maintain
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 
-_WRITERS = ("lake silver", "lake gold")  # appends to bronze go on: Iceberg merges them with a compaction, deletes it does not
-
-
+# appends to bronze go on: Iceberg merges them with a compaction, deletes it does not
+_WRITERS = ("lake silver", "lake gold", "lake actuals")
 _AGES = Ages()
 
 

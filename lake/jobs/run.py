@@ -1,4 +1,4 @@
-"""Job: the whole daily line in one session, since starting one takes longer than most steps: bronze, silver, gold, features."""
+"""Job: the whole daily line in one session, since starting one takes longer than most steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from contracts.settings import Settings
 from lake import marts
 from lake.database import JobIsRunning
-from lake.jobs import bronze, gold, silver
+from lake.jobs import actuals, bronze, gold, silver
 from lake.report import JobReport
 
 FEATURES = "lake.jobs.features"
@@ -33,6 +33,7 @@ def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
         yield bronze.run(session, settings, lock_seconds=1)
     yield silver.run(session, settings)
     yield gold.run(session, settings)
+    yield actuals.run(session, settings)
     if importlib.util.find_spec(FEATURES):
         report: JobReport = importlib.import_module(FEATURES).run(session, settings)
         yield report

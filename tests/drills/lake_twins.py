@@ -18,7 +18,7 @@ from lake.jobs import marts
 from lake.jobs import run as line
 from tests.own_lake import own_lake
 
-TIMES_OF_COMPUTING = ("ingest_time", "created", "met_at")
+OF_THE_MAKING = ("ingest_time", "created", "met_at", "files")  # when rows were made, and of which files
 KEPT_MART = "public.disturbed_mart"
 SHOWN = 3
 
@@ -53,8 +53,8 @@ def compared(session: SparkSession, settings: Settings, folder: Path) -> Twins:
 
 
 def comparable(rows: DataFrame) -> DataFrame:
-    """The rows without times of computing; maps as sorted lists, since Spark does not compare maps."""
-    return rows.select(*(_comparable(field) for field in rows.schema if field.name not in TIMES_OF_COMPUTING))
+    """The rows without what is of their making; maps as sorted lists, since Spark does not compare maps."""
+    return rows.select(*(_comparable(field) for field in rows.schema if field.name not in OF_THE_MAKING))
 
 
 def differing(one: DataFrame, other: DataFrame) -> list[Row]:

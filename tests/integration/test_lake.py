@@ -24,7 +24,7 @@ from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.errors import DataGateError
-from contracts.events import InventoryEvent, PriceEvent, Receipt
+from contracts.events import ForecastServed, InventoryEvent, PriceEvent, Receipt
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
 from contracts.windows import EPOCH, Calendar
@@ -33,12 +33,12 @@ from lake import tables as lake_tables
 from lake.bronze import checkpoint_folder
 from lake.database import JobIsRunning, sole_writer
 from lake.demand import Reason
-from lake.jobs import audit, bronze, gold, maintain, reference, silver
+from lake.jobs import actuals, audit, bronze, gold, maintain, reference, silver
 from lake.jobs import marts as marts_job
 from streams.declare import declare
 from tests import lake_world
 from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES, World
-from tests.oracles import lake_gold, lake_returns
+from tests.oracles import lake_forecast_actual, lake_gold, lake_returns
 from tests.own_lake import own_lake
 
 # Alone it takes three minutes; the first test carries the two runs of the whole line, on a machine that may be busy.
@@ -98,7 +98,7 @@ def filled(lake: Lake) -> Lake:
     late = lake_world.history(seed=3, first=dt.date(2024, 2, 20), days=2, tag="-late")
     stale = [lake_world.repeated(receipt) for receipt in receipts[::11]]
     plain = [lake_world.repeated(m.event) for m in history[:40] if m.event is not None and not isinstance(m.event, Receipt)]
-    lake.world.send(lake.settings, [*stale, *history[middle:], *plain, *late])
+    lake.world.send(lake.settings, [*stale, *history[middle:], *plain, *late, *lake_world.forecasts()])
     lake.line()
     return lake
 
@@ -169,13 +169,15 @@ def test_silver_has_every_field_of_every_line(filled: Lake) -> None:
 
 
 def test_served_forecasts_reach_the_lake_day_by_day(filled: Lake) -> None:
-    rows = filled.rows(names.SILVER_FORECASTS)
-
-    assert [(row["event_id"], row["mean"], row["quantiles"]) for row in sorted(rows, key=lambda row: row["event_id"])] == [
-        ("f-1", 2.5, {"0.5": 2.0, "0.9": 5.0}),
-        ("f-1", 2.5, {"0.5": 2.0, "0.9": 5.0}),
-        ("f-2", None, None),
+    found = [(row["event_id"], row["target_day"], row["mean"], row["quantiles"]) for row in filled.rows(names.SILVER_FORECASTS)]
+    expected = [
+        (event.event_id, *((day.target_day, day.mean, day.quantiles) if day else (None, None, None)))
+        for event in filled.world.events(ForecastServed)
+        for day in event.days or (None,)
     ]
+
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+    assert ("f-2", None, None, None) in found
 
 
 def test_gold_made_in_steps_is_what_plain_loops_make_of_all_events(filled: Lake) -> None:
@@ -209,6 +211,63 @@ def test_the_oracle_has_seen_every_case(filled: Lake) -> None:
     assert any(row["counted_at"].date() < key[2] for key, row in oracle(filled).items() if row["counted_at"] is not None)
 
 
+def assert_forecasts_are_held_against_what_came(lake: Lake, scored: Sequence[lake_forecast_actual.Said]) -> None:
+    said = [*lake_forecast_actual.served(lake.world.events(ForecastServed)), *scored]
+    receipts = lake.world.events(Receipt)
+    expected = lake_forecast_actual.actuals(said, oracle(lake), receipts, ZONES.__getitem__)
+    found = lake.rows(names.GOLD_FORECAST_ACTUAL)
+    for row in found:
+        row["model"] = (row["model_name"], row["model_version"])
+    by = ("source", "event_id", "store_id", "product_id", "target_day", "model", "mean", "horizon_days")
+    expected, found = (sorted(rows, key=lambda row: repr([row[name] for name in by])) for rows in (expected, found))
+
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert _flat({name: one[name] for name in other}) == pytest.approx(_flat(other), rel=1e-12, abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def scored(filled: Lake) -> list[lake_forecast_actual.Said]:
+    """What two nightly scorings said, in the lake as the scoring writes it: a column per quantile."""
+    said = [
+        lake_forecast_actual.Said(
+            "scored",
+            None,
+            LONDON,
+            product,
+            int(dt.datetime(2024, 3, 29, hour, tzinfo=dt.UTC).timestamp() * 1000),
+            dt.date(2024, 3, 29) + dt.timedelta(days=ahead),
+            ("demand", "7"),
+            mean,
+            {"0.1": mean / 2, "0.975": mean * 3},
+        )
+        for hour, mean in ((0, 2.0), (13, 5.0))
+        for product in lake_world.PRODUCTS
+        for ahead in range(14)
+    ]
+    columns = "model_name string, model_version string, store_id string, product_id string, as_of_ms bigint, target_day date,"
+    rows = [
+        (*one.model, one.store_id, one.product_id, one.as_of_ms, one.target_day, one.mean, *one.quantiles.values())
+        for one in said
+    ]
+    made = filled.session.createDataFrame(rows, f"{columns} mean double, q10 double, q975 double")
+    made.writeTo(names.GOLD_FORECASTS).using("iceberg").create()
+    return said
+
+
+def test_each_forecast_is_held_against_what_came(filled: Lake, scored: list[lake_forecast_actual.Said]) -> None:
+    planned = actuals.run(filled.session, filled.settings, dry_run=True)
+    report = actuals.run(filled.session, filled.settings)
+    rows = filled.rows(names.GOLD_FORECAST_ACTUAL)
+
+    assert_forecasts_are_held_against_what_came(filled, scored)
+    assert planned.rows_out == report.rows_out == len(rows)
+    assert report.detail["months"] == ["2024-03", "2024-04"]
+    assert {row["complete"] for row in rows} == {True, False}
+    assert {row["source"] for row in rows if row["pinball"]} == {"served", "scored"}
+    assert any(row["horizon_days"] == 0 and row["sold_by_as_of"] and row["actual"] for row in rows)
+
+
 def test_running_every_job_again_changes_nothing(filled: Lake) -> None:
     tables = (
         names.BRONZE_EVENTS,
@@ -216,14 +275,16 @@ def test_running_every_job_again_changes_nothing(filled: Lake) -> None:
         names.GOLD_DAILY,
         names.GOLD_RETURNS,
         names.GOLD_CALENDAR,
+        names.GOLD_FORECAST_ACTUAL,
         "lake.gold.product",
         "lake.gold.store",
     )
+    actuals.run(filled.session, filled.settings)
     before = {table: filled.snapshot(table) for table in tables}
-    reports = [job.run(filled.session, filled.settings) for job in (bronze, silver, gold)]
+    reports = [job.run(filled.session, filled.settings) for job in (bronze, silver, gold, actuals)]
 
     assert {table: filled.snapshot(table) for table in tables} == before
-    assert [(report.rows_in, report.rows_out) for report in reports] == [(0, 0)] * 3
+    assert [(report.rows_in, report.rows_out) for report in reports] == [(0, 0)] * 4
 
 
 def test_gold_made_anew_is_the_gold_made_in_steps(filled: Lake) -> None:
@@ -370,18 +431,39 @@ def test_master_data_are_complete_with_and_without_files(filled: Lake, tmp_path:
         reference.run(filled.session, filled.settings, tmp_path)
 
 
-def test_the_marts_are_gold_and_of_one_run(filled: Lake) -> None:
+def test_late_sales_change_what_earlier_forecasts_are_held_against(filled: Lake, scored: list[lake_forecast_actual.Said]) -> None:
+    actuals.run(filled.session, filled.settings)
+    sold = lake_world.history(seed=50, first=dt.date(2024, 4, 2), days=1, tag="-judged")
+    filled.world.send(filled.settings, sold)
+    filled.line()
+    late = actuals.run(filled.session, filled.settings)
+    assert_forecasts_are_held_against_what_came(filled, scored)
+    in_steps = filled.rows(names.GOLD_FORECAST_ACTUAL)
+    anew = actuals.run(filled.session, filled.settings, full=True)
+
+    assert late.detail["months"] == ["2024-04"]
+    assert anew.rows_out == len(in_steps)
+    assert filled.rows(names.GOLD_FORECAST_ACTUAL) == in_steps
+
+
+def test_the_marts_are_gold_and_of_one_run(filled: Lake, scored: list[lake_forecast_actual.Said]) -> None:
     first = marts_job.run(filled.session, filled.settings)
     second = marts_job.run(filled.session, filled.settings)
     marts.record_job(filled.settings, second)
     expected = filled.session.table(names.GOLD_DAILY).agg(
         sf.count("*"), sf.sum("units"), sf.sum(sf.col("sales_cents") - sf.col("refund_cents"))
     )
+    judged = [row for row in filled.rows(names.GOLD_FORECAST_ACTUAL) if row["error"] is not None]
+    losses = [sum(row["pinball"].values()) / len(row["pinball"]) for row in judged if row["pinball"]]
     with psycopg.connect(filled.settings.postgres_url(names.POSTGRES_DATABASE)) as connection:
         found = connection.execute(f"SELECT count(*), sum(units), sum(revenue_cents) FROM {names.MART_DAILY}").fetchone()
+        forecasts = connection.execute(
+            "SELECT sum(forecasts), sum(absolute_error), sum(error), sum(actual), sum(pinball), sum(quantile_forecasts)"
+            f" FROM {names.MART_FORECAST_ACTUAL}"
+        ).fetchone()
         published = connection.execute(
             f"SELECT mart, run_id, rows FROM {names.MART_PUBLICATION} WHERE mart = ANY(%s) ORDER BY mart",
-            ([names.MART_DAILY],),
+            ([names.MART_DAILY, names.MART_FORECAST_ACTUAL],),
         ).fetchall()
         logged = connection.execute(
             f"SELECT rows_out FROM {names.MART_JOBS} WHERE job = 'marts' AND started_at = to_timestamp(%s / 1000.0)",
@@ -392,6 +474,8 @@ def test_the_marts_are_gold_and_of_one_run(filled: Lake) -> None:
     assert published == [(name, second.detail["run_id"], rows) for name, rows in sorted(second.detail["marts"].items())]
     assert found is not None
     assert tuple(found) == tuple(expected.collect()[0])
+    sums = [sum(row[name] for row in judged) for name in ("absolute_error", "error", "actual")]
+    assert forecasts == pytest.approx((len(judged), *sums, sum(losses), len(losses)))
     assert logged == (second.rows_out,)
 
 
@@ -434,6 +518,13 @@ def test_local_days_are_those_of_the_shared_calendar(lake: Lake, zone: str, arou
     assert [(row["day"], row["start"]) for row in found] == [
         (calendar.day(row["ms"]), calendar.day_start(calendar.day(row["ms"]))) for row in found
     ]
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with an entry for each entry of its maps."""
+    maps = {name: value for name, value in row.items() if isinstance(value, dict)}
+    entries = {f"{name} {key}": value for name, held in maps.items() for key, value in held.items()}
+    return {name: value for name, value in row.items() if name not in maps} | entries
 
 
 def _values(line: object, fields: Sequence[str]) -> list[Any]:

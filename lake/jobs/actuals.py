@@ -1,0 +1,74 @@
+"""Job: gold.forecast_actual, for the months of target days in which a forecast or what came of it has changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
+
+from contracts import tables
+from contracts.settings import Settings
+from lake import schemas, source_files, steps
+from lake.database import sole_writer
+from lake.forecast_actual import judged, scored, served
+from lake.report import JobReport, Stopwatch
+from lake.session import spark_errors
+from lake.tables import last_commit
+
+_TABLE = schemas.GOLD_FORECAST_ACTUAL.name
+
+
+def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
+    """`rows_in` is forecasts × target days of the months made anew, `rows_out` as many rows (with `dry_run`: that would be).
+
+    Months are made anew whole, `full` makes all of them.
+    """
+    watch = Stopwatch("actuals")
+    schemas.create_if_missing(session)
+    with sole_writer(settings, "lake actuals"), spark_errors("holding forecasts against what came"):
+        steps.begin(session, _TABLE)
+        # asked before the rows are read: what comes between is seen by the next run
+        now = _source_months(session)
+        before = {} if full else _known_months(session)
+        months = source_files.changed(before, now)
+        if not months and not full:
+            return watch.report(0, 0, months=[])
+        rows = _rows(session, settings, months)
+        if dry_run:
+            count = rows.count()
+            return watch.report(count, count, months=_names(months), dry_run=True)
+        rows.writeTo(_TABLE).overwrite(sf.lit(True) if full else source_files.within(months, "target_day"))
+        written = int(last_commit(session, _TABLE).get("added-records", 0))
+        known = session.createDataFrame(sorted(now.items()), "month date, files string").coalesce(1)
+        known.writeTo(schemas.FORECAST_ACTUAL_SOURCES).overwrite(sf.lit(True))
+    return watch.report(written, written, months=_names(months))
+
+
+def _rows(session: SparkSession, settings: Settings, months: list[dt.date]) -> DataFrame:
+    forecasts = served(session.table(schemas.SILVER_FORECASTS.name))
+    if _is_scored(session):
+        forecasts = forecasts.unionByName(scored(session.table(tables.GOLD_FORECASTS)))
+    days = source_files.within(months, "local_day")
+    daily, sales = (session.table(name).where(days) for name in (schemas.GOLD_DAILY.name, schemas.SILVER_SALES.name))
+    return judged(forecasts.where(source_files.within(months, "target_day")), daily, sales, settings)
+
+
+def _source_months(session: SparkSession) -> source_files.Months:
+    """Of forecasts and gold.daily. Sales are not asked: gold.daily is made anew where they change."""
+    forecasts = [schemas.SILVER_FORECASTS.name, *([tables.GOLD_FORECASTS] if _is_scored(session) else [])]
+    leading = [file for table in forecasts for file in source_files.files(session, table, "target_day")]
+    return source_files.months(leading, source_files.files(session, schemas.GOLD_DAILY.name, "local_day"))
+
+
+def _known_months(session: SparkSession) -> source_files.Months:
+    return {row["month"]: row["files"] for row in session.table(schemas.FORECAST_ACTUAL_SOURCES).collect()}
+
+
+def _is_scored(session: SparkSession) -> bool:
+    """Whether there are nightly forecasts: the first scoring makes their table."""
+    return session.catalog.tableExists(tables.GOLD_FORECASTS)
+
+
+def _names(months: list[dt.date]) -> list[str]:
+    return [f"{month:%Y-%m}" for month in months]
