@@ -13,9 +13,9 @@ from contracts import tables
 from contracts.clock import EpochMs
 from contracts.features import PRODUCT, STORE
 from contracts.settings import Settings
-from lake import publication, schemas, steps
+from lake import mart_publication, schemas, steps
 from lake.database import connect
-from lake.publication import Mart
+from lake.mart_publication import Mart
 from lake.report import JobReport
 
 _DAILY = Mart(
@@ -125,11 +125,11 @@ MARTS = (
 def publish(session: SparkSession, settings: Settings, run_id: str, at: EpochMs) -> dict[str, int]:
     """Makes every mart what the lake has now, and returns the rows of each. All are filled aside before one is changed."""
     marts = [made.mart for made in MARTS]
-    publication.prepare(settings, marts)
+    mart_publication.prepare(settings, marts)
     for made in MARTS:
         steps.begin(session, made.mart.name)
         _fill(made.rows(session), made.mart, settings)
-    return publication.publish(settings, marts, run_id, at)
+    return mart_publication.publish(settings, marts, run_id, at)
 
 
 def record_job(settings: Settings, report: JobReport) -> None:

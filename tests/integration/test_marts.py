@@ -16,8 +16,8 @@ from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
 from contracts.tables import MART_PUBLICATION, POSTGRES_DATABASE
 from infra.superset import reader
-from lake import publication
-from lake.publication import Mart, prepare, publish
+from lake import mart_publication
+from lake.mart_publication import Mart, prepare, publish
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -239,4 +239,4 @@ def test_a_publication_steps_back_before_postgres_ends_a_reader(settings: Settin
     with connected(settings) as connection:
         row = connection.execute("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'").fetchone()
     assert row is not None
-    assert row[0] >= 3 * max(publication.LOCK_MS)
+    assert row[0] >= 3 * max(mart_publication.LOCK_MS)
