@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
@@ -21,27 +21,50 @@ def append(rows: DataFrame, table: str) -> None:
 
 def check_commits(session: SparkSession, expected: Mapping[str, int]) -> None:
     """Raises DataGateError where a table's last commit holds another number of rows than expected."""
-    last = sf.element_at(sf.max_by("summary", "committed_at"), "added-records").cast("bigint")
-    last = sf.coalesce(last, sf.lit(0)).alias("rows")
-    parts = [session.table(f"{table}.snapshots").agg(last).select(sf.lit(table).alias("name"), "rows") for table in expected]
-    if not parts:
-        return
-    written = {row["name"]: row["rows"] for row in reduce(DataFrame.union, parts).collect()}
+    commits = last_commits(session, expected)
     for table, rows in expected.items():
-        if written[table] != rows:
+        written = int(commits.get(table, {}).get("added-records", 0))
+        if written != rows:
             raise DataGateError(
-                f"{table} took {written[table]} rows where {rows} were counted",
+                f"{table} took {written} rows where {rows} were counted",
                 doing="appending to the lake",
                 why="the same input gave different rows twice, or another writer came between",
             )
 
 
+def last_commits(session: SparkSession, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The summary of each table's current snapshot, by table; nothing of a table that was never written.
+
+    The current one is what `main` refers to: a branch's may be younger.
+    """
+    asked = list(names)
+    if not asked:
+        return {}
+    snapshots = [session.table(f"{name}.snapshots").select(_of(name), "snapshot_id", "summary") for name in asked]
+    current = [_main(session, name).select(_of(name), "snapshot_id") for name in asked]
+    found = reduce(DataFrame.union, snapshots).join(sf.broadcast(reduce(DataFrame.union, current)), on=["of", "snapshot_id"])
+    return {row["of"]: dict(row["summary"]) for row in found.collect()}
+
+
 def last_commit(session: SparkSession, table: str) -> dict[str, str]:
     """The summary of a table's current snapshot; empty for a table that was never written."""
-    row = session.table(f"{table}.snapshots").orderBy("committed_at", ascending=False).select("summary").first()
-    return dict(row["summary"]) if row else {}
+    return last_commits(session, [table]).get(table, {})
+
+
+def current_snapshot(session: SparkSession, table: str) -> int | None:
+    """The id of a table's current snapshot; none of a table that was never written."""
+    row = _main(session, table).first()
+    return row["snapshot_id"] if row else None
 
 
 def rows(session: SparkSession, table: str) -> int:
     """How many rows a table has, as its current snapshot says."""
     return int(last_commit(session, table).get("total-records", 0))
+
+
+def _main(session: SparkSession, table: str) -> DataFrame:
+    return session.table(f"{table}.refs").where("name = 'main'")
+
+
+def _of(table: str) -> Column:
+    return sf.lit(table).alias("of")
