@@ -1,4 +1,6 @@
-"""Rules against rows, DataFrame to plain findings: one query for all rules, so that a table is read few times."""
+"""Rules against rows, DataFrame to plain findings: one query for all rules, so that a table is read few times, and another one
+for the rows of those that do not hold.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 from pyspark.errors import AnalysisException, ParseException
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as sf
 
 from contracts.errors import ConfigurationError
@@ -64,13 +66,12 @@ def check(rules: Sequence[Rule], rows: Mapping[str, DataFrame], settings: Settin
     """One finding per rule about a table of `rows` (by table name). Raises ConfigurationError where a rule is no SQL of them."""
     rules = [rule for rule in rules if rule.table in rows]
     zoned = {name: _with_zone(table, settings) for name, table in rows.items()}
-    parts = [part for name, table in zoned.items() for part in _broken(table, [r for r in rules if r.table == name and r.holds])]
-    parts += [_faulty(rule, zoned) for rule in rules if rule.faults]
     findings = {rule.name: Finding(rule) for rule in rules}
-    for row in _first_of_each(reduce(DataFrame.unionAll, parts)).collect() if parts else ():
-        finding = findings[row["rule"]]
-        finding.months[row["month"]] = row["faults"]
-        finding.examples.extend(row["examples"])
+    for row in _counted(_faults(rules, zoned, with_rows=False)):
+        findings[row["rule"]].months[row["month"]] = row["faults"]
+    broken = [finding.rule for finding in findings.values() if finding.months]
+    for row in _first_of_each(_faults(broken, zoned, with_rows=True)):
+        findings[row["rule"]].examples.extend(row["examples"])
     return list(findings.values())
 
 
@@ -106,39 +107,60 @@ def _with_zone(rows: DataFrame, settings: Settings) -> DataFrame:
     return rows.withColumn("zone", local_days.zone_of(sf.col("store_id"), settings))
 
 
-def _broken(rows: DataFrame, rules: Sequence[Rule]) -> list[DataFrame]:
-    """A row per row and rule that does not hold of it; all rules in one reading."""
-    if not rules:
-        return []
+def _faults(rules: Sequence[Rule], rows: Mapping[str, DataFrame], *, with_rows: bool) -> DataFrame | None:
+    """A row per fault: `rule`, `month`, and with `with_rows` the row as JSON; none where there are no rules.
+
+    Without the rows, only the columns that the rules name are read.
+    """
+    parts = []
+    for name, table in rows.items():
+        if of_table := [rule for rule in rules if rule.table == name and rule.holds]:
+            broken, columns = _broken(table, of_table), table.columns
+            parts.append(_as_fault(broken, sf.col("broken_rule"), columns if with_rows else ()))
+    for rule in rules:
+        if rule.faults:
+            found = _faulty(rule, rows)
+            parts.append(_as_fault(found, sf.lit(rule.name), found.columns if with_rows else ()))
+    return reduce(DataFrame.unionAll, parts) if parts else None
+
+
+def _broken(rows: DataFrame, rules: Sequence[Rule]) -> DataFrame:
+    """A row per row and rule that does not hold of it, with the rule's name as `broken_rule`; all rules in one reading."""
     names = []
     for rule in rules:
         holds = sf.coalesce(sf.expr(rule.holds), sf.lit(False))
         _understood(rule, lambda holds=holds: rows.where(holds))
         names.append(sf.when(~holds, sf.lit(rule.name)))
-    broken = sf.filter(sf.array(*names), lambda name: name.isNotNull())
-    return [_faults(rows.withColumn("broken_rule", sf.explode(broken)), sf.col("broken_rule"), rows.columns)]
+    return rows.withColumn("broken_rule", sf.explode(sf.filter(sf.array(*names), lambda name: name.isNotNull())))
 
 
 def _faulty(rule: Rule, rows: Mapping[str, DataFrame]) -> DataFrame:
     """A row per row of the rule's query."""
     others: dict[str, Any] = {name.removeprefix("lake.").replace(".", "_"): table for name, table in rows.items()}
     table = rows[rule.table]
-    found = _understood(rule, lambda: table.sparkSession.sql(rule.faults, rows=table, **others))
-    return _faults(found, sf.lit(rule.name), found.columns)
+    return _understood(rule, lambda: table.sparkSession.sql(rule.faults, rows=table, **others))
 
 
-def _faults(rows: DataFrame, rule: Column, shown: Sequence[str]) -> DataFrame:
+def _as_fault(rows: DataFrame, rule: Column, shown: Sequence[str]) -> DataFrame:
     month = sf.trunc("local_day", "MM") if "local_day" in rows.columns else sf.lit(None).cast("date")
-    example = sf.to_json(sf.struct(*(sf.col(f"`{name}`") for name in shown)))
+    example = sf.to_json(sf.struct(*(sf.col(f"`{name}`") for name in shown))) if shown else sf.lit(None).cast("string")
     return rows.select(rule.alias("rule"), month.alias("month"), example.alias("example"))
 
 
-def _first_of_each(faults: DataFrame) -> DataFrame:
-    """The first SHOWN rows per rule and month as one row, with how many there are."""
-    group = Window.partitionBy("rule", "month")
-    numbered = faults.withColumn("number", sf.row_number().over(group.orderBy("example")))
-    shown = sf.array_sort(sf.collect_list(sf.when(sf.col("number") <= SHOWN, sf.col("example"))))
-    return numbered.groupBy("rule", "month").agg(sf.count("*").alias("faults"), shown.alias("examples")).orderBy("rule", "month")
+def _counted(faults: DataFrame | None) -> list[Row]:
+    """One row per rule and month: how many faults."""
+    if faults is None:
+        return []
+    return faults.groupBy("rule", "month").agg(sf.count("*").alias("faults")).orderBy("rule", "month").collect()
+
+
+def _first_of_each(faults: DataFrame | None) -> list[Row]:
+    """One row per rule and month: its first SHOWN rows."""
+    if faults is None:
+        return []
+    numbered = faults.withColumn("number", sf.row_number().over(Window.partitionBy("rule", "month").orderBy("example")))
+    shown = sf.array_sort(sf.collect_list("example")).alias("examples")
+    return numbered.where(sf.col("number") <= SHOWN).groupBy("rule", "month").agg(shown).orderBy("rule", "month").collect()
 
 
 def _understood(rule: Rule, made: Any) -> DataFrame:
