@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
@@ -17,16 +19,29 @@ SUMS = ("units", "returned_units", "sales_cents", "refund_cents", "receipts", "p
 
 
 def daily(
-    sales: DataFrame, inventory: DataFrame, prices: DataFrame, settings: Settings, first_day: Column, latest_ms: int
+    sales: DataFrame,
+    inventory: DataFrame,
+    prices: DataFrame,
+    settings: Settings,
+    first_day: Column,
+    latest_ms: int,
+    last_day: dt.date | None = None,
 ) -> DataFrame:
-    """The rows of gold.daily from `first_day` on (a date column), as of the latest sale at `latest_ms`."""
+    """The rows of gold.daily from `first_day` on (a date column), to `last_day` where given, as of the latest sale, `latest_ms`.
+
+    The rows to `last_day` are the same with and without it: no event of a later day changes them.
+    """
     needed_from = sf.date_sub(first_day, LOOKBACK_DAYS)
+    until, stock_until_ms = sf.lit(last_day or dt.date.max), latest_ms
+    if last_day is not None:
+        beyond = dt.datetime.combine(last_day + dt.timedelta(days=2), dt.time(), dt.UTC)  # the day has ended in every zone
+        stock_until_ms = min(latest_ms, int(beyond.timestamp() * 1000))
     zone = local_days.zone_of(sf.col("store_id"), settings)
     day_end = local_days.day_start_ms(sf.date_add("local_day", 1), zone)
-    series = told_apart(on_sale(sales, inventory, needed_from), inventory, prices)
-    sold_days = sold(sales.where(sf.col("local_day") >= needed_from))
+    series = told_apart(on_sale(sales, inventory, needed_from, until), inventory, prices)
+    sold_days = sold(sales.where(sf.col("local_day").between(needed_from, until)))
     by_sales, by_more = (complete(series.where(which), sold_days) for which in ("NOT more_is_known", "more_is_known"))
-    by_more = with_stock(by_more, inventory, settings, needed_from, latest_ms)
+    by_more = with_stock(by_more, inventory, settings, needed_from, stock_until_ms)
     by_more = with_price(with_demand(by_more.withColumn("complete", day_end <= latest_ms)), prices)
     by_sales = without_stock(by_sales).withColumn("complete", day_end <= latest_ms)
     rows = without_price(as_sold(by_sales)).unionByName(by_more)
@@ -63,8 +78,9 @@ def sold(sales: DataFrame) -> DataFrame:
     return a_receipt.groupBy(*SERIES, "local_day").agg(*sums, receipts).select(*SERIES, "local_day", *SUMS)
 
 
-def on_sale(sales: DataFrame, inventory: DataFrame, first_day: Column) -> DataFrame:
-    """One row per store × product on sale from `first_day` on: it is on sale from `starts`, at the earliest that day, to `ends`.
+def on_sale(sales: DataFrame, inventory: DataFrame, first_day: Column, last_day: Column) -> DataFrame:
+    """One row per store × product on sale between two days: from `starts`, at the earliest `first_day`, to `ends`, at the latest
+    `last_day`.
 
     A product is on sale from its first receipt line or its first count above zero to the last day its store sold anything.
     """
@@ -75,7 +91,7 @@ def on_sale(sales: DataFrame, inventory: DataFrame, first_day: Column) -> DataFr
     last = sales.groupBy("store_id").agg(sf.max("local_day").alias("ends"))
     return (
         first.join(last, on="store_id", how="inner")
-        .select(*SERIES, sf.greatest("begins", first_day).alias("starts"), "ends")
+        .select(*SERIES, sf.greatest("begins", first_day).alias("starts"), sf.least("ends", last_day).alias("ends"))
         .where(sf.col("ends") >= sf.col("starts"))
     )
 

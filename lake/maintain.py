@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -10,6 +11,7 @@ from pyspark.sql import functions as sf
 from contracts.clock import EpochMs
 from contracts.tables import CATALOG
 from lake import steps
+from lake.publication import BRANCH
 from lake.schemas import BRONZE_EVENTS
 from lake.table import Table
 
@@ -120,11 +122,24 @@ def _orphans(session: SparkSession, table: str, now: EpochMs, ages: Ages, *, dry
 
 
 def _expirable(session: SparkSession, table: str, now: EpochMs, ages: Ages) -> int:
-    """How many snapshots are older than they need be and not among the last."""
-    snapshots = session.table(f"{table}.snapshots")
-    last = snapshots.orderBy("committed_at", ascending=False).limit(SNAPSHOTS_KEPT)
-    old = sf.col("committed_at") < sf.timestamp_millis(sf.lit(_old(now, ages)))
-    return snapshots.where(old).join(last, on="snapshot_id", how="left_anti").count()
+    """How many snapshots are older than they need be and not among the last of a branch."""
+    at_ms = sf.unix_millis("committed_at").alias("at_ms")
+    rows = session.table(f"{table}.snapshots").select("snapshot_id", "parent_id", at_ms).collect()
+    refs = session.table(f"{table}.refs").where(sf.col("name") != BRANCH).collect()  # one that is left goes first
+    parents = {row["snapshot_id"]: row["parent_id"] for row in rows}
+    lengths = [(ref["snapshot_id"], SNAPSHOTS_KEPT if ref["type"] == "BRANCH" else 1) for ref in refs]
+    kept = {snapshot for head, number in lengths for snapshot in last_ones(parents, head, number)}
+    return sum(row["at_ms"] < _old(now, ages) and row["snapshot_id"] not in kept for row in rows)
+
+
+def last_ones(parents: Mapping[int, int | None], head: int, number: int) -> list[int]:
+    """A snapshot and those that it came of, so many as are there; `parents` names the one before each."""
+    found: list[int] = []
+    at: int | None = head
+    while at is not None and at in parents and len(found) < number:
+        found.append(at)
+        at = parents[at]
+    return found
 
 
 def _old(now: EpochMs, ages: Ages) -> EpochMs:

@@ -9,9 +9,10 @@ RECEIPT = ["store_id", "product_id", "sale_id"]
 ORDER = ["event_time_ms", "event_id", "line_number"]
 
 
-def links(sales: DataFrame, first_day: Column) -> DataFrame:
-    """One row per returned line of `first_day` or later that names a sale: the line's columns, how many units of it the sale has
-    (`units`) and has not (`unfitting`), and the sale's first line of the product, null where no such sale was before it.
+def links(sales: DataFrame, concerned_day: Column) -> DataFrame:
+    """One row per returned line of the days for which `concerned_day` is true that names a sale: the line's columns, how many units
+    of it the sale has (`units`) and has not (`unfitting`), and the sale's first line of the product, null where no such sale was
+    before it.
 
     A sale's units go to the returns that name it in their order. `sales` is silver's lines, all of them.
     """
@@ -39,5 +40,5 @@ def links(sales: DataFrame, first_day: Column) -> DataFrame:
         met.withColumn("units", units)
         .withColumn("unfitting", wanted - sf.col("units"))
         .withColumn("sale_event_id", sf.col("sale_id"))
-        .where(sf.col("local_day") >= first_day)
+        .where(concerned_day)
     )

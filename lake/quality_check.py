@@ -17,6 +17,7 @@ from pyspark.sql import functions as sf
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
 from lake import local_days
+from lake.months import following
 from lake.quality import STOP, Rule
 
 SHOWN = 3  # rows named per rule and month
@@ -89,12 +90,8 @@ def publishable(findings: Iterable[Finding]) -> Column:
     if any(finding.stops and None in finding.months for finding in findings):
         return sf.lit(False)
     day = sf.col("local_day")
-    parts = [(day < sf.lit(month)) | (day >= sf.lit(_following(month))) for month in held_back(findings)]
+    parts = [(day < sf.lit(month)) | (day >= sf.lit(following(month))) for month in held_back(findings)]
     return reduce(Column.__and__, parts, sf.lit(True))
-
-
-def _following(month: dt.date) -> dt.date:
-    return (month + dt.timedelta(days=31)).replace(day=1)
 
 
 def _name(month: dt.date | None) -> str:

@@ -28,15 +28,15 @@ _SALE = {"sale_event_id": "string", "sale_line_number": "int", "sold_at": "times
 _HOUR_MS = 3_600_000
 
 
-def returns(sales: DataFrame, first_day: Column) -> DataFrame:
-    """One row per return line of `first_day` or later × the sale that it gives units back of, and one for the units of it that no
-    sale fits, in the columns of gold.returns. `sales` is silver's lines, all of them.
+def returns(sales: DataFrame, concerned_day: Column) -> DataFrame:
+    """One row per return line of the days for which `concerned_day` is true × the sale that it gives units back of, and one for
+    the units of it that no sale fits, in the columns of gold.returns. `sales` is silver's lines, all of them.
     """
-    taken = (sf.col("quantity") < 0) & sf.col("sale_id").isNull() & (sf.col("local_day") >= first_day)
+    taken = (sf.col("quantity") < 0) & sf.col("sale_id").isNull() & concerned_day
     concerned = sales.where(taken).select(*GROUP).distinct()
     lines = heights(sales.join(concerned, on=GROUP, how="leftsemi")).localCheckpoint()
     given_back = lines.where(taken)
-    named = named_returns.links(sales, first_day)
+    named = named_returns.links(sales, concerned_day)
     pieces = [
         _pieces(matches(lines.where("quantity > 0"), given_back), "matched"),
         _pieces(named.where("units > 0"), "named"),

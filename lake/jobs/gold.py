@@ -1,12 +1,14 @@
-"""Job: gold.daily for the days that new silver rows touch, the returns of these days with the sales they give back, a
-master-data row for every product and store that is seen, and the calendar of the stores.
+"""Job: gold.daily for the days that new silver rows touch, or for those that are asked for; the returns of these days with the
+sales they give back; a master-data row for every product and store that is seen, and the calendar of the stores.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
@@ -14,8 +16,10 @@ from contracts.settings import Settings
 from lake import (
     brokers,
     gold,
+    months,
     progress,
     public_holidays,
+    publication,
     quality,
     quality_log,
     reference,
@@ -25,21 +29,25 @@ from lake import (
     store_calendar,
 )
 from lake.database import sole_writer
+from lake.months import Days, Known, Months
+from lake.publication import Draft
 from lake.quality_check import Finding, check, held_back, publishable
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
-from lake.table import Table
-from lake.tables import last_commit
 
 LATEST_COLUMN = "received_units"  # of gold.daily; never null in a row that was made with it
+PUBLISHED = (schemas.GOLD_DAILY.name, schemas.GOLD_RETURNS.name)  # by way of a branch
 _SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_from"}  # kind -> the first day a row can change
 
 
-def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
+def run(
+    session: SparkSession, settings: Settings, *, full: bool = False, days: Days | None = None, dry_run: bool = False
+) -> JobReport:
     """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be).
 
-    Months of which a quality rule does not hold keep their old rows, the others are published. Raises DataGateError then, and
-    leaves the progress where it was, so that the next run tries again.
+    With `days` the months of these are made anew whatever gold has seen, which stays as it is. Months of which a quality rule
+    does not hold keep their old rows, the others are published. Raises DataGateError then, and leaves the progress where it was,
+    so that the next run tries again; UsageError where silver has none of the `days`.
     """
     rules = quality.rules_of(settings)
     watch = Stopwatch("gold")
@@ -48,65 +56,74 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
     with sole_writer(settings, "lake gold"), spark_errors("making gold from silver"):
         steps.begin(session, schemas.GOLD_DAILY.name)
         seen = progress.read(session, schemas.SILVER_PROGRESS)
-        known_from, latest_ms = _span(session)
-        new_rows, changed_from = first_changed_day(session, settings, known_from)
-        if full:
-            changed_from = known_from
-        if changed_from is None or latest_ms is None:
+        known = months.known(session)
+        new_rows, chosen = (0, months.within(days, known).months) if days else _changed(session, settings, known, full=full)
+        if chosen is None or known.latest_ms is None:
             return watch.report(new_rows, 0, first_day=None)
-        first_day = changed_from.replace(day=1)  # the table's partitions are months, and each is replaced whole
-        sales, inventory, prices = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _SOURCES)
-        rows = gold.daily(sales, inventory, prices, settings, sf.lit(first_day), latest_ms)
+        silver = {kind: session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _SOURCES}
+        made = _made(silver, settings, chosen, known.latest_ms)
+        said: dict[str, Any] = {"first_day": chosen.first.isoformat(), "months": chosen.names(known.last_day or chosen.first)}
         if dry_run:
-            return watch.report(new_rows, rows.count(), first_day=first_day.isoformat(), dry_run=True)
-        rows = rows.localCheckpoint()  # what is checked is what is written
-        given_back = returns.returns(sales, sf.lit(first_day)).localCheckpoint()
-        since = sf.col("local_day") >= sf.lit(first_day)
-        checked = {
-            schemas.GOLD_DAILY.name: rows,
-            schemas.GOLD_RETURNS.name: given_back,
-            schemas.SILVER_SALES.name: sales.where(since),
-            schemas.SILVER_INVENTORY.name: inventory.where(since),
-        }
-        replaced = sf.lit(True) if full else since
-        steps.begin(session, "quality rules")
-        findings = check(rules, checked, settings)
-        quality_log.record(settings, quality_log.BEFORE, watch.started_at, findings)
-        passing = publishable(findings)
-        written = _replace(session, rows.where(passing), schemas.GOLD_DAILY, replaced & passing)
-        returned = _replace(session, given_back.where(passing), schemas.GOLD_RETURNS, replaced & passing)
+            rows = {table: frame.count() for table, frame in made.items()}
+            return watch.report(new_rows, rows[schemas.GOLD_DAILY.name], **said, rows=rows, dry_run=True)
+        replaced = sf.lit(True) if full else chosen.hold(sf.col("local_day"))
+        with publication.drafts(session, made, replaced) as drafts:
+            steps.begin(session, "quality rules")
+            findings = check(rules, _checked(silver, drafts, chosen), settings)
+            quality_log.record(settings, quality_log.BEFORE, watch.started_at, findings)
+            stopped = any(finding.stops for finding in findings)
+            passing = publishable(findings) if stopped else None
+            rows = {table: publication.publish(draft, passing) for table, draft in drafts.items()}
         added = reference.complete(session, settings)
         calendar_rows = store_calendar.write(session, settings)
-        if any(finding.stops for finding in findings):
+        if stopped:
             if full:  # there may be nothing new that would bring the next run to these months
                 progress.write(session, schemas.GOLD_PROGRESS, {})
             raise _held(findings)
-        progress.write(session, schemas.GOLD_PROGRESS, seen)
+        if days is None:
+            progress.write(session, schemas.GOLD_PROGRESS, seen)
     return watch.report(
         new_rows,
-        written,
-        first_day=first_day.isoformat(),
-        returns=returned,
+        rows[schemas.GOLD_DAILY.name],
+        **said,
+        rows=rows,
         calendar_rows=calendar_rows,
         master_rows_changed=added,
         warnings=[str(finding) for finding in findings if finding.months],
     )
 
 
+def _changed(session: SparkSession, settings: Settings, known: Known, *, full: bool) -> tuple[int, Months | None]:
+    """How many silver rows gold has not seen, and the months that they can change, or all of them; none where there are none."""
+    new_rows, first = first_changed_day(session, settings, known.first_day)
+    if full:
+        first = known.first_day
+    return new_rows, None if first is None else Months(first.replace(day=1))
+
+
+def _made(silver: Mapping[str, DataFrame], settings: Settings, chosen: Months, latest_ms: int) -> dict[str, DataFrame]:
+    """The rows of these months, by table, in the order in which they are published."""
+    sales, inventory, prices = (silver[kind] for kind in _SOURCES)
+    daily = gold.daily(sales, inventory, prices, settings, sf.lit(chosen.first), latest_ms, chosen.last_day)
+    given_back = returns.returns(sales, chosen.hold(sf.col("local_day")))
+    return dict(zip(PUBLISHED, (daily, given_back), strict=True))
+
+
+def _checked(silver: Mapping[str, DataFrame], drafts: Mapping[str, Draft], chosen: Months) -> dict[str, DataFrame]:
+    """What the rules are asked of: the drafts, and the sales and stock events of their months."""
+    in_months = chosen.hold(sf.col("local_day"))
+    events = {schemas.SILVER_OF_KIND[kind].name: silver[kind].where(in_months) for kind in ("sales", "inventory")}
+    return {table: draft.rows for table, draft in drafts.items()} | events
+
+
 def _held(findings: list[Finding]) -> DataGateError:
-    months = ", ".join(f"{month:%Y-%m}" for month in held_back(findings)) or "every month"
+    named = ", ".join(f"{month:%Y-%m}" for month in held_back(findings)) or "every month"
     return DataGateError(
-        f"Gold keeps its old rows of {months}",
+        f"Gold keeps its old rows of {named}",
         doing="making gold from silver",
         why="rows break the quality rules " + "; ".join(str(finding) for finding in findings if finding.stops),
-        hint="The other months are published. Put the cause right and run `./rd360 lake gold` again.",
+        hint="The other months are published. Put the cause right and run the same command again.",
     )
-
-
-def _replace(session: SparkSession, rows: DataFrame, table: Table, replaced: Column) -> int:
-    steps.begin(session, table.name)
-    rows.writeTo(table.name).overwrite(replaced)
-    return int(last_commit(session, table.name).get("added-records", 0))
 
 
 def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.date | None) -> tuple[int, dt.date | None]:
@@ -130,11 +147,3 @@ def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.
     first_unfinished = session.table(schemas.GOLD_DAILY.name).where(unfinished).agg(sf.min("local_day")).collect()[0][0]
     first = min(day for day in (new["day"], first_unfinished) if day is not None)
     return new["rows"], max(first, known_from or first)
-
-
-def _span(session: SparkSession) -> tuple[dt.date | None, int | None]:
-    """The first local day of any sale or stock event, and the instant of the latest sale."""
-    sales = session.table(schemas.SILVER_SALES.name).select("local_day", "event_time_ms")
-    stock = session.table(schemas.SILVER_INVENTORY.name).select("local_day", sf.lit(None).cast("bigint").alias("event_time_ms"))
-    row = sales.union(stock).agg(sf.min("local_day").alias("first"), sf.max("event_time_ms").alias("latest")).collect()[0]
-    return row["first"], row["latest"]

@@ -9,8 +9,9 @@ from pyspark.sql import SparkSession
 
 from contracts.clock import Clock, system_clock
 from contracts.settings import Settings
-from lake import schemas
+from lake import publication, schemas
 from lake.database import sole_writer
+from lake.jobs.gold import PUBLISHED
 from lake.maintain import Ages, maintain
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
@@ -29,6 +30,8 @@ def run(
     with ExitStack() as locks, spark_errors("maintaining the lake"):
         for job in _WRITERS:
             locks.enter_context(sole_writer(settings, job))
+        for name in PUBLISHED if not dry_run else ():
+            publication.discard(session, name)  # a killed run's: gold's lock is ours
         tables = [maintain(session, table, clock(), ages=ages, dry_run=dry_run) for table in schemas.TABLES]
     before, after = sum(kept.before.files for kept in tables), sum(kept.after.files for kept in tables)
     return watch.report(before, after, dry_run=dry_run, tables=[asdict(kept) for kept in tables])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,42 +12,49 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.errors import ConfigurationError, DataGateError
 from contracts.settings import Settings
-from lake import brokers, progress, schemas
+from lake import brokers, progress, publication, schemas
+from lake import gold as lake_gold
+from lake import returns as lake_returns
 from lake.jobs import gold, quality
 from lake.quality import BUILT_IN, Rule
-from lake.quality_check import check
+from lake.quality_check import Finding, check
 from tests.own_lake import own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
-MARCH, APRIL = dt.date(2024, 3, 1), dt.date(2024, 4, 1)
+FEBRUARY, MARCH, APRIL = (dt.date(2024, month, 1) for month in (2, 3, 4))
 STORE, PRODUCT = "s-1", "p-1"
-CHECKED = (schemas.SILVER_SALES, schemas.GOLD_DAILY, schemas.GOLD_RETURNS)
-Plant = Callable[[DataFrame], DataFrame]
+Plant = Callable[[DataFrame, Column], DataFrame]  # the rows, and where the fault goes
 
 
 @dataclass(slots=True)
 class Shop:
-    """A lake where one product sells on each day of two months, and the topic that its sales seem to come from."""
+    """A lake where one product sells on days of two months, and the topic that its sales seem to come from."""
 
     session: SparkSession
     settings: Settings
     topic: str
     sent: int = 0
 
-    def sell(self, *days: dt.date, quantity: int = 2) -> None:
-        rows = [self._line(day, quantity) for day in days]
+    def sell(self, *sold: tuple[dt.date, int]) -> None:
+        """Puts lines of these days and quantities into silver, which has seen them then."""
+        self.lines(sold).writeTo(names.SILVER_SALES).append()
+        progress.write(self.session, schemas.SILVER_PROGRESS, {(self.topic, 0): self.sent + 1})
+
+    def lines(self, sold: Sequence[tuple[dt.date, int]]) -> DataFrame:
+        """Rows of silver.sales."""
+        rows = [self._line(day, quantity) for day, quantity in sold]
         kinds = dict(schemas.SILVER_SALES.columns)
         given = ", ".join(f"`{name}` {kinds[name]}" for name in rows[0])
         lacking = {name: sf.lit(None).cast(kind) for name, kind in schemas.SILVER_SALES.columns if name not in rows[0]}
         frame = self.session.createDataFrame([tuple(row.values()) for row in rows], given).withColumns(lacking)
-        frame.select(*schemas.SILVER_SALES.column_names).writeTo(names.SILVER_SALES).append()
+        return frame.select(*schemas.SILVER_SALES.column_names).coalesce(1)
 
     def months(self) -> dict[dt.date, tuple[int, int]]:
         """Rows and units of gold.daily by month."""
@@ -57,8 +64,9 @@ class Shop:
         )
         return {row["month"]: (row["days"], row["units"]) for row in found.collect()}
 
-    def rows(self) -> dict[str, DataFrame]:
-        return {table.name: self.session.table(table.name) for table in CHECKED}
+    def branches(self) -> set[tuple[str, str]]:
+        """The branches of the published tables."""
+        return {(name, row["name"]) for name in gold.PUBLISHED for row in self.session.table(f"{name}.refs").collect()}
 
     def _line(self, day: dt.date, quantity: int) -> dict[str, Any]:
         at = dt.datetime.combine(day, dt.time(12), ZoneInfo(self.settings.time_zone))
@@ -87,43 +95,9 @@ def shop(settings: Settings) -> Iterator[Shop]:
     with own_lake(settings, tag) as session:
         schemas.create_if_missing(session)
         shop = Shop(session, own, topic)
-        shop.sell(*(MARCH + dt.timedelta(days=number) for number in range(61)))
-        shop.sell(MARCH, APRIL, quantity=-1)
-        _seen_by_silver(shop)
+        shop.sell((MARCH, 2), (APRIL, 2), (APRIL + dt.timedelta(days=3), 2), (MARCH, -1), (APRIL, -1))
         gold.run(session, own)
         yield shop
-
-
-def _seen_by_silver(shop: Shop) -> None:
-    progress.write(shop.session, schemas.SILVER_PROGRESS, {(shop.topic, 0): shop.sent + 1})
-
-
-def _first(rows: DataFrame) -> DataFrame:
-    return rows.orderBy("local_day", "event_id" if "event_id" in rows.columns else "product_id").limit(1)
-
-
-def _with(**changed: str) -> Plant:
-    """One row more: the first, with columns changed."""
-    return lambda rows: rows.unionByName(_first(rows).withColumns({name: sf.expr(sql) for name, sql in changed.items()}))
-
-
-PLANTED: dict[str, tuple[str, Plant]] = {
-    "sales_quantity": (names.SILVER_SALES, _with(quantity="0L")),
-    "sales_price": (names.SILVER_SALES, _with(unit_price="-1L")),
-    "sales_time": (names.SILVER_SALES, _with(event_time_ms="event_time_ms + 1")),
-    "sales_near_local_day": (names.SILVER_SALES, _with(local_day="date_add(local_day, 2)")),
-    "sales_local_day": (names.SILVER_SALES, _with(local_day="date_add(local_day, 1)")),
-    "daily_not_negative": (names.GOLD_DAILY, _with(returned_units="-1L")),
-    "daily_sums_agree": (names.GOLD_DAILY, _with(units="0L")),
-    "daily_once": (names.GOLD_DAILY, _with()),
-    "daily_no_gap": (names.GOLD_DAILY, lambda rows: rows.where("local_day <> DATE'2024-03-10'")),
-    "daily_revenue": (names.GOLD_DAILY, lambda rows: rows.where("local_day <> DATE'2024-03-31'")),
-    "returns_agree": (names.GOLD_RETURNS, _with(sale_event_id="null", link="'named'")),
-}
-
-
-def test_every_rule_has_a_planted_fault() -> None:
-    assert set(PLANTED) == {rule.name for rule in BUILT_IN}
 
 
 def test_what_is_published_keeps_every_rule(shop: Shop) -> None:
@@ -136,30 +110,84 @@ def test_what_is_published_keeps_every_rule(shop: Shop) -> None:
         assert dict(connection.execute(query).fetchall()) == {rule.name: "ok" for rule in BUILT_IN}
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_fault_is_found_with_its_month_and_its_row(shop: Shop, name: str) -> None:
-    table, plant = PLANTED[name]
-    rows = shop.rows()
-    found = {finding.rule.name: finding for finding in check(BUILT_IN, rows | {table: plant(rows[table])}, shop.settings)}
-
-    assert found[name].months == {MARCH: 1}
-    assert STORE in found[name].examples[0]
-    assert found[name].state == next(rule.severity for rule in BUILT_IN if rule.name == name)
+def _with(**changed: str) -> Plant:
+    """The rows of that day with columns changed."""
+    return lambda rows, there: rows.withColumns(
+        {name: sf.when(there, sf.expr(sql)).otherwise(sf.col(name)) for name, sql in changed.items()}
+    )
 
 
-def test_the_first_rows_of_many_are_named(shop: Shop) -> None:
-    own = Rule("none", names.SILVER_SALES, "nothing is sold", holds="null")
-    (found,) = check([own], shop.rows(), shop.settings)
-    assert (sum(found.months.values()), found.months[MARCH], len(found.examples)) == (63, 32, 6)
+def _twice(rows: DataFrame, there: Column) -> DataFrame:
+    return rows.unionByName(rows.where(there))
+
+
+def _lacking(rows: DataFrame, there: Column) -> DataFrame:
+    return rows.where(~there)
+
+
+# What breaks each rule in one row of a month of its own, the first, the second and so on, on this day of it
+PLANTED: dict[str, tuple[str, int, Plant]] = {
+    "sales_quantity": (names.SILVER_SALES, 1, _with(quantity="0L")),
+    "sales_price": (names.SILVER_SALES, 1, _with(unit_price="-1L")),
+    "sales_time": (names.SILVER_SALES, 1, _with(event_time_ms="event_time_ms + 1")),
+    "sales_near_local_day": (names.SILVER_SALES, 1, _with(local_day="date_add(local_day, 2)")),
+    "sales_local_day": (names.SILVER_SALES, 1, _with(local_day="date_add(local_day, 1)")),
+    "daily_not_negative": (names.GOLD_DAILY, 1, _with(returned_units="-1L")),
+    "daily_sums_agree": (names.GOLD_DAILY, 1, _with(units="0L")),
+    "daily_once": (names.GOLD_DAILY, 1, _twice),
+    "daily_no_gap": (names.GOLD_DAILY, 2, _lacking),
+    "daily_revenue": (names.GOLD_DAILY, 1, _with(sales_cents="sales_cents + 1")),
+    "returns_agree": (names.GOLD_RETURNS, 3, _with(sale_event_id="null", link="'matched'")),
+}
+MONTHS = {name: dt.date(2023, number, 1) for number, name in enumerate(PLANTED, start=1)}
+DAYS_A_MONTH = 5  # sold on the first ones; the others are rows of zeros
+
+
+def _year(shop: Shop) -> dict[str, DataFrame]:
+    """Rows of a month for each rule, as they should be, made beside the lake."""
+    days = [month + dt.timedelta(days=number) for month in MONTHS.values() for number in range(DAYS_A_MONTH)]
+    sales = shop.lines([*((day, 2) for day in days), *((month + dt.timedelta(days=2), -1) for month in MONTHS.values())])
+    sales = sales.localCheckpoint()
+    stock, prices = (shop.session.table(table) for table in (names.SILVER_INVENTORY, names.SILVER_PRICES))  # there are none
+    latest_ms = sales.agg(sf.max("event_time_ms")).collect()[0][0]
+    daily = lake_gold.daily(sales, stock, prices, shop.settings, sf.lit(min(days)), latest_ms)
+    given_back = lake_returns.returns(sales, sf.lit(True))
+    return {
+        names.SILVER_SALES: sales,
+        names.GOLD_DAILY: daily.localCheckpoint(),
+        names.GOLD_RETURNS: given_back.localCheckpoint(),
+    }
+
+
+def test_every_rule_finds_the_fault_that_it_is_for_with_its_month_and_its_rows(shop: Shop) -> None:
+    assert set(PLANTED) == {rule.name for rule in BUILT_IN}
+    rows = _year(shop)
+    for name, (table, day, plant) in PLANTED.items():
+        there = sf.col("local_day") == sf.lit(MONTHS[name].replace(day=day))
+        rows[table] = plant(rows[table], there)
+    many = Rule("nothing_sold", names.SILVER_SALES, "nothing is sold", holds="null")
+    found = {finding.rule.name: finding for finding in check((*BUILT_IN, many), rows, shop.settings)}
+
+    for name, month in MONTHS.items():
+        assert found[name].months[month] == 1, name
+        assert any(STORE in example and f"{month:%Y-%m}" in example for example in found[name].examples), name
+        assert found[name].state == next(rule.severity for rule in BUILT_IN if rule.name == name)
+    assert found["nothing_sold"].months == dict.fromkeys(MONTHS.values(), DAYS_A_MONTH + 1)
+    assert len(found["nothing_sold"].examples) == 3 * len(MONTHS)
+    of_one_kind = {name: set(found[name].months) for name in ("sales_quantity", "sales_time", "daily_once", "returns_agree")}
+    assert of_one_kind == {name: {MONTHS[name]} for name in of_one_kind}  # no rule finds another's
 
 
 @pytest.mark.parametrize("sql", [{"holds": "no_such_column > 0"}, {"holds": "quantity >"}, {"faults": "SELECT * FROM {nothing}"}])
 def test_a_rule_that_is_no_sql_of_its_table_is_refused(shop: Shop, sql: dict[str, str]) -> None:
+    lines = shop.session.table(names.SILVER_SALES)
     with pytest.raises(ConfigurationError, match="own_rule"):
-        check([Rule("own_rule", names.SILVER_SALES, "a slip", **sql)], shop.rows(), shop.settings)
+        check([Rule("own_rule", names.SILVER_SALES, "a slip", **sql)], {names.SILVER_SALES: lines}, shop.settings)
 
 
-def test_a_month_that_breaks_a_rule_keeps_its_old_rows_until_it_does_not(shop: Shop, tmp_path: Path) -> None:
+def test_a_month_that_breaks_a_rule_keeps_its_old_rows_until_it_does_not(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A user's rule here: it is judged as the built-in ones are."""
     path = tmp_path / "rules.toml"
     path.write_text(
@@ -169,28 +197,58 @@ def test_a_month_that_breaks_a_rule_keeps_its_old_rows_until_it_does_not(shop: S
     strict = shop.settings.model_copy(update={"quality_rules": path})
     before = shop.months()
     seen = progress.read(shop.session, schemas.GOLD_PROGRESS)
-    shop.sell(MARCH, quantity=60)
-    shop.sell(APRIL, quantity=3)
-    _seen_by_silver(shop)
-    waiting = {finding.rule.name for finding in quality.run(shop.session, shop.settings) if finding.waiting}
+    shop.sell((MARCH, 60), (APRIL, 3))
+    waiting = {finding.rule.name for finding in quality.run(shop.session, shop.settings, names.GOLD_DAILY) if finding.waiting}
 
     with pytest.raises(DataGateError, match="2024-03") as stopped:
         gold.run(shop.session, strict)
+    held = {MARCH: before[MARCH], APRIL: (before[APRIL][0], before[APRIL][1] + 3)}
     assert waiting == {"daily_revenue"}
     assert "small" in stopped.value.why
     assert '"local_day":"2024-03-01"' in stopped.value.why
     assert "2024-04" not in stopped.value.why
-    assert shop.months() == {MARCH: before[MARCH], APRIL: (before[APRIL][0], before[APRIL][1] + 3)}
+    assert shop.months() == held
     assert progress.read(shop.session, schemas.GOLD_PROGRESS) == seen
 
-    with pytest.raises(DataGateError):  # nothing new came, and it is tried again
-        gold.run(shop.session, strict)
-    gold.run(shop.session, shop.settings)
+    _killed_before_it_publishes(shop)  # nothing new came, and it is tried again
+    assert shop.months() == held
+    assert progress.read(shop.session, schemas.GOLD_PROGRESS) == seen
+    assert len(shop.branches()) == 4  # of each table, main and what the killed run left
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gold, "check", _while_somebody_writes(shop))
+        gold.run(shop.session, shop.settings)
     steps = shop.months()
-    assert steps[MARCH] == (before[MARCH][0], before[MARCH][1] + 60)
+    assert steps == {FEBRUARY: (1, 7), MARCH: (before[MARCH][0], before[MARCH][1] + 60), APRIL: held[APRIL]}
     assert progress.read(shop.session, schemas.GOLD_PROGRESS) != seen
+    assert shop.branches() == {(names.GOLD_DAILY, "main"), (names.GOLD_RETURNS, "main")}
 
     with pytest.raises(DataGateError):
         gold.run(shop.session, strict, full=True)
-    assert gold.run(shop.session, shop.settings).rows_out == sum(days for days, _ in steps.values())
-    assert shop.months() == steps
+    assert shop.months() == {MARCH: steps[MARCH], APRIL: steps[APRIL]}  # no event is of February
+    assert gold.first_changed_day(shop.session, shop.settings, None)[1] == MARCH  # the next run makes all of it
+
+
+def _killed_before_it_publishes(shop: Shop) -> None:
+    """What a run leaves that ends between the writing of its drafts and their publication: nothing after that is done."""
+
+    def ended(*_: object) -> None:
+        patch.setattr(publication, "discard", ended)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publication, "publish", ended)
+        with pytest.raises(KeyboardInterrupt):
+            gold.run(shop.session, shop.settings)
+
+
+def _while_somebody_writes(shop: Shop) -> Callable[..., list[Finding]]:
+    """The check, during which a row of another month comes into the published table: main is no more what the draft began at."""
+
+    def checked(*given: Any) -> list[Finding]:
+        row = shop.session.table(names.GOLD_DAILY).where(sf.col("local_day") == sf.lit(APRIL))
+        foreign = row.withColumns({"local_day": sf.lit(FEBRUARY), "units": sf.lit(7).cast("bigint")})
+        foreign.writeTo(names.GOLD_DAILY).append()
+        return check(*given)
+
+    return checked
