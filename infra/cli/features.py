@@ -16,6 +16,7 @@ from contracts.settings import Settings, load_settings
 from contracts.topics import ALL_STORES
 from contracts.windows import StoreCalendars
 from infra.cli.console import json_result, note, result, table
+from infra.cli.options import FirstDay, LastDay, days
 from infra.cli.spark_progress import shown
 
 app = typer.Typer(no_args_is_help=True)
@@ -68,6 +69,8 @@ def materialize(views: Views = None, as_json: Json = False, dry_run: DryRun = Fa
 @app.command()
 def offline(
     full: Annotated[bool, typer.Option("--full", help="Make every row anew, not only those that new events touch.")] = False,
+    first: FirstDay = None,
+    last: LastDay = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -76,11 +79,12 @@ def offline(
     from lake.marts import record_job
     from lake.session import open_session
 
+    span = days(first, last, full=full)
     settings = load_settings()
     session = open_session(settings, "rd360 features offline")
     try:
         with shown(session, "features offline", quiet=as_json):
-            report = job.run(session, settings, full=full, dry_run=dry_run)
+            report = job.run(session, settings, full=full, days=span, dry_run=dry_run)
     finally:
         session.stop()
     if not dry_run:
@@ -89,6 +93,8 @@ def offline(
         json_result(report.as_dict())
     else:
         table(("view", "rows"), [(view, str(rows)) for view, rows in report.detail.get("rows", {}).items()])
+        if report.detail.get("months"):
+            result(f"Months in UTC: {', '.join(report.detail['months'])}")
     note("Next: ./rd360 features materialize")
 
 

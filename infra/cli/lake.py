@@ -12,6 +12,7 @@ import typer
 from contracts.errors import DataGateError, UsageError
 from contracts.settings import Settings, load_settings
 from infra.cli.console import json_result, note, result, table
+from infra.cli.options import FirstDay, LastDay, days
 from infra.cli.spark_progress import shown
 
 if TYPE_CHECKING:  # Spark is imported by the command that needs it: the help must be quick
@@ -67,13 +68,24 @@ def silver(
 @app.command()
 def gold(
     full: Annotated[bool, typer.Option("--full", help="Make every day anew, not only those that new events touch.")] = False,
+    first: FirstDay = None,
+    last: LastDay = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Make the daily table of store × product, and complete the master data."""
     from lake.jobs import gold as job
 
-    _run("gold", lambda session, settings: job.run(session, settings, full=full, dry_run=dry_run), as_json, kept=not dry_run)
+    span = days(first, last, full=full)
+
+    def made(session: SparkSession, settings: Settings) -> JobReport:
+        return job.run(session, settings, full=full, days=span, dry_run=dry_run)
+
+    report = _run("gold", made, as_json, kept=not dry_run)
+    if not as_json and report.detail.get("months"):
+        result(f"  months: {', '.join(report.detail['months'])}")
+        for name, rows in report.detail["rows"].items():
+            result(f"  {name}: {rows} rows")
 
 
 @app.command()

@@ -1,8 +1,8 @@
-"""Job: the offline feature tables, on the snapshot grid and at the start of each local day, where new events change them."""
+"""Job: the offline feature tables, on the snapshot grid and at the start of each local day, where new events change them or where
+it is asked for.
+"""
 
 from __future__ import annotations
-
-import datetime as dt
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
@@ -19,9 +19,11 @@ from contracts.features import (
     features_of,
 )
 from contracts.settings import Settings
-from lake import brokers, features, progress, schemas, snapshot_grid, steps, tables
+from contracts.windows import EPOCH
+from lake import brokers, features, months, progress, schemas, snapshot_grid, steps, tables
 from lake.daily_features import demand_daily
 from lake.database import sole_writer
+from lake.months import Days, Known, Months
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 from lake.tables import last_commit
@@ -30,42 +32,46 @@ _KINDS = ("sales", "inventory", "prices")
 _VIEWS = (SALES_ROLLING, STORE_ROLLING, CATEGORY_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
 
 
-def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
+def run(
+    session: SparkSession, settings: Settings, *, full: bool = False, days: Days | None = None, dry_run: bool = False
+) -> JobReport:
     """`rows_in` is silver rows that the features had not seen, `rows_out` feature rows written (with `dry_run`: that would be).
 
     Rows before the first new event cannot change; those after it are made anew, from the start of its month, since the tables'
-    partitions are months and each is replaced whole.
+    partitions are months and each is replaced whole. With `days` it is the months in UTC that have an instant of these, whatever
+    the features have seen, which stays as it is. Raises UsageError where silver has none of them.
     """
     watch = Stopwatch("features")
     schemas.create_if_missing(session)
     with sole_writer(settings, "lake features"), spark_errors("making offline features"):
         seen = progress.read(session, schemas.GOLD_PROGRESS)
-        new_rows, first_ms, latest_ms = _new_events(session, settings)
-        full = full or _another_catalogue(session)
-        if (first_ms is None and not full) or latest_ms is None:
+        known = months.known(session)
+        full = full or (days is None and _another_catalogue(session))
+        new_rows, chosen = _asked(settings, days, known) if days else _changed(session, settings, full=full)
+        if chosen is None or known.latest_ms is None:
             return watch.report(new_rows, 0, first_event=None)
-        since = None if full or first_ms is None else _month_start(first_ms)
+        replaced = sf.lit(True) if full else chosen.hold_instant(sf.col("event_time"))
         written = {}
-        for view, rows in feature_rows(session, settings, since, latest_ms).items():
+        for view, rows in feature_rows(session, settings, chosen, known.latest_ms).items():
             steps.begin(session, view.table)
             table = _with_origin(rows, view)
             if dry_run:
                 written[view.name] = table.count()
                 continue
-            table.writeTo(view.table).overwrite(sf.lit(True) if since is None else sf.col("event_time") >= sf.lit(since))
+            table.writeTo(view.table).overwrite(replaced)
             written[view.name] = int(last_commit(session, view.table).get("added-records", 0))
-        if not dry_run:
+        if not dry_run and days is None:
             progress.write(session, schemas.FEATURES_PROGRESS, seen)
-    first = None if since is None else since.isoformat()
-    return watch.report(new_rows, sum(written.values()), since=first, rows=written, dry_run=dry_run)
+    since, named = (None, None) if full else (chosen.first.isoformat(), chosen.names(months.day_of(known.latest_ms)))
+    return watch.report(new_rows, sum(written.values()), since=since, months=named, rows=written, dry_run=dry_run)
 
 
-def feature_rows(session: SparkSession, settings: Settings, since: dt.datetime | None, latest_ms: int) -> dict[View, DataFrame]:
-    """The rows of each offline feature table from an instant on, all of them where it is None, up to the latest event."""
-    since_ms = 0 if since is None else int(since.timestamp() * 1000)
+def feature_rows(session: SparkSession, settings: Settings, chosen: Months, latest_ms: int) -> dict[View, DataFrame]:
+    """The rows of each offline feature table in these months of UTC, up to the latest event."""
+    in_months = chosen.hold_instant(sf.timestamp_millis("as_of_ms"))
     sales, inventory, prices = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _KINDS)
     daily = session.table(schemas.GOLD_DAILY.name)
-    asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(sf.col("as_of_ms") >= since_ms)
+    asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(in_months)
     buckets = features.buckets(tables.rows(session, schemas.SILVER_SALES.name))
     of_stores, in_categories = snapshot_grid.of_stores(asked), features.under_categories(sales)
     return {
@@ -76,14 +82,20 @@ def feature_rows(session: SparkSession, settings: Settings, since: dt.datetime |
         ),
         STOCK: features.stock(asked, inventory, settings),
         PRICE_PLAN: features.price_plan(snapshot_grid.with_all_stores(asked), prices),
-        DEMAND_DAILY: demand_daily(daily, settings).where(sf.col("as_of_ms") >= since_ms),
+        DEMAND_DAILY: demand_daily(daily, settings).where(in_months),
     }
 
 
-def _new_events(session: SparkSession, settings: Settings) -> tuple[int, int | None, int | None]:
-    """How many silver rows the features have not seen, the first instant that can change, and the latest sale, in ms.
+def _asked(settings: Settings, days: Days, known: Known) -> tuple[int, Months | None]:
+    """No silver rows that the features have not seen, and the months that have an instant of the days in any store's zone."""
+    zones = {settings.time_zone, *settings.store_time_zones.values()}
+    return 0, months.in_utc(months.within(days, known), zones)
 
-    The grid grows with the latest sale, so the first instant is never later than the last snapshot that is there.
+
+def _changed(session: SparkSession, settings: Settings, *, full: bool) -> tuple[int, Months | None]:
+    """How many silver rows the features have not seen, and the months that they can change, or all; none where there are none.
+
+    The grid grows with the latest sale, so the first instant that can change is never later than the last snapshot that is there.
     """
     seen = progress.read(session, schemas.FEATURES_PROGRESS)
     topics = {kind: topic for topic, kind in brokers.source_topics(settings).items()}
@@ -92,10 +104,11 @@ def _new_events(session: SparkSession, settings: Settings) -> tuple[int, int | N
     for other in others:
         first = first.union(other)
     new = first.agg(sf.count("*").alias("rows"), sf.min("event_time_ms").alias("first_ms")).collect()[0]
-    latest = tables[0][0].agg(sf.max("event_time_ms")).collect()[0][0]
+    if full or not new["rows"]:
+        return new["rows"], Months(EPOCH) if full else None
     last_snapshot = session.table(SALES_ROLLING.table).agg(sf.max("as_of_ms")).collect()[0][0]
-    firsts = [instant for instant in (new["first_ms"], last_snapshot) if instant is not None]
-    return new["rows"], min(firsts) if new["rows"] else None, latest
+    first_ms = min(instant for instant in (new["first_ms"], last_snapshot) if instant is not None)
+    return new["rows"], Months(months.day_of(first_ms).replace(day=1))
 
 
 def _another_catalogue(session: SparkSession) -> bool:
@@ -107,10 +120,6 @@ def _another_catalogue(session: SparkSession) -> bool:
     for other in others:
         first = first.union(other)
     return not first.isEmpty()
-
-
-def _month_start(time_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _with_origin(rows: DataFrame, view: View) -> DataFrame:

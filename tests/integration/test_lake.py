@@ -35,6 +35,8 @@ from lake.database import JobIsRunning, sole_writer
 from lake.demand import Reason
 from lake.jobs import actuals, audit, bronze, gold, maintain, reference, silver
 from lake.jobs import marts as marts_job
+from lake.months import Days
+from lake.publication import BRANCH
 from streams.declare import declare
 from tests import lake_world
 from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES, World
@@ -65,8 +67,11 @@ class Lake:
 
     def snapshot(self, table: str) -> int | None:
         """The id of a table's current snapshot."""
-        row = self.session.table(f"{table}.refs").select("snapshot_id").first()
-        return row["snapshot_id"] if row else None
+        return lake_tables.current_snapshot(self.session, table)
+
+    def branches(self, table: str) -> set[str]:
+        """The names of a table's branches."""
+        return {row["name"] for row in self.session.table(f"{table}.refs").collect()}
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +303,25 @@ def test_gold_made_anew_is_the_gold_made_in_steps(filled: Lake) -> None:
     assert planned.rows_out == report.rows_out == len(before)
 
 
+def test_a_month_in_the_middle_is_made_anew_as_it_was_also_where_rows_of_it_were_lost(filled: Lake) -> None:
+    """As it was is as gold made anew in one go has it: see above."""
+    made, days = (names.GOLD_DAILY, names.GOLD_RETURNS), Days(dt.date(2024, 3, 10), dt.date(2024, 3, 12))
+    kept = (*made, names.GOLD_CALENDAR, schemas.GOLD_PROGRESS)
+    before = {table: filled.rows(table) for table in kept}
+    of_march = {table: sum(row["local_day"].month == 3 for row in before[table]) for table in made}
+    planned = gold.run(filled.session, filled.settings, days=days, dry_run=True)
+    report = gold.run(filled.session, filled.settings, days=days)
+    assert {table: filled.rows(table) for table in kept} == before
+
+    filled.session.sql(f"DELETE FROM {names.GOLD_DAILY} WHERE local_day BETWEEN DATE'2024-03-05' AND DATE'2024-03-20'")
+    filled.session.sql(f"DELETE FROM {names.GOLD_RETURNS} WHERE local_day BETWEEN DATE'2024-03-01' AND DATE'2024-03-31'")
+    gold.run(filled.session, filled.settings, days=days)
+    assert {table: filled.rows(table) for table in kept} == before
+    assert planned.detail["months"] == report.detail["months"] == ["2024-03"]
+    assert planned.detail["rows"] == report.detail["rows"] == of_march
+    assert 0 < of_march[names.GOLD_DAILY] < len(before[names.GOLD_DAILY])
+
+
 def test_days_made_before_gold_had_its_latest_columns_are_made_with_the_next_rows(filled: Lake) -> None:
     filled.session.sql(f"UPDATE {names.GOLD_DAILY} SET received_units = NULL, closing_on_hand = NULL WHERE store_id = '{LONDON}'")
     filled.world.send(filled.settings, lake_world.history(seed=41, first=dt.date(2024, 4, 8), days=1, tag="-newer"))
@@ -482,8 +506,11 @@ def test_the_marts_are_gold_and_of_one_run(filled: Lake, scored: list[lake_forec
 def test_maintenance_merges_files_and_changes_no_row(filled: Lake) -> None:
     kept = (names.SILVER_SALES, names.GOLD_DAILY)
     before = {table: filled.rows(table) for table in kept}
+    _left_unpublished(filled)
     planned = maintain.run(filled.session, filled.settings, dry_run=True)
+    assert filled.branches(names.GOLD_DAILY) == {"main", BRANCH}
     report = maintain.run(filled.session, filled.settings)
+    assert filled.branches(names.GOLD_DAILY) == {"main"}
     filled.world.send(filled.settings, lake_world.history(seed=40, first=dt.date(2024, 4, 6), days=1, tag="-maintained"))
     assert {table: filled.rows(table) for table in kept} == before
     filled.line()
@@ -525,6 +552,13 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     maps = {name: value for name, value in row.items() if isinstance(value, dict)}
     entries = {f"{name} {key}": value for name, held in maps.items() for key, value in held.items()}
     return {name: value for name, value in row.items() if name not in maps} | entries
+
+
+def _left_unpublished(lake: Lake) -> None:
+    """What a gold job leaves that is killed before it publishes, younger than what is published."""
+    lake.session.sql(f"ALTER TABLE {names.GOLD_DAILY} CREATE BRANCH {BRANCH}")
+    lake.session.sql(f"DELETE FROM {names.GOLD_DAILY}.branch_{BRANCH}")
+    assert lake_tables.rows(lake.session, names.GOLD_DAILY) == len(lake.rows(names.GOLD_DAILY)) > 0
 
 
 def _values(line: object, fields: Sequence[str]) -> list[Any]:
