@@ -10,9 +10,8 @@ ORDER = ["event_time_ms", "event_id", "line_number"]
 
 
 def links(sales: DataFrame, concerned_day: Column) -> DataFrame:
-    """One row per returned line of the days for which `concerned_day` is true that names a sale: the line's columns, how many units
-    of it the sale has (`units`) and has not (`unfitting`), and the sale's first line of the product, null where no such sale was
-    before it.
+    """One row per returned line of a `concerned_day` that names a sale: the line's columns, how many units of it the sale has
+    (`units`) and has not (`unfitting`), and the sale's first line of the product, null where no such sale was before it.
 
     A sale's units go to the returns that name it in their order. `sales` is silver's lines, all of them.
     """
