@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Event
 
@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.streaming.query import StreamingQuery
 
-from contracts.errors import DataGateError
+from contracts.errors import DataGateError, DependencyUnavailable
 from contracts.settings import Settings
 from contracts.topics import ISOLATION_LEVEL
 from lake import losses, progress
@@ -116,16 +116,18 @@ def start_query(stream: DataFrame, checkpoint: Path, available_now: bool) -> Str
     return writer.toTable(BRONZE_EVENTS.name, format="iceberg")
 
 
-def finish(query: StreamingQuery, stop: Event) -> None:
-    """Waits for the query's end, and ends it once `stop` is set.
+def finish(query: StreamingQuery, stop: Event, require: Callable[[], None]) -> None:
+    """Waits for the query's end, and ends it once `stop` is set, or as soon as `require` raises.
 
-    Raises DataGateError where Kafka no longer has what bronze has not read yet.
+    Raises DataGateError where Kafka no longer has what bronze has not read yet, and what `require` raises.
     """
     try:
         with spark_errors("writing Kafka's messages to bronze"):
             while not query.awaitTermination(STOP_CHECK_SECONDS):
                 if stop.is_set():
                     query.stop()  # not from a signal handler: this thread's connection to the JVM is busy waiting then
+                else:
+                    _stop_unless(require, query)
     except StreamingQueryException as error:
         if "DATA_LOSS" not in str(error) and "failOnDataLoss" not in str(error):
             raise
@@ -135,6 +137,14 @@ def finish(query: StreamingQuery, stop: Event) -> None:
             why=str(error).splitlines()[0],
             hint="Run it again: the offsets are named then, with what can be done.",
         ) from error
+
+
+def _stop_unless(require: Callable[[], None], query: StreamingQuery) -> None:
+    try:
+        require()
+    except DependencyUnavailable:
+        query.stop()
+        raise
 
 
 def _same_place(end: Mapping[TopicPartition, int], following: Mapping[TopicPartition, int]) -> bool:

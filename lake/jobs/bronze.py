@@ -11,6 +11,7 @@ from contracts.settings import Settings
 from lake import brokers, bronze, losses, schemas, steps, topic_identity
 from lake.database import sole_writer
 from lake.report import JobReport, Stopwatch
+from lake.session import spark_errors
 
 
 def run(
@@ -20,12 +21,12 @@ def run(
 
     What Kafka dropped before it was read is written down and passed over where `accept_loss` says so. Raises DataGateError
     where it does not, and where a topic is not the one that was read; JobIsRunning when another bronze job does not end
-    within `lock_seconds`.
+    within `lock_seconds`; DependencyUnavailable where its lock is lost.
     """
     watch = Stopwatch("bronze")
     topics = brokers.source_topics(settings)
     schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, schemas.BRONZE_TOPICS, *schemas.PROGRESS))
-    with sole_writer(settings, "lake bronze", lock_seconds):
+    with sole_writer(settings, "lake bronze", lock_seconds) as lock, spark_errors("reading Kafka to bronze"):
         kafka = brokers.offsets(settings, topics)
         before = bronze.next_offsets(session, topics)
         known, ids = topic_identity.read(session), brokers.topic_ids(settings, {topic for topic, _ in kafka})
@@ -45,7 +46,7 @@ def run(
             steps.begin(session, schemas.BRONZE_EVENTS.name)
             stream = bronze.messages(session, settings, bronze.starting_offsets(kafka, before))
             query = bronze.start_query(stream, checkpoint, available_now)
-            bronze.finish(query, Event() if available_now else _set_by_signals())
+            bronze.finish(query, Event() if available_now else _set_by_signals(), lock.require)
         written = bronze.count_since(session, topics, before)
     return watch.report(
         written,

@@ -43,7 +43,7 @@ def run(
     """
     watch = Stopwatch("features")
     schemas.create_if_missing(session)
-    with sole_writer(settings, "lake features"), spark_errors("making offline features"):
+    with sole_writer(settings, "lake features") as lock, spark_errors("making offline features"):
         seen = progress.read(session, schemas.GOLD_PROGRESS)
         known = months.known(session)
         full = full or (days is None and _another_catalogue(session))
@@ -58,9 +58,11 @@ def run(
             if dry_run:
                 written[view.name] = table.count()
                 continue
+            lock.require()
             table.writeTo(view.table).overwrite(replaced)
             written[view.name] = int(last_commit(session, view.table).get("added-records", 0))
         if not dry_run and days is None:
+            lock.require()
             progress.write(session, schemas.FEATURES_PROGRESS, seen)
     since, named = (None, None) if full else (chosen.first.isoformat(), chosen.names(months.day_of(known.latest_ms)))
     return watch.report(new_rows, sum(written.values()), since=since, months=named, rows=written, dry_run=dry_run)

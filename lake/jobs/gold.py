@@ -53,7 +53,7 @@ def run(
     watch = Stopwatch("gold")
     public_holidays.require_known(settings)
     schemas.create_if_missing(session)
-    with sole_writer(settings, "lake gold"), spark_errors("making gold from silver"):
+    with sole_writer(settings, "lake gold") as lock, spark_errors("making gold from silver"):
         steps.begin(session, schemas.GOLD_DAILY.name)
         seen = progress.read(session, schemas.SILVER_PROGRESS)
         known = months.known(session)
@@ -73,6 +73,7 @@ def run(
             quality_log.record(settings, quality_log.BEFORE, watch.started_at, findings)
             stopped = any(finding.stops for finding in findings)
             passing = publishable(findings) if stopped else None
+            lock.require()
             rows = {table: publication.publish(draft, passing) for table, draft in drafts.items()}
         added = reference.complete(session, settings)
         calendar_rows = store_calendar.write(session, settings)
@@ -81,6 +82,7 @@ def run(
                 progress.write(session, schemas.GOLD_PROGRESS, {})
             raise _held(findings)
         if days is None:
+            lock.require()
             progress.write(session, schemas.GOLD_PROGRESS, seen)
     return watch.report(
         new_rows,

@@ -28,10 +28,13 @@ def run(
     watch = Stopwatch("maintain", clock)
     schemas.create_if_missing(session)
     with ExitStack() as locks, spark_errors("maintaining the lake"):
-        for job in _WRITERS:
-            locks.enter_context(sole_writer(settings, job))
+        held = [locks.enter_context(sole_writer(settings, job)) for job in _WRITERS]
         for name in PUBLISHED if not dry_run else ():
             publication.discard(session, name)  # a killed run's: gold's lock is ours
-        tables = [maintain(session, table, clock(), ages=ages, dry_run=dry_run) for table in schemas.TABLES]
+        tables = []
+        for table in schemas.TABLES:
+            for lock in held:
+                lock.require()
+            tables.append(maintain(session, table, clock(), ages=ages, dry_run=dry_run))
     before, after = sum(kept.before.files for kept in tables), sum(kept.after.files for kept in tables)
     return watch.report(before, after, dry_run=dry_run, tables=[asdict(kept) for kept in tables])

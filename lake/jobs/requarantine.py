@@ -35,8 +35,7 @@ def run(session: SparkSession, settings: Settings, *, dry_run: bool = False) -> 
     topics = sorted(brokers.source_topics(settings))
     of_ours = sf.col("topic").isin(topics)
     with ExitStack() as locks, spark_errors("judging quarantined messages again"):
-        for job in () if dry_run else _LOCKS:
-            locks.enter_context(sole_writer(settings, job))
+        taken = [locks.enter_context(sole_writer(settings, job)) for job in (() if dry_run else _LOCKS)]
         held = session.table(schemas.SILVER_QUARANTINE.name).where(of_ours).localCheckpoint()
         removed = 0 if dry_run else discard_unfinished(session, held, topics)
         judged = silver.decoded(as_raw(held), silver.rule_of(settings)).localCheckpoint()
@@ -47,6 +46,8 @@ def run(session: SparkSession, settings: Settings, *, dry_run: bool = False) -> 
         if not dry_run:
             rewind(session, accepted)
             silver_pass.append(session, settings, fates, _ELSEWHERE)
+            for lock in taken:
+                lock.require()
             silver.quarantine(fates).coalesce(1).writeTo(schemas.SILVER_QUARANTINE.name).overwrite(of_ours)
     return watch.report(
         found.messages,

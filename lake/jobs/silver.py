@@ -38,12 +38,14 @@ def run(session: SparkSession, settings: Settings) -> JobReport:
     watch = Stopwatch("silver")
     topics = tuple(brokers.source_topics(settings))
     schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, *schemas.SILVER, *schemas.PROGRESS))
-    with sole_writer(settings, "lake silver"), spark_errors("making silver from bronze"):
+    with sole_writer(settings, "lake silver") as lock, spark_errors("making silver from bronze"):
         removed = discard_unfinished(session, topics)
         counts, passes = Counts(), 0
         for stretch in stretches(session, topics):
+            lock.require()
             passed = silver_pass.write(session, settings, stretch.bronze, stretch.messages)
             _check(passed, stretch.messages)
+            lock.require()
             progress.write(session, schemas.SILVER_PROGRESS, stretch.seen_after)
             counts, passes = counts.plus(passed), passes + 1
     return watch.report(
