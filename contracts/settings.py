@@ -68,6 +68,8 @@ class Settings(BaseSettings):
 
     spark_master: str = "local[*]"
     spark_driver_memory: str = "2g"
+    spark_executor_memory: str = "2g"  # of each executor of a cluster; a local master has none
+    spark_executor_cores: Annotated[int | None, Field(ge=1)] = None  # None: as the cluster gives
     quality_rules: Path | None = None  # a TOML file of rules of the user's own, beside the built-in ones
     freshness_limit_seconds: Annotated[int, Field(ge=1)] = 48 * 3600  # older online rows make a forecast a fallback
     online_read_timeout_ms: Annotated[int, Field(ge=1)] = 250

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from contracts.settings import CHECKOUT, Settings
@@ -38,6 +40,16 @@ def warehouse(settings: Settings) -> str:
     return f"s3://{settings.lake_bucket}/warehouse"
 
 
+def runs_locally(master: str) -> bool:
+    """Whether a Spark master is the driver's own process, so that there are no executors on other machines."""
+    return master.startswith("local")
+
+
+def workers_python(settings: Settings) -> str:
+    """The interpreter of Spark's Python workers: this one, or on a cluster, where it may stand elsewhere, PYSPARK_PYTHON."""
+    return sys.executable if runs_locally(settings.spark_master) else os.environ.get("PYSPARK_PYTHON", sys.executable)
+
+
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Everything that a Spark session of this project is started with, except what `spark_secrets` adds."""
     scratch = settings.home / "data" / "spark"
@@ -45,7 +57,6 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "8",  # adaptive execution merges small ones and splits skewed ones
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -54,8 +65,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.jars.ivy": str(scratch / "ivy"),
         "spark.driver.extraJavaOptions": f'"-Dderby.system.home={scratch / "derby"}"',
-        "spark.executorEnv.PYTHONPATH": str(CHECKOUT),  # the Python workers import `contracts`
-        **_class_path(settings),
+        **_of_master(settings),
         **_catalog(settings),
     }
 
@@ -85,15 +95,23 @@ def iceberg_properties(settings: Settings) -> dict[str, str]:
     }
 
 
-def _class_path(settings: Settings) -> dict[str, str]:
+def _of_master(settings: Settings) -> dict[str, str]:
+    """A local session takes jars and packages where they are; a cluster's executors get them from the driver."""
     jars = [str(path) for path in jar_paths(settings)]
-    if settings.spark_master.startswith("local"):
+    if runs_locally(settings.spark_master):
         return {
+            "spark.sql.shuffle.partitions": "8",  # adaptive execution merges small ones and splits skewed ones
+            "spark.executorEnv.PYTHONPATH": str(CHECKOUT),  # the Python workers import `contracts`
             "spark.driver.extraClassPath": ":".join(jars),  # `spark.jars` would copy 150 MB for every session
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
         }
-    return {"spark.jars": ",".join(jars)}
+    cores = settings.spark_executor_cores
+    return {
+        "spark.jars": ",".join(jars),
+        "spark.executor.memory": settings.spark_executor_memory,
+        **({} if cores is None else {"spark.executor.cores": str(cores)}),
+    }
 
 
 def _catalog(settings: Settings) -> dict[str, str]:

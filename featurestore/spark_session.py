@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from contracts.errors import ConfigurationError, DependencyUnavailable, NotFoundError
 from contracts.settings import Settings
-from contracts.spark_conf import jar_paths, spark_conf, spark_secrets
+from contracts.spark_conf import jar_paths, spark_conf, spark_secrets, workers_python
 
 _UNREACHABLE = ("Connection refused", "ConnectException", "SdkClientException", "UnknownHostException", "TimeoutException")
 _FOR_FEAST = {
@@ -36,7 +35,7 @@ def lake_session(settings: Settings) -> tuple[SparkSession, bool]:
     if running is not None:
         return running, False
     _require(settings)
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # the workers' interpreter; pyspark takes it from nowhere else
+    os.environ["PYSPARK_PYTHON"] = workers_python(settings)  # pyspark takes it from nowhere else
     builder = SparkSession.builder.appName("rd360-features")
     for key, value in spark_conf(settings).items():
         builder = builder.config(key, value)

@@ -14,6 +14,7 @@ from contracts.clock import EpochMs
 from contracts.events import EARLIEST_EVENT_MS, LATEST_EVENT_MS
 from contracts.features import View
 from lake import schemas
+from lake.cluster import computed_once
 
 _AT, _TO, _CURRENT = "valid_from", "valid_to", "is_current"
 
@@ -27,7 +28,7 @@ def record(session: SparkSession, view: View, given: DataFrame, now: EpochMs) ->
     history = session.table(table.name).select(*table.column_names)
     key, *_ = table.column_names
     at_ms = max(now, latest_change_ms(history) + 1)
-    versions = next_versions(history, given, key, at_ms).localCheckpoint()  # it reads the table it replaces
+    versions = computed_once(next_versions(history, given, key, at_ms))  # it reads the table it replaces
     changed = versions.where("touched").select(key).distinct().count()
     if changed:
         versions.select(*table.column_names).writeTo(table.name).overwrite(sf.lit(True))

@@ -19,6 +19,7 @@ from contracts.features import CATALOGUE_FINGERPRINT, ENTITY_KEYS, PRODUCT, STOR
 from contracts.settings import Settings
 from contracts.topics import ALL_STORES
 from lake import history, local_days, schemas
+from lake.cluster import computed_once
 
 FILES = {PRODUCT.name: "products.parquet", STORE.name: "stores.parquet"}
 _VIEWS = (PRODUCT, STORE)
@@ -59,7 +60,7 @@ def complete(session: SparkSession, settings: Settings) -> int:
     changed = 0
     for view in _VIEWS:
         current = session.table(view.table)
-        wanted = master_rows(view, current, _seen(session, view), settings).localCheckpoint()
+        wanted = computed_once(master_rows(view, current, _seen(session, view), settings))
         compared = [name for name in wanted.columns if name not in ("created",)]
         difference = wanted.select(compared).exceptAll(current.select(compared)).count()
         if difference:
@@ -117,7 +118,7 @@ def _keyed(given: DataFrame, view: View, path: Path) -> DataFrame:
 def _replace(session: SparkSession, settings: Settings, view: View, given: DataFrame | None, now: EpochMs) -> Loaded:
     key = ENTITY_KEYS[view.entities[0]]
     current = session.table(view.table) if given is None else given
-    rows = master_rows(view, current, _seen(session, view), settings).localCheckpoint()  # it reads the table it replaces
+    rows = computed_once(master_rows(view, current, _seen(session, view), settings))  # it reads the table it replaces
     rows.writeTo(view.table).overwrite(sf.lit(True))
     if given is None:
         return Loaded(rows.count(), changed=0)

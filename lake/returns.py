@@ -17,6 +17,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
 from lake import named_returns
+from lake.cluster import computed_once
 from lake.schemas import GOLD_RETURNS
 
 Link = Literal["named", "matched", "unmatched"]
@@ -34,7 +35,7 @@ def returns(sales: DataFrame, concerned_day: Column) -> DataFrame:
     """
     taken = (sf.col("quantity") < 0) & sf.col("sale_id").isNull() & concerned_day
     concerned = sales.where(taken).select(*GROUP).distinct()
-    lines = heights(sales.join(concerned, on=GROUP, how="leftsemi")).localCheckpoint()
+    lines = computed_once(heights(sales.join(concerned, on=GROUP, how="leftsemi")))
     given_back = lines.where(taken)
     named = named_returns.links(sales, concerned_day)
     pieces = [

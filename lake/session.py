@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +16,8 @@ from pyspark.sql import SparkSession
 
 from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.settings import Settings
-from contracts.spark_conf import CATALOG_DATABASE, jar_paths, spark_conf, spark_secrets
+from contracts.spark_conf import CATALOG_DATABASE, jar_paths, runs_locally, spark_conf, spark_secrets, workers_python
+from lake import cluster
 from lake.database import connect
 
 # What a Java trace says where a server is away, or goes away or comes back just then.
@@ -32,13 +32,16 @@ _AWAY = (
 def open_session(settings: Settings, app_name: str) -> SparkSession:
     """A session whose catalog `lake` works; the running one where this process has one.
 
-    Raises ConfigurationError without Java or the jars, DependencyUnavailable (in under 5 s) when PostgreSQL or the S3 store
-    does not answer.
+    Raises ConfigurationError without Java or the jars, DependencyUnavailable (in under 5 s) when PostgreSQL, the S3 store or
+    the cluster's master does not answer.
     """
+    local = runs_locally(settings.spark_master)
     require_jars(settings)
     require_catalog(settings)
     require_bucket(settings)
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # the workers' interpreter; pyspark takes it from nowhere else
+    if not local:
+        cluster.require_master(settings.spark_master)
+    os.environ["PYSPARK_PYTHON"] = workers_python(settings)  # pyspark takes it from nowhere else
     builder = SparkSession.builder.appName(app_name)
     for key, value in spark_conf(settings).items():
         builder = builder.config(key, value)
@@ -53,6 +56,8 @@ def open_session(settings: Settings, app_name: str) -> SparkSession:
         ) from error
     for key, value in spark_secrets(settings).items():
         session.conf.set(key, value)
+    if not local:
+        cluster.send_packages(session)
     return session
 
 

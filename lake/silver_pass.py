@@ -16,6 +16,7 @@ from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
 from lake import plain_receipts, schemas, silver, tables
+from lake.cluster import computed_once
 from lake.decode import REFUSED
 from lake.table import Table
 
@@ -108,7 +109,7 @@ class _Places:
 
 
 def _held(places: DataFrame) -> _Places:
-    frame = places.localCheckpoint()
+    frame = computed_once(places)
     return _Places(frame, frame.count())
 
 
@@ -157,7 +158,7 @@ def told_apart(session: SparkSession, rows: DataFrame, unfinished: DataFrame | N
             there = there.join(unfinished, on=silver.PLACE, how="left_anti")
         known.append(silver.known_events(there, rows))
     # a checkpoint, not a cache: Spark would compute a cache again after each append to a table that it was made from
-    return silver.marked(rows, reduce(DataFrame.unionByName, known)).localCheckpoint()
+    return computed_once(silver.marked(rows, reduce(DataFrame.unionByName, known)))
 
 
 def append(session: SparkSession, settings: Settings, fates: DataFrame, into: Iterable[Table]) -> Counts:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as sf
 from contracts.settings import Settings
 from contracts.topics import ALL_STORES
 from lake import public_holidays, schemas
+from lake.cluster import computed_once
 from lake.public_holidays import OwnDay
 
 DAYS_AHEAD = 400  # a year and the longest lead time of an order beyond it
@@ -26,7 +27,7 @@ def write(session: SparkSession, settings: Settings, own: Sequence[OwnDay] | Non
     rows = rows_now(session, settings, own)
     if rows is None:
         return 0
-    counted = rows.localCheckpoint()
+    counted = computed_once(rows)
     counted.writeTo(schemas.GOLD_CALENDAR.name).overwrite(sf.lit(True))
     return counted.count()
 

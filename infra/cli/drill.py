@@ -125,3 +125,21 @@ def lake_kill(
     replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=0)
     plan = LakeKillPlan(replayed, len(QUICK_JOBS), QUICK_JOBS, 0.0) if quick else LakeKillPlan(replayed, kills, JOBS, seconds)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
+
+
+@app.command()
+def cluster(
+    lines: Lines = 50_000,
+    data: Data = None,
+    seed: Seed = 7,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Run the lake on a Spark cluster and kill a worker in the middle of silver; compare every table with a local lake's."""
+    from tests.drills.cluster import ClusterPlan, run
+    from tests.drills.replay import Replay
+
+    replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=0)
+    plan = ClusterPlan(replayed, shares=1 if quick else 2, whole=not quick)
+    conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)

@@ -13,6 +13,7 @@ from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
 from lake import brokers, progress, schemas, silver, silver_pass
+from lake.cluster import computed_once
 from lake.database import sole_writer
 from lake.decode import REFUSED
 from lake.progress import Offsets
@@ -36,12 +37,12 @@ def run(session: SparkSession, settings: Settings, *, dry_run: bool = False) -> 
     of_ours = sf.col("topic").isin(topics)
     with ExitStack() as locks, spark_errors("judging quarantined messages again"):
         taken = [locks.enter_context(sole_writer(settings, job)) for job in (() if dry_run else _LOCKS)]
-        held = session.table(schemas.SILVER_QUARANTINE.name).where(of_ours).localCheckpoint()
+        held = computed_once(session.table(schemas.SILVER_QUARANTINE.name).where(of_ours))
         removed = 0 if dry_run else discard_unfinished(session, held, topics)
-        judged = silver.decoded(as_raw(held), silver.rule_of(settings)).localCheckpoint()
+        judged = computed_once(silver.decoded(as_raw(held), silver.rule_of(settings)))
         left_behind = held.select(*silver.PLACE) if dry_run else None  # else it was removed just now
         fates = silver_pass.told_apart(session, judged, left_behind)
-        accepted = held.join(fates.where(sf.col("fate") == REFUSED), on=silver.PLACE, how="left_anti").localCheckpoint()
+        accepted = computed_once(held.join(fates.where(sf.col("fate") == REFUSED), on=silver.PLACE, how="left_anti"))
         found = silver_pass.counted(fates)
         if not dry_run:
             rewind(session, accepted)

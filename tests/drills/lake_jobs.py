@@ -30,12 +30,12 @@ GONE_SECONDS = 20.0  # Spark's Python workers are groups of their own: they end 
 class JobProcess:
     """One command of `rd360` in a session and a process group of its own."""
 
-    def __init__(self, settings: Settings, command: tuple[str, ...], log: Path) -> None:
+    def __init__(self, settings: Settings, command: tuple[str, ...], log: Path, **environment: str) -> None:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "infra.cli", *command],
-                env=Place(settings).environment("lake-drill", ours=True),
+                env=Place(settings).environment("lake-drill", ours=True) | environment,
                 cwd=CHECKOUT,
                 stdout=output,
                 stderr=subprocess.STDOUT,

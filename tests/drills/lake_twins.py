@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.own_lake import own_lake
 OF_THE_MAKING = ("ingest_time", "created", "met_at", "files")  # when rows were made, and of which files
 KEPT_MART = "public.disturbed_mart"
 SHOWN = 3
+Make = Callable[[SparkSession, Settings], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +34,33 @@ class Twins:
 
 
 def compared(session: SparkSession, settings: Settings, folder: Path) -> Twins:
-    """The lake of `session` against one made here of the same topics, in a catalog and a warehouse of its own."""
-    for table in schemas.TABLES:
-        comparable(session.table(table.name)).write.parquet(_copy(folder, table.name))
+    """The lake of `session` and its mart against those made here of the same topics."""
     with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
         connection.execute(f"CREATE TABLE {KEPT_MART} AS TABLE {MART_DAILY}")
+    twins = of_tables(session, settings, folder, schemas.TABLES, _whole_line)
+    different, rows = _marts(settings)
+    return Twins({**twins.different, MART_DAILY: different}, {**twins.rows, MART_DAILY: rows}, twins.examples)
+
+
+def of_tables(session: SparkSession, settings: Settings, folder: Path, of: Sequence[schemas.Table], make: Make) -> Twins:
+    """These tables of the lake of `session` against those that `make` fills, in a catalog and a warehouse of their own."""
+    for table in of:
+        comparable(session.table(table.name)).write.parquet(_copy(folder, table.name))
     different, rows, examples = {}, {}, []
     with own_lake(settings, "undisturbed") as twin:
-        list(line.run(twin, settings.model_copy(update={"home": folder / "undisturbed"})))  # a checkpoint of its own
-        marts.run(twin, settings)
-        for table in schemas.TABLES:
+        make(twin, settings.model_copy(update={"home": folder / "undisturbed"}))  # a checkpoint of its own
+        for table in of:
             undisturbed = comparable(twin.table(table.name))
             found = differing(twin.read.parquet(_copy(folder, table.name)), undisturbed)
             different[table.name] = sum(abs(row["excess"]) for row in found)
             rows[table.name] = tables.rows(twin, table.name)
             examples += [f"{table.name}: {row.asDict()}" for row in found[:SHOWN]]
-    different[MART_DAILY], rows[MART_DAILY] = _marts(settings)
     return Twins(different, rows, examples)
+
+
+def _whole_line(session: SparkSession, settings: Settings) -> None:
+    list(line.run(session, settings))
+    marts.run(session, settings)
 
 
 def comparable(rows: DataFrame) -> DataFrame:

@@ -63,3 +63,8 @@ def test_archive(settings: Settings) -> None:
 def test_lake_kill(settings: Settings) -> None:
     found = drill(settings, "lake-kill")
     assert found["held"], told(found)
+
+
+def test_cluster(settings: Settings) -> None:
+    found = drill(settings, "cluster")
+    assert found["held"], told(found)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.errors import ConfigurationError, DependencyUnavailable
-from contracts.settings import Settings
+from contracts.settings import CHECKOUT, Settings
 from contracts.spark_conf import spark_conf, spark_secrets
-from lake import brokers, session
+from lake import brokers, cluster, session
 from lake.database import connect
 
 Ask = Callable[[Settings], Any]
@@ -74,4 +77,29 @@ def test_local_sessions_listen_on_the_loopback_alone(nowhere: Settings) -> None:
 
     assert conf["spark.driver.bindAddress"] == "127.0.0.1"
     assert conf["spark.ui.enabled"] == "false"
-    assert spark_conf(nowhere.model_copy(update={"spark_master": "spark://host:7077"}))["spark.jars"].count(".jar") == 7
+
+
+def test_a_cluster_gets_jars_from_the_driver_and_what_is_set_for_its_executors(nowhere: Settings) -> None:
+    of_cluster = {"spark_master": "spark://host:7077", "spark_executor_memory": "3g", "spark_executor_cores": 2}
+    conf = spark_conf(nowhere.model_copy(update=of_cluster))
+
+    assert conf["spark.jars"].count(".jar") == 7
+    assert (conf["spark.executor.memory"], conf["spark.executor.cores"]) == ("3g", "2")
+    assert not [key for key in conf if "PYTHONPATH" in key]  # this checkout is on this machine alone
+
+
+def test_a_master_that_is_down_is_named_with_every_address_of_it() -> None:
+    with pytest.raises(DependencyUnavailable, match=f"No Spark master answers at spark://{NOBODY},{NOBODY}") as caught:
+        cluster.require_master(f"spark://{NOBODY},{NOBODY}")
+
+    assert caught.value.why.count(NOBODY) == 2
+
+
+def test_what_a_cluster_is_sent_is_all_that_our_transforms_import_of_ours(tmp_path: Path) -> None:
+    sent = cluster.zipped(CHECKOUT, tmp_path / "sent.zip")
+    imports = "import lake.decode, lake.rolling; print(lake.decode.__file__, lake.rolling.__file__)"
+    alone = {"PATH": os.environ["PATH"], "PYTHONPATH": str(sent)}
+    done = subprocess.run([sys.executable, "-c", imports], cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(str(sent)) == 2
