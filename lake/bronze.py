@@ -27,18 +27,29 @@ STOP_CHECK_SECONDS = 1
 _EARLIEST = -2  # Spark's code for "from the first offset there is"
 
 
-def next_offsets(session: SparkSession, topics: Iterable[str]) -> dict[TopicPartition, int]:
+def seen_by_silver(session: SparkSession, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    """The next offset that silver has not seen, for each partition of these topics that it has seen any of."""
+    topics = frozenset(topics)
+    return {place: end for place, end in progress.read(session, SILVER_PROGRESS).items() if place[0] in topics}
+
+
+def next_offsets(session: SparkSession, topics: Iterable[str], seen: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
     """The offset after the last one in bronze, or after a later loss that was accepted, for each partition that it has.
 
-    What silver has read is in bronze, so only the files with later offsets are looked into.
+    `seen` is `seen_by_silver`: the last message that silver has seen is in bronze, so only the files with it and with later
+    offsets are looked into. Where it is not, bronze was set back to an older state, and ends where its own rows end.
     """
-    topics = frozenset(topics)
-    seen = {place: end for place, end in progress.read(session, SILVER_PROGRESS).items() if place[0] in topics}
-    newer = session.table(BRONZE_EVENTS.name).where(progress.not_seen(seen, topics))
-    found = newer.groupBy("topic", "partition").agg(sf.max("offset").alias("last")).collect()
-    read = {**seen, **{(row["topic"], row["partition"]): row["last"] + 1 for row in found}}
+    topics, rows = frozenset(topics), session.table(BRONZE_EVENTS.name)
+    read = _ends(rows.where(progress.not_seen({place: end - 1 for place, end in seen.items()}, topics)))
+    if set_back := seen.keys() - read.keys():
+        read |= dict.fromkeys(set_back, 0) | _ends(rows.where(progress.before({place: seen[place] for place in set_back})))
     lost = {place: ranges[-1][1] + 1 for place, ranges in losses.read(session).items() if place in read}
     return {place: max(offset, lost.get(place, offset)) for place, offset in read.items()}
+
+
+def _ends(rows: DataFrame) -> dict[TopicPartition, int]:
+    last = rows.groupBy("topic", "partition").agg(sf.max("offset").alias("last")).collect()
+    return {(row["topic"], row["partition"]): row["last"] + 1 for row in last}
 
 
 def count_since(session: SparkSession, topics: Iterable[str], before: Mapping[TopicPartition, int]) -> int:

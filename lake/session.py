@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j publ
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from contracts.errors import ConfigurationError, DependencyUnavailable
+from contracts.errors import ConfigurationError, DataGateError, DependencyUnavailable
 from contracts.settings import Settings
 from contracts.spark_conf import CATALOG_DATABASE, jar_paths, runs_locally, spark_conf, spark_secrets, workers_python
 from lake import cluster
@@ -27,6 +28,7 @@ _AWAY = (
     *("This connection has been closed", "An I/O error occurred while sending to the backend"),  # of PostgreSQL
     *("terminating connection due to", "the database system is", "The connection attempt failed"),
 )
+_GONE = re.compile(r"Location does not exist: (\S+)")  # Iceberg's words for it, whatever the store's own
 
 
 def open_session(settings: Settings, app_name: str) -> SparkSession:
@@ -102,11 +104,21 @@ def require_bucket(settings: Settings) -> None:
 
 @contextmanager
 def spark_errors(doing: str) -> Iterator[None]:
-    """Maps what Spark raises when a server goes away in the middle of a job onto DependencyUnavailable. The rest stays a bug."""
+    """Maps what Spark raises when a server goes away in the middle of a job onto DependencyUnavailable, and where the store has
+    not a file that the catalog or a table names onto DataGateError. The rest stays a bug.
+    """
     try:
         yield
     except (PySparkException, Py4JError) as error:
         trace = str(error)
+        if gone := _GONE.search(trace):
+            raise DataGateError(
+                "A file of the lake is gone",
+                doing=doing,
+                why=f"the catalog names a state of a table that needs {gone[1]}, which the store does not have",
+                hint="Where an older state of the catalog was restored, maintenance or later commits have removed its files:"
+                " restore a newer one. docs/lake.md, Restoring, says how to find it.",
+            ) from error
         if not any(sign in trace for sign in _AWAY):
             raise
         raise DependencyUnavailable("A server stopped answering", doing=doing, why=_first_cause(trace)) from error

@@ -28,10 +28,11 @@ def run(
     schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, schemas.BRONZE_TOPICS, *schemas.PROGRESS))
     with sole_writer(settings, "lake bronze", lock_seconds) as lock, spark_errors("reading Kafka to bronze"):
         kafka = brokers.offsets(settings, topics)
-        before = bronze.next_offsets(session, topics)
+        seen = bronze.seen_by_silver(session, topics)
+        before = bronze.next_offsets(session, topics, seen)
         known, ids = topic_identity.read(session), brokers.topic_ids(settings, {topic for topic, _ in kafka})
         topic_identity.refuse_another(known, ids)
-        topic_identity.refuse_shorter(kafka, before)
+        topic_identity.refuse_shorter(kafka, {place: max(end, seen.get(place, 0)) for place, end in before.items()})
         if met := {topic: topic_id for topic, topic_id in ids.items() if topic not in known}:
             topic_identity.record(session, met, watch.started_at)
         lost = losses.found(kafka, before)
@@ -51,6 +52,7 @@ def run(
     return watch.report(
         written,
         written,
+        read_again=sum(max(end - before[place], 0) for place, end in seen.items()),
         checkpoint_discarded=discarded,
         topics=sorted({topic for topic, _ in kafka}),
         lost=[{"topic": t, "partition": p, "first": first, "last": last} for (t, p), (first, last) in lost.items()],
