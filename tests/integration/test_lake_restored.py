@@ -32,7 +32,7 @@ from lake.jobs import audit, bronze, gold, silver
 from lake.report import JobReport
 from streams.declare import declare
 from tests import lake_world
-from tests.drills.lake_twins import TIMES_OF_COMPUTING
+from tests.drills.lake_twins import OF_THE_MAKING
 from tests.lake_catalog import Locations, locations, set_back
 from tests.lake_world import World
 from tests.own_lake import own_lake
@@ -68,7 +68,7 @@ class Lake:
         """All rows of these tables, without times of computing."""
         found = {}
         for table in of:
-            kept = [name for name in table.column_names if name not in TIMES_OF_COMPUTING]
+            kept = [name for name in table.column_names if name not in OF_THE_MAKING]
             found[table.name] = sorted(repr(row) for row in self.session.table(table.name).select(*kept).collect())
         return found
 
