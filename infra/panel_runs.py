@@ -67,7 +67,7 @@ def backtest_panel(
     panel = read_panel(folder)
     candidates = every_candidate(threads, seed, ets_series, prophet_series)
     with tempfile.TemporaryDirectory(prefix="rd360-backtest-") as scratch:
-        plan = Plan(candidates, progress=progress, means=KeptMeans(keep or Path(scratch)))
+        plan = Plan(candidates, progress=progress, make=KeptMeans(keep or Path(scratch)))
         done = backtest(panel, origins or default_origins(panel), plan)
     if forecasts is not None:
         write_rows([done.forecasts], forecasts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from contracts.errors import ConfigurationError, FingerprintMismatch
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
 from training.baseline import naive_mean
+from training.boosters import load_booster
 from training.quantiles import adjust, horizon_group, spread
 from training.rows import LEVELS, Floats, Forecast, Matrix, column
 from training.series_table import Asked, SeriesTable
@@ -124,7 +125,7 @@ def _naive(folder: Path, manifest: Manifest) -> _Base:  # noqa: ARG001  # it is 
 
 
 def _xgboost(folder: Path, manifest: Manifest) -> _Base:
-    mean_model, spread_model = _booster(folder / MEAN), _booster(folder / SPREAD)
+    mean_model, spread_model = load_booster(folder / MEAN), load_booster(folder / SPREAD)
     columns = [MODEL_INPUTS.index(name) for name in manifest.spread_inputs]
 
     def base(x: Matrix, asked: Sequence[Asked] | None) -> tuple[Floats, Floats]:  # noqa: ARG001  # reads the row alone
@@ -150,14 +151,6 @@ def _series_table(folder: Path, manifest: Manifest) -> _Base:  # noqa: ARG001  #
         return mean, quantiles
 
     return base
-
-
-def _booster(path: Path) -> Any:
-    import xgboost  # half a second, and only this kind needs it
-
-    booster = xgboost.Booster(model_file=path)
-    booster.set_param({"nthread": 1})  # a handful of rows: threads would cost more than they win
-    return booster
 
 
 _BASES: dict[Kind, Callable[[Path, Manifest], _Base]] = {

@@ -16,6 +16,7 @@ from training.panels.engine import Plan, Result, forecast
 from training.panels.forecasts import PanelForecast, rows_of
 from training.panels.panel import Panel
 from training.panels.scores import Part, judged, measure, pooled
+from training.panels.slices import Slices, by_plan, by_segment
 
 CHOSEN = "chosen"
 ALL, IN_STOCK_ROWS = "all rows", "in stock"
@@ -23,19 +24,42 @@ ALL, IN_STOCK_ROWS = "all rows", "in stock"
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """`parts` are by scope of rows, candidate and origin; `forecasts` are the chosen ones as the rows of a file."""
+    """`parts` are by scope of rows, candidate and origin, `segments` by volume × intermittency, candidate and origin.
+
+    `forecasts` are the chosen ones as the rows of a file, `planned` the errors at the last origin by what was known ahead.
+    """
 
     origins: tuple[dt.date, ...]
     parts: dict[str, dict[str, dict[dt.date, Part]]]
+    segments: dict[str, dict[str, dict[dt.date, Part]]]
     choices: dict[dt.date, dict[str, Any]]
     seconds: dict[dt.date, float]
     forecasts: pl.DataFrame
     last: dict[str, PanelForecast]  # of the last origin, by candidate
+    result: Result  # of the last origin
+    planned: Slices
 
     def scores(self, scope: str = ALL, origins: Sequence[dt.date] | None = None) -> dict[str, dict[str, Any]]:
         """Candidate -> its scores over the origins; the chosen blend first."""
         asked = self.origins if origins is None else origins
         return {name: pooled([by_origin[origin] for origin in asked]) for name, by_origin in self.parts[scope].items()}
+
+    def segment_scores(self, origins: Sequence[dt.date] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+        """Segment -> candidate -> its scores over those of the origins at which the segment had series."""
+        asked = self.origins if origins is None else origins
+        found = {
+            segment: {name: [parts[origin] for origin in asked if origin in parts] for name, parts in by_candidate.items()}
+            for segment, by_candidate in self.segments.items()
+        }
+        return {
+            segment: {name: pooled(parts) for name, parts in by_candidate.items() if parts}
+            for segment, by_candidate in found.items()
+        }
+
+    def importance(self) -> dict[str, float]:
+        """Feature -> share of the total gain of the trees that made the default candidate's forecast at the last origin."""
+        trees = self.result.trees.get(self.result.default)
+        return {} if trees is None else trees.importance()
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the forecasts."""
@@ -47,6 +71,9 @@ class Backtest:
             "by_origin": {
                 origin.isoformat(): {scope: self.scores(scope, [origin]) for scope in self.parts} for origin in self.origins
             },
+            "by_segment": self.segment_scores(),
+            "last_origin_by_plan": self.planned,
+            "importance": {"candidate": self.result.default, "share_of_total_gain": self.importance()},
             "choices": {origin.isoformat(): why for origin, why in self.choices.items()},
             "seconds": {origin.isoformat(): seconds for origin, seconds in self.seconds.items()},
         }
@@ -66,6 +93,7 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
     if not origins:
         raise _nothing(panel, "the panel is too short for an origin with a horizon after it")
     parts: dict[str, dict[str, dict[dt.date, Part]]] = {}
+    segments: dict[str, dict[str, dict[dt.date, Part]]] = {}
     choices, seconds, frames = {}, {}, []
     last: dict[str, PanelForecast] = {}
     for origin in sorted(origins):
@@ -81,17 +109,21 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
         for name, made in last.items():
             for scope, part in _parts(panel, column, made).items():
                 parts.setdefault(scope, {}).setdefault(name, {})[origin] = part
-    return Backtest(tuple(sorted(origins)), parts, choices, seconds, pl.concat(frames), last)
+        for label_of, by_candidate in by_segment(panel, column, last, result.segment).items():
+            for name, part in by_candidate.items():
+                segments.setdefault(label_of, {}).setdefault(name, {})[origin] = part
+    planned = by_plan(panel, column, last)
+    return Backtest(tuple(sorted(origins)), parts, segments, choices, seconds, pl.concat(frames), last, result, planned)
 
 
 def explained(result: Result) -> dict[str, Any]:
     """Why the chosen forecast is what it is."""
-    made = result.choice
+    made = result.lesson.choice if result.lesson else None
     return {
         "blend": label(made.pooled) if made else None,
         "by_segment": [label(blend) for blend in made.of_segment] if made else [],
         "losses_over_default": made.losses if made else {},
-        "pulled_to_the_median": result.pulled,
+        "pulled_to_the_median": result.lesson.pulled if result.lesson else 0.0,
         "series_filled_by_the_moving_average": {name: number for name, number in result.uncovered.items() if number},
     }
 

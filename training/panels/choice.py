@@ -18,7 +18,8 @@ PULL = 0.25  # of the way from the mean to the median
 PULL_MARGIN = 0.01  # by which the pull must pay
 BIAS_PRICE = 0.05  # what a bias of all demand costs, in multiples of the loss
 MIN_ROWS, MIN_SERIES = 1000, 50
-VOLUME_CLASSES = 3
+VOLUMES = ("low", "middle", "high")
+VOLUME_CLASSES = len(VOLUMES)
 INTERMITTENT = 0.5  # share of periods with a sale below which a series is intermittent
 Blend = tuple[tuple[str, float], ...]
 
@@ -97,11 +98,20 @@ def pulled(truth: Floats, mean: Floats, median: Floats, squared_scale: Floats) -
     return PULL if gain - cost > PULL_MARGIN else 0.0
 
 
-def segments_of(scale: Floats, selling_share: Floats) -> Ints:
-    """[series]: class of volume (each with a third of the series) × whether demand is intermittent."""
-    edges = np.quantile(scale, np.arange(1, VOLUME_CLASSES) / VOLUME_CLASSES) if len(scale) else np.empty(0)
+def volume_edges(scale: Floats) -> Floats:
+    """Between the classes of volume, in units: each class has a third of the series."""
+    return np.quantile(scale, np.arange(1, VOLUME_CLASSES) / VOLUME_CLASSES) if len(scale) else np.empty(0)
+
+
+def segments_of(scale: Floats, selling_share: Floats, edges: Floats) -> Ints:
+    """[series]: class of volume × whether demand is intermittent."""
     volume = np.searchsorted(edges, scale, side="right")
     return (volume * 2 + (np.nan_to_num(selling_share) < INTERMITTENT)).astype(np.int64)
+
+
+def segment_names() -> list[str]:
+    """By number: such as `low_intermittent`."""
+    return [f"{volume}_{demand}" for volume in VOLUMES for demand in ("steady", "intermittent")]
 
 
 def _errors(truth: Floats, mean: Floats, known: Flags, squared_scale: Floats) -> tuple[Floats, Floats]:

@@ -5,11 +5,12 @@ Every level is divided by the series' own scale at the origin, so that one model
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from contracts.errors import FingerprintMismatch
 from training.panels.calendar import Rhythm, day_features
 from training.panels.groups import Group, groups_of
 from training.panels.history import Prefix, mean_of, periods_since, ratio, smoothed
@@ -32,11 +33,28 @@ class Block:
     x: Matrix
     scale: Floats
 
+    def of(self, names: tuple[str, ...]) -> Matrix:
+        """The features of those names, in that order, [series, lead, feature]. Raises FingerprintMismatch where one lacks."""
+        if names == self.names:
+            return self.x
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise FingerprintMismatch(
+                f"The model reads {', '.join(missing[:5])}, of which this panel has nothing",
+                doing="forecasting with a model that was kept",
+                why="a column, an attribute or history that it was trained with is not there",
+                hint="Give the panel these columns, or forecast without --model.",
+            )
+        return self.x[:, :, [self.names.index(name) for name in names]]
+
 
 class FeatureMaker:
-    """Everything about a panel that does not depend on the origin, computed once; causal, so that any origin may be asked."""
+    """Everything about a panel that does not depend on the origin, computed once; causal, so that any origin may be asked.
 
-    def __init__(self, panel: Panel) -> None:
+    `deviations` are those of a model that was kept: see `Plan`.
+    """
+
+    def __init__(self, panel: Panel, deviations: Mapping[str, float] | None = None) -> None:
         self.panel = panel
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
         self.demand = panel.full()
@@ -50,7 +68,7 @@ class FeatureMaker:
         known = ~np.isnan(panel.units)
         self.first = np.where(known.any(axis=1), known.argmax(axis=1), panel.periods)
         self.groups = groups_of(panel, self.demand)
-        self.plan = Plan(panel, self.groups)
+        self.plan = Plan(panel, self.groups, deviations)
         self.sales = Prefix.of(panel.units)
         self.stock = None if panel.in_stock is None else Prefix.of(panel.in_stock)
 

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from training.panels.candidates.base import PanelCandidate, Task
+from training.panels.candidates.base import Made, PanelCandidate, Task
+from training.panels.candidates.fitted import FittedTrees
 from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
-from training.rows import Floats
+
+TREES = ".ubj"
+LAYOUT = 2  # of the folder: what was kept without its trees is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +28,30 @@ class KeptMeans:
 
     folder: Path
 
-    def __call__(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> list[Floats]:
-        """The means of before where nothing they depend on has changed, else new ones, which are kept.
+    def __call__(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> Made:
+        """What was made before where nothing it depends on has changed, else new, which is kept with its trees.
 
         A candidate that does not learn over all series is kept by origin: the past origins of one origin are others' own.
         """
         if candidate.pooled:
             return self._kept(candidate, maker, task, maker.panel)
         single = (Task(origin, (origin,), task.horizon) for origin in task.origins)
-        return [self._kept(candidate, maker, one, maker.panel.at(one.trained_to, one.horizon))[0] for one in single]
+        return Made([self._kept(candidate, maker, one, maker.panel.at(one.trained_to, one.horizon)).means[0] for one in single])
 
-    def _kept(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task, known: Panel) -> list[Floats]:
+    def _kept(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task, known: Panel) -> Made:
         path = self.folder / f"{candidate.name}-{_name(candidate, known, task)}.npy"
+        trees = path.with_suffix(TREES)
         if path.exists():
-            return list(np.load(path))
-        means = candidate.means(maker, task)
+            return Made(list(np.load(path)), FittedTrees.load(trees) if trees.exists() else None)
+        made = candidate.make(maker, task)
         self.folder.mkdir(parents=True, exist_ok=True)
+        if made.trees is not None:  # before the means: where those are, the trees are
+            made.trees.save(trees)
         partial = path.with_name(f"{path.name}.partial")
         with partial.open("wb") as file:
-            np.save(file, np.stack(means))
+            np.save(file, np.stack(made.means))
         partial.replace(path)
-        return means
+        return made
 
 
 def fingerprint(panel: Panel) -> str:
@@ -61,5 +67,5 @@ def fingerprint(panel: Panel) -> str:
 
 
 def _name(candidate: PanelCandidate, panel: Panel, task: Task) -> str:
-    asked = [candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon, fingerprint(panel)]
+    asked = [LAYOUT, candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon, fingerprint(panel)]
     return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:20]

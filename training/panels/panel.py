@@ -77,6 +77,20 @@ class Panel:
             known=plan,
         )
 
+    def only(self, members: Flags) -> Panel:
+        """The panel of those series alone; `members` is [series]."""
+        return replace(
+            self,
+            stores=self.stores[members],
+            products=self.products[members],
+            units=self.units[members],
+            in_stock=None if self.in_stock is None else self.in_stock[members],
+            price=None if self.price is None else self.price[members],
+            base_price=None if self.base_price is None else self.base_price[members],
+            known={name: matrix[members] for name, matrix in self.known.items()},
+            codes={name: codes[members] for name, codes in self.codes.items()},
+        )
+
     def closed(self) -> Flags | None:
         """[series, period]: where the store is known to be closed; None where the panel has no such column."""
         return None if OPEN not in self.known else self.known[OPEN] == 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.panels.candidates.base import PanelCandidate, Task
+from training.panels.candidates.base import Made, PanelCandidate, Task
 from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.features import FeatureMaker
 from training.panels.sample import FIRST
@@ -16,7 +16,7 @@ from training.rows import Flags, Floats
 
 SHARED_FIT = 2  # past origins that one fit is asked
 Progress = Callable[[str], None]
-Means = Callable[[PanelCandidate, FeatureMaker, Task], list[Floats]]
+Make = Callable[[PanelCandidate, FeatureMaker, Task], Made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def look_back(
     maker: FeatureMaker,
     origins: tuple[int, ...],
     horizon: int,
-    means: Means,
+    make: Make,
     progress: Progress,
 ) -> Past:
     """All candidates at all past origins. What learns over all series learns anew for every second one of them.
@@ -57,7 +57,7 @@ def look_back(
     raw: dict[str, list[Floats]] = {}
     for candidate in candidates:
         progress(f"{candidate.name} on {len(origins)} past origins")
-        raw[candidate.name] = [mean for chunk in chunks for mean in means(candidate, maker, Task(chunk[0], chunk, horizon))]
+        raw[candidate.name] = [mean for chunk in chunks for mean in make(candidate, maker, Task(chunk[0], chunk, horizon)).means]
     by_origin = [filled({name: parts[at] for name, parts in raw.items()}, maker, origin) for at, origin in enumerate(origins)]
     truth = np.stack([maker.demand[:, origin + 1 : origin + 1 + horizon] for origin in origins])
     scale = np.stack([maker.scale(origin) for origin in origins])[:, :, None]

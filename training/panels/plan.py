@@ -5,7 +5,7 @@ The analogue looks back at the periods whose plan was like the target's: promoti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -31,9 +31,13 @@ def filled(price: Floats) -> Floats:
 
 
 class Plan:
-    """The plan of a panel as features; causal but for what was announced."""
+    """The plan of a panel as features; causal but for what was announced.
 
-    def __init__(self, panel: Panel, groups: list[Group]) -> None:
+    `deviations` are the signals' standard deviations, by which the analogue tells how alike two plans are: the panel's own,
+    unless a model that was kept brings those it has learnt with.
+    """
+
+    def __init__(self, panel: Panel, groups: list[Group], deviations: Mapping[str, float] | None = None) -> None:
         self.panel = panel
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
         self.by_name = {group.name: group for group in groups}
@@ -47,6 +51,7 @@ class Plan:
         self.price_prefix = None if self.price is None else Prefix.of(self.price)
         self.peers = {name: self._peers(values) for name, values in self.signals.items()}
         self.uplift = self._uplift()
+        self.deviations = {name: _deviation(v) for name, v in self.signals.items()} if deviations is None else deviations
         self.like = self._standardised()
 
     def _peers(self, values: Floats) -> Floats | None:
@@ -65,12 +70,8 @@ class Plan:
         return np.where(level > 0, ratio(demand, level), np.nan).clip(0.0, MAX_UPLIFT)
 
     def _standardised(self) -> list[Matrix]:
-        out = []
-        for values in self.signals.values():
-            spread = float(np.nanstd(values)) if np.isfinite(values).any() else 0.0
-            if spread > 0:
-                out.append((values / spread).astype(np.float32))
-        return out
+        told = ((values, self.deviations.get(name, 0.0)) for name, values in self.signals.items())
+        return [(values / deviation).astype(np.float32) for values, deviation in told if deviation > 0]
 
     def features(self, origin: int, horizon: int) -> Iterator[Named]:
         """The plan of the periods origin + 1 .. origin + horizon."""
@@ -109,6 +110,10 @@ class Plan:
             mean[:, lead] = (alike * value).sum(axis=1)
         yield "analogue", (mean + ANALOG_PRIOR * usual[:, None]) / (weight + ANALOG_PRIOR)
         yield "analogue_weight", weight
+
+
+def _deviation(values: Floats) -> float:
+    return float(np.nanstd(values)) if np.isfinite(values).any() else 0.0
 
 
 def _log(price: Floats) -> Floats:

@@ -1,7 +1,8 @@
-"""A backtest as one HTML page: the table, and of the last origin error by lead and volume, calibration, and fans."""
+"""A backtest as one HTML page: the table, and of the last origin errors, calibration, the features that matter, and fans."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
@@ -11,11 +12,12 @@ from training.panels.backtest import CHOSEN, Backtest
 from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE
 from training.panels.forecasts import PanelForecast
 from training.panels.panel import Panel
-from training.panels.scores import after, judged
-from training.panels.svg import Line, chart
-from training.rows import LEVELS, Flags, Floats
+from training.panels.slices import truth_of, wape
+from training.panels.svg import Line, bars, chart
+from training.rows import LEVELS, Floats
 
 FANS = 6
+FEATURES = 25  # with the largest gain
 BEFORE = 56  # periods of history shown before a fan
 CLASSES = 5
 SHOWN = (CHOSEN, "xgboost", SEASONAL_NAIVE, MOVING_AVERAGE)
@@ -29,14 +31,14 @@ def page(panel: Panel, done: Backtest) -> str:
     """The whole page; it loads nothing."""
     origin = done.origins[-1]
     column, last = panel.column_of(origin), done.last
-    mask = judged(panel, column, panel.dataset.horizon)
-    truth = np.where(mask, after(panel.units, column, panel.dataset.horizon), np.nan)
+    truth = truth_of(panel, column, panel.dataset.horizon)
     shown = {name: last[name] for name in SHOWN if name in last}
     charts = [
         chart(f"WAPE by lead, {origin}", [_by_lead(name, made, truth) for name, made in shown.items()], "lead"),
         chart("WAPE by volume, small to large", [_by_volume(name, made, truth) for name, made in shown.items()], "class"),
-        chart("Share of rows below the quantile", [_calibration(last[CHOSEN], truth, mask)], "level"),
-        *(_signal_chart(panel, column, name, shown, truth) for name in sorted(panel.known)),
+        chart("Share of rows below the quantile", [_calibration(last[CHOSEN], truth)], "level"),
+        *_plan_charts(done, shown),
+        *_importance(done),
         *(_fan(panel, column, series, last[CHOSEN]) for series in _typical(truth)),
     ]
     title = f"Backtest of {escape(panel.dataset.name)}"
@@ -60,43 +62,39 @@ def _table(scores: dict[str, dict[str, Any]]) -> str:
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _wape(truth: Floats, mean: Floats, mask: Flags) -> float:
-    known = mask & np.isfinite(truth)
-    size = float(np.abs(truth[known]).sum())
-    return float(np.abs(truth - mean)[known].sum()) / size if size else float("nan")
-
-
 def _by_lead(name: str, made: PanelForecast, truth: Floats) -> Line:
     leads = np.arange(truth.shape[1])
-    errors = [_wape(truth[:, [lead]], made.mean[:, [lead]], np.ones((len(truth), 1), dtype=np.bool_)) for lead in leads]
+    errors = [wape(truth[:, lead], made.mean[:, lead]) for lead in leads]
     return Line(name, (leads + 1).astype(np.float64), np.array(errors))
 
 
 def _by_volume(name: str, made: PanelForecast, truth: Floats) -> Line:
     volume = np.nansum(truth, axis=1)
     order = np.array_split(np.argsort(volume, kind="stable"), CLASSES)
-    errors = [_wape(truth[part], made.mean[part], np.ones(truth[part].shape, dtype=np.bool_)) for part in order]
+    errors = [wape(truth[part], made.mean[part]) for part in order]
     return Line(name, np.arange(1.0, CLASSES + 1), np.array(errors))
 
 
-def _calibration(made: PanelForecast, truth: Floats, mask: Flags) -> Line:
+def _calibration(made: PanelForecast, truth: Floats) -> Line:
+    mask = np.isfinite(truth)
     shares = [
         float((truth[mask] <= made.quantiles[:, :, at][mask]).mean()) if mask.any() else np.nan for at in range(len(LEVELS))
     ]
     return Line(CHOSEN, np.array(LEVELS), np.array(shares))
 
 
-def _signal_chart(panel: Panel, column: int, name: str, shown: dict[str, PanelForecast], truth: Floats) -> str:
-    """WAPE where a covariate is below and above its middle: a promotion's flag is one."""
-    signal = after(panel.known[name], column, truth.shape[1])
-    known = signal[np.isfinite(signal)]
-    middle = (known.min() + known.max()) / 2 if len(known) else 0.0
-    high = np.nan_to_num(signal, nan=-np.inf) > middle
-    lines = [
-        Line(candidate, np.array([0.0, 1.0]), np.array([_wape(truth, made.mean, ~high), _wape(truth, made.mean, high)]))
-        for candidate, made in shown.items()
-    ]
-    return chart(f"WAPE by {name}, low and high", lines, "high")
+def _plan_charts(done: Backtest, shown: Iterable[str]) -> Iterator[str]:
+    """WAPE where a covariate is below and above its middle (a promotion's flag is one), and where the price is cut."""
+    for signal, by_candidate in done.planned.items():
+        errors = {name: [by_candidate[name][part] for part in ("wape_low", "wape_high")] for name in shown}
+        lines = [Line(name, np.array([0.0, 1.0]), np.array(pair, dtype=np.float64)) for name, pair in errors.items()]
+        yield chart(f"WAPE by {signal}, low and high", lines, "high")
+
+
+def _importance(done: Backtest) -> Iterator[str]:
+    shares = dict(list(done.importance().items())[:FEATURES])
+    if shares:
+        yield bars(f"Share of the total gain of {done.result.default}, {done.origins[-1]}", shares)
 
 
 def _typical(truth: Floats) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -11,6 +11,7 @@ import numpy as np
 from training.rows import Floats
 
 WIDTH, HEIGHT, MARGIN = 420, 220, 44
+BAR, NAMES = 16, 200  # pixels: of a bar with its gap, and left of the bars
 COLOURS = ("#1f6feb", "#d1242f", "#2da44e", "#9a6700", "#8250df", "#57606a", "#bf3989")
 
 
@@ -46,6 +47,23 @@ def chart(title: str, lines: Sequence[Line], x_label: str) -> str:
     )
     body = "".join(drawn) + axes
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" font-size="11" font-family="sans-serif">{body}</svg>'
+    return f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"
+
+
+def bars(title: str, values: Mapping[str, float]) -> str:
+    """A bar per name, from the top down in their order, each with its value; none is below 0."""
+    longest = max(values.values(), default=0.0) or 1.0
+    room = WIDTH - NAMES - 50
+    drawn = []
+    for at, (name, value) in enumerate(values.items()):
+        top, length = 4 + at * BAR, max(value, 0.0) / longest * room
+        drawn.append(
+            f'<text x="{NAMES - 4}" y="{top + 10}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{NAMES}" y="{top}" width="{length:.1f}" height="{BAR - 4}" fill="{COLOURS[0]}"/>'
+            f'<text x="{NAMES + length + 4:.1f}" y="{top + 10}">{value:.3f}</text>'
+        )
+    height = 8 + BAR * len(values)
+    svg = f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" font-size="11" font-family="sans-serif">{"".join(drawn)}</svg>'
     return f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"
 
 

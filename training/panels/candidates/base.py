@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from training.panels.candidates.fitted import FittedTrees
 from training.panels.features import FeatureMaker
 from training.rows import Floats
 
@@ -19,6 +20,17 @@ class Task:
     trained_to: int
     origins: tuple[int, ...]
     horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`means` is [series, lead] per origin, in units, NaN where the candidate has nothing to say of a series.
+
+    `trees` are those that the means came from, where it learnt over all series.
+    """
+
+    means: list[Floats]
+    trees: FittedTrees | None = None
 
 
 class PanelCandidate(Protocol):
@@ -38,6 +50,6 @@ class PanelCandidate(Protocol):
         """What it was told: a stored forecast is of the same recipe only where these are equal."""
         ...
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
-        """[series, lead] per origin, in units; NaN where the candidate has nothing to say of a series."""
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
+        """Its means at each origin of the task."""
         ...

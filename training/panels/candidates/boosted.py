@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
 
-from training.panels.candidates.base import Task
-from training.panels.features import Block, FeatureMaker
+from training.panels.candidates.base import Made, Task
+from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
+from training.panels.features import FeatureMaker
 from training.panels.sample import Sample, draw
-from training.rows import LEVELS, Floats, Matrix
+from training.rows import LEVELS, Floats
 
 XGBOOST = "xgboost"
 OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
@@ -58,27 +58,6 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class FittedTrees:
-    """A booster of the mean."""
-
-    booster: Any
-    names: tuple[str, ...]
-
-    def mean(self, block: Block) -> Floats:
-        """[series, lead], in units."""
-        series, horizon, features = block.x.shape
-        scaled = _predicted(self.booster, block.x.reshape(-1, features)).reshape(series, horizon)
-        return np.maximum(scaled, 0.0) * block.scale[:, None]
-
-    def importance(self) -> dict[str, float]:
-        """Feature -> its share of the total gain, the largest first."""
-        gain = self.booster.get_score(importance_type="total_gain")
-        total = sum(gain.values()) or 1.0
-        by_name = {self.names[int(key[1:])]: float(value) / total for key, value in gain.items()}
-        return dict(sorted(by_name.items(), key=lambda item: (-item[1], item[0])))
-
-
-@dataclass(frozen=True, slots=True)
 class GlobalTrees:
     """The candidate."""
 
@@ -90,14 +69,18 @@ class GlobalTrees:
         """Every hyperparameter that the result depends on."""
         return {key: value for key, value in asdict(self.recipe).items() if key != "threads"}
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns from rows whose targets lie up to `trained_to`; NaN where there are none."""
         sample = draw(maker, task.trained_to, task.horizon, self.recipe.rows, self.recipe.seed)
         if sample is None:
-            return [np.full((maker.panel.series, task.horizon), np.nan) for _ in task.origins]
+            return Made([np.full((maker.panel.series, task.horizon), np.nan) for _ in task.origins])
         fitted = fit_mean(sample, self.recipe)
-        blocks = ((origin, maker.block(origin, task.horizon)) for origin in task.origins)
-        return [np.where(maker.closed(origin, task.horizon), 0.0, fitted.mean(block)) for origin, block in blocks]
+        return Made([said(fitted, maker, origin, task.horizon) for origin in task.origins], fitted)
+
+
+def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
+    """[series, lead], in units: what the trees say at an origin, and 0 where the store is known to be closed."""
+    return np.where(maker.closed(origin, horizon), 0.0, fitted.mean(maker.block(origin, horizon)))
 
 
 def fit_mean(sample: Sample, recipe: Recipe) -> FittedTrees:
@@ -113,27 +96,9 @@ def fit_mean(sample: Sample, recipe: Recipe) -> FittedTrees:
     return FittedTrees(xgboost.train(recipe.settings(len(sample)), data, recipe.rounds), sample.names)
 
 
-@dataclass(frozen=True, slots=True)
-class FittedQuantiles:
-    """A booster of all levels."""
-
-    booster: Any
-
-    def quantiles(self, block: Block) -> NDArray[np.float64]:
-        """[series, lead, level], in units; in order and at least 0."""
-        series, horizon, features = block.x.shape
-        scaled = _predicted(self.booster, block.x.reshape(-1, features)).reshape(series, horizon, len(LEVELS))
-        return np.sort(np.maximum(scaled, 0.0), axis=2) * block.scale[:, None, None]
-
-
 def fit_quantiles(sample: Sample, recipe: Recipe) -> FittedQuantiles:
     """One booster with the pinball loss at every level (Koenker & Bassett 1978), each series counting alike."""
     data = xgboost.QuantileDMatrix(sample.x, label=sample.target / sample.scale, max_bin=recipe.bins, nthread=recipe.threads)
     shared = {name: value for name, value in recipe.settings(len(sample)).items() if name != "tweedie_variance_power"}
     settings = shared | {"objective": "reg:quantileerror", "quantile_alpha": np.array(LEVELS)}
-    return FittedQuantiles(xgboost.train(settings, data, recipe.rounds))
-
-
-def _predicted(booster: Any, x: Matrix) -> Floats:
-    values: Floats = booster.inplace_predict(np.ascontiguousarray(x), missing=np.nan).astype(np.float64)
-    return values
+    return FittedQuantiles(xgboost.train(settings, data, recipe.rounds), sample.names)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from training.panels.candidates.base import Task
+from training.panels.candidates.base import Made, Task
 from training.panels.features import FeatureMaker
 from training.rows import Floats
 
@@ -26,13 +26,15 @@ class SeasonalNaive:
         """It needs nothing."""
         return {}
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns nothing over all series."""
         season = maker.panel.dataset.season_length
-        return [
-            closed_is_zero(maker, origin, seasonal(maker.panel.units[:, : origin + 1], season, task.horizon))
-            for origin in task.origins
-        ]
+        return Made(
+            [
+                closed_is_zero(maker, origin, seasonal(maker.panel.units[:, : origin + 1], season, task.horizon))
+                for origin in task.origins
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,11 @@ class MovingAverage:
         """Its window, in periods."""
         return {"window": WINDOW}
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns nothing over all series."""
-        return [
-            closed_is_zero(maker, origin, average(maker.panel.units[:, : origin + 1], task.horizon)) for origin in task.origins
-        ]
+        return Made(
+            [closed_is_zero(maker, origin, average(maker.panel.units[:, : origin + 1], task.horizon)) for origin in task.origins]
+        )
 
 
 def seasonal(history: Floats, season: int, horizon: int) -> Floats:

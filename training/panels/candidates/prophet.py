@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from training.models.quiet_prophet import Prophet, quiet
-from training.panels.candidates.base import Task
+from training.panels.candidates.base import Made, Task
 from training.panels.candidates.routing import largest
 from training.panels.features import FeatureMaker
 from training.rows import Floats
@@ -36,9 +36,9 @@ class ProphetPerSeries:
         """The limit and the seed."""
         return asdict(self)
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
-        return [self._means(maker, origin, task.horizon) for origin in task.origins]
+        return Made([self._means(maker, origin, task.horizon) for origin in task.origins])
 
     def _means(self, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
         out = np.full((maker.panel.series, horizon), np.nan)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from statsforecast.models import TSB, AutoETS, CrostonSBA
 
-from training.panels.candidates.base import Task
+from training.panels.candidates.base import Made, Task
 from training.panels.candidates.routing import gapless, largest
 from training.panels.features import FeatureMaker
 from training.rows import Floats
@@ -40,9 +40,9 @@ class Statistical:
         """The kind and the limit."""
         return asdict(self)
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
-        return [self._means(maker, origin, task.horizon) for origin in task.origins]
+        return Made([self._means(maker, origin, task.horizon) for origin in task.origins])
 
     def _means(self, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
         season = maker.panel.dataset.season_length

@@ -16,14 +16,13 @@ from infra.cli import __main__ as cli
 from infra.cli.options import day
 from tests.panel_world import DAYS, panel_of, shop, without_future
 from training.panels.backtest import backtest, default_origins
-from training.panels.candidates.base import Task
+from training.panels.candidates.base import Made, Task
 from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE, MovingAverage, SeasonalNaive
 from training.panels.engine import Plan
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import QUANTILES
 from training.panels.kept import KeptMeans
 from training.panels.panel import Panel
-from training.rows import Floats
 
 RULES = Plan([SeasonalNaive(), MovingAverage()], quantiles=None, past=2)
 
@@ -40,10 +39,10 @@ class Counting:
         """None."""
         return {}
 
-    def means(self, maker: FeatureMaker, task: Task) -> list[Floats]:
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Ones."""
         self.asked += 1
-        return [np.ones((maker.panel.series, task.horizon)) for _ in task.origins]
+        return Made([np.ones((maker.panel.series, task.horizon)) for _ in task.origins])
 
 
 def folder_of(path: Path, panel: Panel) -> Path:
@@ -94,7 +93,7 @@ def test_a_panel_too_short_to_judge_is_refused() -> None:
 
 def test_what_was_made_before_is_not_made_again(tmp_path: Path) -> None:
     panel, counting = shop(), Counting()
-    plan = Plan([MovingAverage(), counting], quantiles=None, past=2, means=KeptMeans(tmp_path))
+    plan = Plan([MovingAverage(), counting], quantiles=None, past=2, make=KeptMeans(tmp_path))
     first = backtest(panel, [panel.date_of(69)], plan)
     asked = counting.asked
     again = backtest(panel, [panel.date_of(69)], plan)
@@ -149,7 +148,7 @@ def test_forecast_and_backtest_as_commands_agree(tmp_path: Path, capsys: pytest.
     assert {"chosen", "xgboost", SEASONAL_NAIVE, MOVING_AVERAGE, "sba", "tsb", "auto_ets"} <= set(scores)
     assert pl.read_parquet(all_of_it).height == 28
     report = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert report.count("<svg") == 5, "by lead, by volume, calibration, and two fans"
+    assert report.count("<svg") == 6, "by lead, by volume, calibration, features, and two fans"
     assert "seasonal_naive" in report
     assert "http" not in report, "it loads nothing"
 
@@ -165,7 +164,7 @@ def test_prophet_is_trained_on_the_largest_series_and_says_nothing_of_the_others
     from training.panels.candidates.prophet import ProphetPerSeries
 
     panel = shop(series=3, periods=63)
-    means = ProphetPerSeries(max_series=1).means(FeatureMaker(panel.at(55, 7)), Task(55, (55,), 7))[0]
+    means = ProphetPerSeries(max_series=1).make(FeatureMaker(panel.at(55, 7)), Task(55, (55,), 7)).means[0]
     assert np.isnan(means[:2]).all()
     truth = panel.units[2, 56:63]
     assert np.corrcoef(means[2], truth)[0, 1] > 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of
+from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of, volume_edges
 from training.panels.spread import FLOOR, constant, learn
 from training.panels.spread import Seen as SeenRows
 from training.rows import LEVELS, Floats
@@ -63,7 +63,8 @@ def test_a_blend_is_a_weighted_mean() -> None:
 
 
 def test_segments_tell_volume_and_intermittency_apart() -> None:
-    segment = segments_of(np.array([1.0, 2.0, 5.0, 6.0, 50.0, 60.0]), np.array([0.9, 0.1, 0.9, 0.9, 0.9, 0.9]))
+    scale = np.array([1.0, 2.0, 5.0, 6.0, 50.0, 60.0])
+    segment = segments_of(scale, np.array([0.9, 0.1, 0.9, 0.9, 0.9, 0.9]), volume_edges(scale))
     assert segment[0] < segment[2] < segment[4]
     assert segment[1] == segment[0] + 1
 

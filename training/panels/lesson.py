@@ -1,0 +1,126 @@
+"""What the past origins teach: the blend, how far demand falls from it, and whether the point goes to the median.
+
+Learnt once, and applied to any origin by the same lines, whether it was just learnt or kept with a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.panels import choice, spread
+from training.panels.candidates.boosted import Recipe, fit_quantiles
+from training.panels.candidates.fitted import FittedQuantiles
+from training.panels.features import FeatureMaker
+from training.panels.forecasts import PanelForecast, tidy
+from training.panels.past import Past, Progress
+from training.panels.sample import draw
+from training.rows import LEVELS, Floats, Ints
+
+MEDIAN = LEVELS.index(0.5)
+LAST_SEGMENTS = 6  # of the last correction: it only straightens what two ways of making quantiles left
+Quantiles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The origin that is forecast: the candidates' means [series, lead] and the series' scale, in units."""
+
+    maker: FeatureMaker
+    origin: int
+    horizon: int
+    means: Mapping[str, Floats]
+
+    @property
+    def scale(self) -> Floats:
+        """[series, lead]."""
+        return np.broadcast_to(self.maker.scale(self.origin)[:, None], (self.maker.panel.series, self.horizon))
+
+    def segment(self, edges: Floats) -> Ints:
+        """[series]: volume × intermittency at the origin."""
+        return choice.segments_of(self.scale[:, 0], self.maker.sold.mean(self.origin, self.maker.rhythm.long), edges)
+
+    def finished(self, mean: Floats, quantiles: Quantiles) -> PanelForecast:
+        """Tidy, and 0 where the store is known to be closed."""
+        shut = self.maker.closed(self.origin, self.horizon)
+        made = tidy(mean, quantiles)
+        return PanelForecast(np.where(shut, 0.0, made.mean), np.where(shut[:, :, None], 0.0, made.quantiles))
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Quantiles by trees, and the correction of their mean with those by size."""
+
+    fitted: FittedQuantiles
+    last: spread.Offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """`volume_edges` are in units; `pulled` is the share of the way from the mean to the median."""
+
+    choice: choice.Choice
+    volume_edges: Floats
+    by_size: spread.Offsets
+    trees: Trees | None
+    pulled: float
+
+    def apply(self, now: Now) -> PanelForecast:
+        """The blend, its quantiles by size and by trees, and its point pulled to the median where that paid."""
+        mean = self.choice.apply(now.means, now.segment(self.volume_edges))
+        quantiles = self.by_size.add(mean, now.scale, spread.constant(mean))
+        if self.trees is not None:
+            both = (quantiles + self.trees.fitted.quantiles(now.maker.block(now.origin, now.horizon))) / 2
+            quantiles = self.trees.last.add(mean, now.scale, both)
+        return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
+
+
+def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: Progress) -> Lesson:
+    """From the past origins. Segments are those of the series now; without a recipe there are no trees for quantiles."""
+    edges = choice.volume_edges(now.scale[:, 0])
+    segment = now.segment(edges)
+    made = choice.choose(choice.Seen(past.truth, past.means, past.squared_scale, segment), default)
+    then = np.stack([made.apply({n: m[at] for n, m in past.means.items()}, segment) for at in range(len(past.origins))])
+    by_size = by_size_of(past, then)
+    quantiles = by_size.add(then, past.scale, spread.constant(then))
+    trees = None
+    if recipe is not None:
+        progress("quantiles")
+        trees, quantiles = _trees(recipe, past, then, now, quantiles)
+    # where shelves run empty, a low mean orders less, sells less and so confirms itself: it must not be biased
+    free = now.maker.panel.in_stock is None
+    pull = choice.pulled(past.truth, then, quantiles[..., MEDIAN], past.squared_scale) if free else 0.0
+    return Lesson(made, edges, by_size, trees, pull)
+
+
+def by_size_of(past: Past, then: Floats) -> spread.Offsets:
+    """How far demand fell from means of each size."""
+    return spread.learn(_seen(past, then), spread.constant(then[past.known]))
+
+
+def normal(mean: Floats) -> Quantiles:
+    """[..., level]: of a normal whose deviation is the mean's root, which a count of that mean is close to: a first guess."""
+    z = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+    known = np.maximum(mean, 0.0)[..., None]
+    out: Quantiles = known + np.sqrt(known) * z
+    return out
+
+
+def _trees(recipe: Recipe, past: Past, then: Floats, now: Now, by_size: Quantiles) -> tuple[Trees | None, Quantiles]:
+    """Trees that had seen none of the past origins, and the quantiles at these; without training rows none, and those by size."""
+    sample = draw(now.maker, past.origins[0], now.horizon, recipe.rows, recipe.seed)
+    if sample is None:
+        return None, by_size
+    fitted = fit_quantiles(sample, recipe)
+    before = np.stack([fitted.quantiles(now.maker.block(origin, now.horizon)) for origin in past.origins])
+    before = (by_size + before) / 2
+    last = spread.learn(_seen(past, then), before[past.known], LAST_SEGMENTS)
+    return Trees(fitted, last), last.add(then, past.scale, before)
+
+
+def _seen(past: Past, then: Floats) -> spread.Seen:
+    return spread.Seen(past.truth[past.known], then[past.known], past.scale[past.known])
