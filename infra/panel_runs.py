@@ -7,19 +7,40 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contracts.settings import Settings
 from training.panels.backtest import Backtest, backtest, default_origins, explained
 from training.panels.engine import Plan, forecast
-from training.panels.forecasts import rows_of, write_rows
-from training.panels.kept import KeptMeans
+from training.panels.forecasts import PanelForecast, rows_of, write_rows
+from training.panels.kept import KeptMeans, fingerprint
+from training.panels.model import learnt_by
+from training.panels.panel import Panel
 from training.panels.portfolio import every as every_candidate
 from training.panels.portfolio import quick
 from training.panels.read import read_panel
 from training.panels.report import page
+from training.registry import ModelRegistry
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Where a panel's models are kept; under the panel's own name unless another one is given."""
+
+    settings: Settings
+    name: str | None
+
+    def of(self, panel: Panel) -> ModelRegistry:
+        """It answers: one that is down is better known before the fits than after. Raises DependencyUnavailable."""
+        from training.panels.registered import registry_of
+
+        found = registry_of(self.settings, panel, self.name)
+        found.champion_version()
+        return found
 
 
 def forecast_panel(
@@ -31,23 +52,54 @@ def forecast_panel(
     every: bool,
     threads: int,
     seed: int,
+    track: Registry | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Forecasts a folder's series from an origin into a parquet file; returns what was done."""
+    """Forecasts a folder's series from an origin into a parquet file, and keeps the model with `track`; returns what was done."""
     started = time.perf_counter()
     panel = read_panel(folder)
+    registry = None if track is None else track.of(panel)
     column, length = panel.column_of(origin), horizon or panel.dataset.horizon
     candidates = every_candidate(threads, seed) if every else quick(threads, seed)
-    made = forecast(panel, column, length, Plan(candidates, progress=progress))
-    rows = write_rows([rows_of(panel, column, made.chosen)], out)
-    return {
-        "series": panel.series,
-        "rows": rows,
-        "origin": origin.isoformat(),
-        "horizon": length,
-        "choice": explained(made),
-        "seconds": time.perf_counter() - started,
+    plan = Plan(candidates, progress=progress)
+    made = forecast(panel, column, length, plan)
+    done = {"choice": explained(made)}
+    if registry is not None:
+        from training.panels.registered import register
+        from training.panels.tracking import of_forecast
+
+        progress("proving, tracking and registering the model")
+        model = learnt_by(made, candidates, panel, column, length)
+        done["model"] = register(registry, of_forecast(panel, made, plan, model), model, panel, made.chosen).as_json()
+    return _written(panel, column, made.chosen, out) | done | {"seconds": time.perf_counter() - started}
+
+
+def forecast_by_model(
+    folder: Path, origin: dt.date, out: Path, horizon: int | None, *, version: str, registry: Registry, threads: int
+) -> dict[str, Any]:
+    """Forecasts a folder's series with a model that was kept: nothing is learnt; returns what was done."""
+    from training.panels.registered import read_model
+
+    started = time.perf_counter()
+    panel = read_panel(folder)
+    kept = registry.of(panel)
+    number, model = read_model(kept, version, threads)
+    column, length = panel.column_of(origin), horizon or model.facts.horizon
+    made = model.forecast(panel, column, length)
+    learnt = fingerprint(panel.at(panel.column_of(model.facts.origin), model.facts.horizon))
+    facts = {
+        "name": kept.name,
+        "version": number,
+        "origin": model.facts.origin.isoformat(),
+        "data_as_it_was": learnt == model.facts.data_fingerprint,
     }
+    return _written(panel, column, made, out) | {"model": facts, "seconds": time.perf_counter() - started}
+
+
+def _written(panel: Panel, column: int, made: PanelForecast, out: Path) -> dict[str, Any]:
+    rows = write_rows([rows_of(panel, column, made)], out)
+    horizon = made.mean.shape[1]
+    return {"series": panel.series, "rows": rows, "origin": panel.date_of(column).isoformat(), "horizon": horizon}
 
 
 def backtest_panel(
@@ -61,10 +113,15 @@ def backtest_panel(
     keep: Path | None,
     forecasts: Path | None,
     html: Path | None,
+    track: Registry | None,
     progress: Progress,
-) -> Backtest:
-    """Backtests a folder; with `keep` a second run goes on where the first one stopped. `forecasts` gets the chosen ones."""
+) -> tuple[Backtest, dict[str, Any] | None]:
+    """Backtests a folder; with `keep` a second run goes on where the first one stopped. `forecasts` gets the chosen ones.
+
+    With `track` the model of the last origin is kept, and judged by the gate: the second value says as what.
+    """
     panel = read_panel(folder)
+    registry = None if track is None else track.of(panel)
     candidates = every_candidate(threads, seed, ets_series, prophet_series)
     with tempfile.TemporaryDirectory(prefix="rd360-backtest-") as scratch:
         plan = Plan(candidates, progress=progress, make=KeptMeans(keep or Path(scratch)))
@@ -76,4 +133,12 @@ def backtest_panel(
         html.write_text(page(panel, done), encoding="utf-8")
     if keep is not None:
         (keep / "scores.json").write_text(json.dumps(done.as_json(), indent=2) + "\n", encoding="utf-8")
-    return done
+    if registry is None:
+        return done, None
+    from training.panels.registered import judge, register
+    from training.panels.tracking import of_backtest
+
+    progress("proving, tracking and registering the model of the last origin")
+    model = learnt_by(done.result, candidates, panel, panel.column_of(done.origins[-1]), panel.dataset.horizon)
+    made = register(registry, of_backtest(panel, done, plan, model), model, panel, done.result.chosen)
+    return done, judge(registry, made, panel, done).as_json()

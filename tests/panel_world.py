@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,3 +62,20 @@ def without_future(panel: Panel, origin: int) -> Panel:
         in_stock = in_stock.copy()
         in_stock[:, origin + 1 :] = np.nan
     return replace(panel, units=units, in_stock=in_stock)
+
+
+def folder_of(path: Path, panel: Panel) -> Path:
+    """A panel folder of a panel of days, with its prices and what is known ahead."""
+    columns = {"units": panel.units, "price_cents": panel.price, **panel.known}
+    dates = [panel.date_of(column) for column in range(panel.periods)]
+    pl.DataFrame(
+        {
+            "date": dates * panel.series,
+            "store_id": np.repeat(panel.stores, panel.periods).tolist(),
+            "product_id": np.repeat(panel.products, panel.periods).tolist(),
+            **{name: matrix.ravel() for name, matrix in columns.items() if matrix is not None},
+        }
+    ).with_columns(pl.col(pl.Float64).fill_nan(None)).write_parquet(path / "panel.parquet")
+    facts = {"name": "made", "freq": "D", "season_length": 7, "horizon": 7, "origins": ["2024-02-25", "2024-03-10"]}
+    (path / "dataset.json").write_text(json.dumps(facts), encoding="utf-8")
+    return path

@@ -1,4 +1,4 @@
-"""MLflow's tracking and registry behind our words: the only module that imports mlflow.
+"""MLflow's tracking and registry behind our words: the only module that talks to it.
 
 The registered model has two aliases: `champion`, which is served, and `challenger`, the latest that was trained. What an alias
 was moved from is kept in a tag of the model, so that a rollback finds its way back.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from contracts.errors import DependencyUnavailable, NotFoundError, RetailDemandError, UsageError
 from contracts.settings import Settings
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 EXPERIMENT = "demand"
 MODEL = "demand"
 CHAMPION, CHALLENGER = "champion", "challenger"
+KIND, DEMAND, PANEL = "kind", "demand", "panel"
 GATE, PASSED, REFUSED, REASONS = "gate", "passed", "refused", "gate_reasons"
 _HISTORY = "former_champions"  # versions, oldest first, as JSON
 _ARTIFACT = "model"
 PROBE_SECONDS = 3.0
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Version:
     reasons: tuple[str, ...]
     created_ms: int
     run_id: str
+    kind: str  # what its folder holds: DEMAND or PANEL
     metrics: dict[str, float]
     params: dict[str, str]
 
@@ -84,27 +87,33 @@ class ModelRegistry:
     def load(self, version: str | None = None) -> LoadedModel:
         """A version, by default the champion. Raises NotFoundError where there is none, FingerprintMismatch for one that reads
         other inputs than this code makes."""
-        version = version or self.champion_version()
-        if version is None:
-            raise NotFoundError(
-                f"Model {self.name} has no champion", doing="loading the champion", hint="Train one: `./rd360 train`."
-            )
-        source = str(self._get(version).source)
-        with self._talking(f"loading version {version}"), tempfile.TemporaryDirectory(prefix="rd360-model-") as folder:
-            scorer = load_scorer(self._download(source, folder))
+        found, scorer = self.read(version or CHAMPION, load_scorer)
         manifest = scorer.manifest
-        return LoadedModel(self.name, version, manifest.fingerprint, manifest.trained_through, scorer)
+        return LoadedModel(self.name, found, manifest.fingerprint, manifest.trained_through, scorer)
+
+    def read(self, version: str, reader: Callable[[Path], Read]) -> tuple[str, Read]:
+        """The version's number, and what `reader` makes of its folder; an alias names a version too.
+
+        Raises NotFoundError where there is none.
+        """
+        number = self._version_of(version) if version in (CHAMPION, CHALLENGER) else version
+        if number is None:
+            hint = "`./rd360 train` and `--track` make versions, `./rd360 models list` shows them."
+            raise NotFoundError(f"Model {self.name} has no {version}", doing=f"loading the {version}", hint=hint)
+        source = str(self._get(number).source)
+        with self._talking(f"loading version {number}"), tempfile.TemporaryDirectory(prefix="rd360-model-") as folder:
+            return number, reader(self._download(source, folder))
 
     def record(self, training: Run, candidates: list[Run], reports: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        """Tracks a training run, with a child per candidate and the reports as JSON files. Returns the run's id."""
-        with self._talking("tracking a training run"):
+        """Tracks a run, with a child per candidate and reports as files (texts as they are, else JSON). Returns the run's id."""
+        with self._talking("tracking a run"):
             client = self._client()
             experiment = self._experiment_id(client)
             parent = self._record(client, experiment, training, tags)
             for candidate in candidates:
                 self._record(client, experiment, candidate, {"mlflow.parentRunId": parent})
             for name, report in reports.items():
-                client.log_dict(parent, report, f"{name}.json")
+                client.log_text(parent, report, name) if isinstance(report, str) else client.log_dict(parent, report, name)
         return parent
 
     def register(self, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
@@ -239,7 +248,7 @@ class ModelRegistry:
 
     def _ensure_model(self, client: MlflowClient) -> None:
         if not client.search_registered_models(f"name = '{self.name}'"):
-            client.create_registered_model(self.name, description="Demand per store × product × target day, in units")
+            client.create_registered_model(self.name, description="Demand per store × product × period, in units")
 
     def _history(self, client: MlflowClient) -> list[str]:
         tags = client.get_registered_model(self.name).tags
@@ -258,6 +267,7 @@ class ModelRegistry:
             reasons=tuple(json.loads(found.tags.get(REASONS, "[]"))),
             created_ms=int(found.creation_timestamp),
             run_id=str(found.run_id),
+            kind=found.tags.get(KIND, DEMAND),
             metrics=dict(run.metrics),
             params=dict(run.params),
         )

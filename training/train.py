@@ -142,7 +142,7 @@ def _record(registry: ModelRegistry, frame: Frame, test: Backtest, best: Result,
     return registry.record(
         Run(f"train {at:%Y-%m-%d %H:%M:%S}", params, candidate_metrics(best), {}),
         [candidate_run(result) for result in test.results.values()],
-        {"backtest": summary(test), "vector": {"inputs": list(MODEL_INPUTS), "levels": list(LEVELS)}},
+        {"backtest.json": summary(test), "vector.json": {"inputs": list(MODEL_INPUTS), "levels": list(LEVELS)}},
         tags,
     )
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result, table
-from infra.cli.options import day
+from infra.cli.options import ModelName, day
 from infra.cli.train import Json, Origins, ProphetSeries, Rows, Seed, show
 
 if TYPE_CHECKING:
@@ -33,13 +34,19 @@ def backtest(
     forecasts: Annotated[Path | None, typer.Option(help="With --panel: write the chosen forecasts to this parquet file.")] = None,
     html: Annotated[Path | None, typer.Option(help="With --panel: write a report with charts to this file.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="With --panel: of the trees.")] = 1,
+    track: Annotated[
+        bool, typer.Option(help="With --panel: keep run and model in MLflow; the gate decides on champion.")
+    ] = False,
+    model_name: ModelName = None,
     as_json: Json = False,
 ) -> None:
-    """Judge models by rolling origin against seasonal naive; nothing is registered."""
+    """Judge models by rolling origin against seasonal naive; without --track nothing is registered."""
+    if panel is None and track:
+        raise UsageError("--track needs --panel", doing="reading the options", hint="`./rd360 train` registers the live model.")
     if panel is not None:
-        from infra.panel_runs import backtest_panel
+        from infra.panel_runs import Registry, backtest_panel
 
-        done = backtest_panel(
+        done, kept = backtest_panel(
             panel,
             [day("--origin", text) for text in origin or []],
             ets_series=ets_series or None,
@@ -49,9 +56,10 @@ def backtest(
             keep=keep,
             forecasts=forecasts,
             html=html,
+            track=Registry(load_settings(), model_name) if track else None,
             progress=note,
         )
-        json_result(done.as_json()) if as_json else _show_panel(done)
+        json_result(done.as_json() | {"model": kept}) if as_json else _show_panel(done, kept)
         return
     from contracts.clock import system_clock
     from infra.training_runs import Options, candidates, make_frame
@@ -71,7 +79,7 @@ def backtest(
     note("Next: ./rd360 train")
 
 
-def _show_panel(done: Backtest) -> None:
+def _show_panel(done: Backtest, kept: dict[str, Any] | None) -> None:
     for scope in done.parts:
         for title, origins in (("all origins", None), (f"last origin, {done.origins[-1]}", [done.origins[-1]])):
             result(f"\n{scope}, {title}")
@@ -80,6 +88,12 @@ def _show_panel(done: Backtest) -> None:
             table(columns, [(name, *_cells(score)) for name, score in scores.items()])
     for origin, why in done.choices.items():
         result(f"\n{origin}: {why['blend'] or 'no past to choose on'}, {done.seconds[origin]:.0f} s")
+
+    if kept is not None:
+        promoted = kept["decision"]["promoted"]
+        result(f"\n{kept['name']} version {kept['version']} is {'the champion' if promoted else 'registered, not promoted'}")
+        for reason in kept["decision"]["reasons"]:
+            result(f"  {reason}")
 
 
 def _cells(score: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result, table
-from infra.cli.options import day
+from infra.cli.options import ModelName, day
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -31,6 +31,11 @@ def panel(
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Of the trees.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the sample and of the models.")] = 7,
+    track: Annotated[bool, typer.Option(help="Keep the model in MLflow, with its parameters and past errors.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Forecast with a kept model and learn nothing: a version, champion or challenger.")
+    ] = None,
+    model_name: ModelName = None,
     as_json: Json = False,
 ) -> None:
     """Forecast any panel: `--panel DIR --origin DATE --out FILE`. Nothing after the origin is read but prices and x_ columns."""
@@ -40,13 +45,21 @@ def panel(
         raise UsageError(
             "--panel, --origin and --out are needed together", doing="reading the options", hint="Or `score`, `show`: see --help."
         )
-    from infra.panel_runs import forecast_panel
+    if model is not None and (track or every):
+        raise UsageError("--model learns nothing: --track and --every-candidate do not go with it", doing="reading the options")
+    from infra.panel_runs import Registry, forecast_by_model, forecast_panel
 
-    done = forecast_panel(folder, day("--origin", origin), out, horizon, every=every, threads=threads, seed=seed, progress=note)
+    registry, at = Registry(load_settings(), model_name), day("--origin", origin)
+    if model is not None:
+        done = forecast_by_model(folder, at, out, horizon, version=model, registry=registry, threads=threads)
+    else:
+        kept = registry if track else None
+        done = forecast_panel(folder, at, out, horizon, every=every, threads=threads, seed=seed, track=kept, progress=note)
     if as_json:
         json_result(done)
         return
-    blend = done["choice"]["blend"] or "the default"
+    kept_as = done.get("model")
+    blend = f"{kept_as['name']} version {kept_as['version']}" if kept_as else done["choice"]["blend"] or "the default"
     result(f"{done['series']:,} series, {done['rows']:,} rows to {out}, by {blend}, {done['seconds']:.1f} s")
     note(f"Next: ./rd360 backtest --panel {folder}")
 

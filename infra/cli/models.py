@@ -10,6 +10,7 @@ import typer
 
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result, table
+from infra.cli.options import ModelName
 from infra.cli.train import cell
 
 if TYPE_CHECKING:  # the registry needs MLflow only once a command is called
@@ -19,26 +20,27 @@ app = typer.Typer(no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 VersionArgument = Annotated[str, typer.Argument(help="The number of a version.")]
-FIGURES = ("wape", "bias", "pinball", "rmsse")
+FIGURES = ("wape", "bias", "pinball", "rmsse", "spl", "past_wape", "past_bias")  # a list shows those that a version has
 
 
 @app.command("list")
-def list_models(as_json: Json = False) -> None:
+def list_models(model_name: ModelName = None, as_json: Json = False) -> None:
     """List the versions, newest first."""
-    registry = _registry()
+    registry = _registry(model_name)
     versions = [asdict(version) for version in registry.versions()]
     if as_json:
         json_result({"models": [{"name": registry.name, **version} for version in versions]})
         return
-    columns = ("version", "candidate", "trained", *FIGURES, "gate", "aliases")
-    table(columns, [_cells(version) for version in versions])
+    figures = [figure for figure in FIGURES if any(figure in version["metrics"] for version in versions)]
+    columns = ("version", "candidate", "trained", *figures, "gate", "aliases")
+    table(columns, [_cells(version, figures) for version in versions])
     note("Next: ./rd360 models show VERSION" if versions else "Next: ./rd360 train")
 
 
 @app.command()
-def show(version: VersionArgument, as_json: Json = False) -> None:
+def show(version: VersionArgument, model_name: ModelName = None, as_json: Json = False) -> None:
     """Show a version: figures, parameters, and what the gate said."""
-    registry = _registry()
+    registry = _registry(model_name)
     found = asdict(registry.show(version))
     if as_json:
         json_result({"name": registry.name, **found})
@@ -52,9 +54,9 @@ def show(version: VersionArgument, as_json: Json = False) -> None:
 
 
 @app.command()
-def compare(left: VersionArgument, right: VersionArgument, as_json: Json = False) -> None:
+def compare(left: VersionArgument, right: VersionArgument, model_name: ModelName = None, as_json: Json = False) -> None:
     """Compare two versions, each by its own backtest; their judged days may differ."""
-    registry = _registry()
+    registry = _registry(model_name)
     a, b = registry.show(left), registry.show(right)
     names = sorted(set(a.metrics) | set(b.metrics))
     params = sorted(name for name in set(a.params) | set(b.params) if a.params.get(name) != b.params.get(name))
@@ -68,19 +70,19 @@ def compare(left: VersionArgument, right: VersionArgument, as_json: Json = False
     table(("parameter", left, right), [(name, a.params.get(name, "–"), b.params.get(name, "–")) for name in params])
 
 
-def _registry() -> ModelRegistry:
-    from training.registry import ModelRegistry
+def _registry(name: str | None) -> ModelRegistry:
+    from training.registry import MODEL, ModelRegistry
 
-    return ModelRegistry(load_settings())
+    return ModelRegistry(load_settings(), name or MODEL)
 
 
-def _cells(version: dict[str, Any]) -> tuple[str, ...]:
+def _cells(version: dict[str, Any], figures: list[str]) -> tuple[str, ...]:
     trained = dt.datetime.fromtimestamp(version["created_ms"] / 1000, dt.UTC)
     return (
         version["version"],
         version["candidate"],
         f"{trained:%Y-%m-%d %H:%M}",
-        *(cell(version["metrics"].get(figure)) for figure in FIGURES),
+        *(cell(version["metrics"].get(figure)) for figure in figures),
         version["gate"],
         ", ".join(version["aliases"]),
     )

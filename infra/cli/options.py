@@ -17,6 +17,9 @@ FirstDay = Annotated[
     typer.Option("--from", metavar="DAY", help="Make the months of this local day to that of --to anew, and no others."),
 ]
 LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last local day, where there is a first one.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model-name", help="Whose versions. Default: the live model's, with --panel the panel's own.")
+]
 
 
 def instant(option: str, text: str) -> int:

@@ -9,6 +9,7 @@ import typer
 from contracts.errors import NotPromotedError
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result
+from infra.cli.options import ModelName
 
 app = typer.Typer()
 
@@ -18,12 +19,13 @@ def promote(
     version: Annotated[str, typer.Argument(help="The number of a version: see `models list`.")],
     force: Annotated[bool, typer.Option("--force", help="Although the gate refused it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    model_name: ModelName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Make a model version the champion, if the gate agreed with it. Exits 6 when it did not."""
-    from training.registry import PASSED, ModelRegistry
+    from training.registry import MODEL, PANEL, PASSED, ModelRegistry
 
-    registry = ModelRegistry(load_settings())
+    registry = ModelRegistry(load_settings(), model_name or MODEL)
     found = registry.show(version)
     if found.gate != PASSED and not force:
         raise NotPromotedError(
@@ -32,7 +34,12 @@ def promote(
             why="; ".join(found.reasons) or "the gate was never asked",
             hint="`--force` promotes it all the same.",
         )
-    registry.load(version)  # one that cannot be loaded, or reads other inputs, is not worth an outage
+    if found.kind == PANEL:
+        from training.panels.registered import read_model  # imports training libraries, which the live model's scorer needs not
+
+        read_model(registry, version)
+    else:
+        registry.load(version)  # one that cannot be loaded, or reads other inputs, is not worth an outage
     before = registry.champion_version() if dry_run else registry.promote(version)
     if as_json:
         json_result({"name": registry.name, "version": version, "before": before, "dry_run": dry_run})

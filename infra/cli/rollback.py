@@ -8,16 +8,19 @@ import typer
 
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result
+from infra.cli.options import ModelName
 
 app = typer.Typer()
 
 
 @app.command()
-def rollback(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def rollback(
+    model_name: ModelName = None, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
+) -> None:
     """Make the previous champion the champion again. The API serves it within seconds."""
-    from training.registry import ModelRegistry
+    from training.registry import MODEL, ModelRegistry
 
-    registry = ModelRegistry(load_settings())
+    registry = ModelRegistry(load_settings(), model_name or MODEL)
     left, restored = registry.rollback()
     if as_json:
         json_result({"name": registry.name, "left": left, "version": restored})

@@ -6,7 +6,7 @@ in them. They choose the blend and calibrate the quantiles; then the candidates 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,6 +57,7 @@ class Result:
     past: Past | None
     trees: dict[str, FittedTrees]
     segment: Ints
+    deviations: Mapping[str, float]  # of the planned signals
     uncovered: dict[str, int]  # series that a candidate had nothing to say of
 
 
@@ -75,15 +76,15 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     now = Now(maker, origin, horizon, filled(raw, maker, origin))
     default = plan.candidates[0].name
     learnt = None if past is None else lesson.learn(past, now, default, plan.quantiles, plan.progress)
-    by_candidate = {name: _alone(past, now, name, mean) for name, mean in now.means.items()}
     return Result(
-        chosen=by_candidate[default] if learnt is None else learnt.apply(now),
-        by_candidate=by_candidate,
+        chosen=lesson.chosen_by(learnt, now, default),
+        by_candidate={name: _alone(past, now, name, mean) for name, mean in now.means.items()},
         default=default,
         lesson=learnt,
         past=past,
         trees={name: parts.trees for name, parts in made.items() if parts.trees is not None},
         segment=now.segment(choice.volume_edges(now.scale[:, 0])),
+        deviations=maker.plan.deviations,
         uncovered={name: int(np.isnan(mean).any(axis=1).sum()) for name, mean in raw.items()},
     )
 

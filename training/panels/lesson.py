@@ -97,6 +97,13 @@ def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: P
     return Lesson(made, edges, by_size, trees, pull)
 
 
+def chosen_by(lesson: Lesson | None, now: Now, default: str) -> PanelForecast:
+    """By what was learnt; without a past to learn from, the default with a spread like a count's."""
+    if lesson is None:
+        return now.finished(now.means[default], normal(now.means[default]))
+    return lesson.apply(now)
+
+
 def by_size_of(past: Past, then: Floats) -> spread.Offsets:
     """How far demand fell from means of each size."""
     return spread.learn(_seen(past, then), spread.constant(then[past.known]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from training.panels.candidates.base import PanelCandidate
 from training.panels.candidates.boosted import GlobalTrees, Recipe
-from training.panels.candidates.naive import MovingAverage, SeasonalNaive
+from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE, MovingAverage, SeasonalNaive
+from training.panels.candidates.routing import PROPHET
 from training.panels.candidates.statistical import AUTO_ETS, SBA_NAME, TSB_NAME, Statistical
 
 ETS_SERIES, PROPHET_SERIES = 300, 50  # of the largest series; 0.02 to 0.2 s each and origin
@@ -31,3 +34,16 @@ def every(
 
         chosen.append(ProphetPerSeries(prophet_series, seed))
     return chosen
+
+
+def remade(name: str, params: dict[str, Any]) -> PanelCandidate | None:
+    """A candidate of one series at a time, by what it was told when a model was kept; None for trees, which are kept."""
+    if name in (AUTO_ETS, SBA_NAME, TSB_NAME):
+        return Statistical(**params)
+    if name == PROPHET:
+        from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
+
+        return ProphetPerSeries(**params)
+    if name == SEASONAL_NAIVE:
+        return SeasonalNaive()
+    return MovingAverage() if name == MOVING_AVERAGE else None

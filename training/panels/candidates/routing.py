@@ -7,6 +7,7 @@ import numpy as np
 from training.panels.panel import Panel
 from training.rows import Floats, Ints
 
+PROPHET = "prophet"  # here, so that its name can be read without its library
 RECENT_SHARE = 0.5  # of the history: a model per series is for the series that sell now
 
 

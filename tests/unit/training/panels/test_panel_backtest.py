@@ -14,7 +14,7 @@ import pytest
 from contracts.errors import DataGateError, UsageError
 from infra.cli import __main__ as cli
 from infra.cli.options import day
-from tests.panel_world import DAYS, panel_of, shop, without_future
+from tests.panel_world import DAYS, folder_of, panel_of, shop, without_future
 from training.panels.backtest import backtest, default_origins
 from training.panels.candidates.base import Made, Task
 from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE, MovingAverage, SeasonalNaive
@@ -22,7 +22,6 @@ from training.panels.engine import Plan
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import QUANTILES
 from training.panels.kept import KeptMeans
-from training.panels.panel import Panel
 
 RULES = Plan([SeasonalNaive(), MovingAverage()], quantiles=None, past=2)
 
@@ -43,24 +42,6 @@ class Counting:
         """Ones."""
         self.asked += 1
         return Made([np.ones((maker.panel.series, task.horizon)) for _ in task.origins])
-
-
-def folder_of(path: Path, panel: Panel) -> Path:
-    """A panel folder."""
-    rows = [
-        {
-            "date": panel.date_of(t),
-            "store_id": str(panel.stores[s]),
-            "product_id": str(panel.products[s]),
-            "units": panel.units[s, t],
-        }
-        for s in range(panel.series)
-        for t in range(panel.periods)
-    ]
-    pl.DataFrame(rows).with_columns(pl.col("units").fill_nan(None)).write_parquet(path / "panel.parquet")
-    facts = {"name": "made", "freq": "D", "season_length": 7, "horizon": 7, "origins": ["2024-02-25", "2024-03-10"]}
-    (path / "dataset.json").write_text(json.dumps(facts), encoding="utf-8")
-    return path
 
 
 def test_every_candidate_is_scored_at_every_origin_and_the_rules_are_among_them() -> None:
@@ -148,7 +129,7 @@ def test_forecast_and_backtest_as_commands_agree(tmp_path: Path, capsys: pytest.
     assert {"chosen", "xgboost", SEASONAL_NAIVE, MOVING_AVERAGE, "sba", "tsb", "auto_ets"} <= set(scores)
     assert pl.read_parquet(all_of_it).height == 28
     report = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert report.count("<svg") == 6, "by lead, by volume, calibration, features, and two fans"
+    assert report.count("<svg") == 8, "by lead, volume, promotion and price cut, calibration, features, and two fans"
     assert "seasonal_naive" in report
     assert "http" not in report, "it loads nothing"
 
