@@ -104,6 +104,20 @@ def lake(
     conclude(run(load_settings(), _numbers("--lines", lines), note, quick=quick), as_json=as_json, keep=keep)
 
 
+@app.command()
+def train(
+    panel: Annotated[Path | None, typer.Option(help="A panel folder. Without it one is simulated.", exists=True)] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds; each side runs once in each.")] = 3,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """A panel learnt and forecast with quantiles, beside mlforecast + XGBoost: seconds and errors. Exits 5 below a bar."""
+    from tests.bench.train import run
+
+    conclude(run(load_settings(), panel, runs, note, quick=quick), as_json=as_json, keep=keep)
+
+
 def _numbers(option: str, text: str) -> list[int]:
     """Whole numbers of at least 1,000 with commas between. Raises UsageError."""
     try:
