@@ -49,11 +49,12 @@ def panel(
         raise UsageError("--model learns nothing: --track and --every-candidate do not go with it", doing="reading the options")
     from infra.panel_runs import Registry, forecast_by_model, forecast_panel
 
-    registry, at = Registry(load_settings(), model_name), day("--origin", origin)
+    at = day("--origin", origin)
     if model is not None:
+        registry = Registry(load_settings(), model_name)
         done = forecast_by_model(folder, at, out, horizon, version=model, registry=registry, threads=threads)
     else:
-        kept = registry if track else None
+        kept = Registry(load_settings(), model_name) if track else None
         done = forecast_panel(folder, at, out, horizon, every=every, threads=threads, seed=seed, track=kept, progress=note)
     if as_json:
         json_result(done)

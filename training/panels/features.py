@@ -22,7 +22,7 @@ ALPHAS = (0.05, 0.2, 0.5)
 LAGS = 4
 PHASES = 8  # repetitions of a short season that are looked back on
 FLOOR = 0.1  # of the long-run level: a scale of nearly 0 would turn the first sale after a pause into an outlier
-Named = tuple[str, Floats]
+Named = tuple[str, Floats | Matrix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class FeatureMaker:
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
         self.demand = panel.full()
         self.level = Prefix.of(self.demand)
-        self.square = Prefix.of(self.demand**2)
+        known_before = self.level.known
+        self.square = Prefix.of(self.demand**2, known_before)
         sold = np.where(np.isnan(self.demand), np.nan, (self.demand > 0).astype(np.float64))
-        self.sold = Prefix.of(sold)
+        self.sold = Prefix.of(sold, known_before)
         self.smooth = {alpha: smoothed(self.demand, alpha) for alpha in ALPHAS}
         self.since_sale = periods_since(np.nan_to_num(panel.units))
         self.since_known = periods_since((~np.isnan(self.demand)).astype(np.float64))
@@ -69,8 +70,8 @@ class FeatureMaker:
         self.first = np.where(known.any(axis=1), known.argmax(axis=1), panel.periods)
         self.groups = groups_of(panel, self.demand)
         self.plan = Plan(panel, self.groups, deviations)
-        self.sales = Prefix.of(panel.units)
         self.stock = None if panel.in_stock is None else Prefix.of(panel.in_stock)
+        self.sales = None if panel.in_stock is None else Prefix.of(panel.units)  # only read beside the stock
 
     def closed(self, origin: int, horizon: int) -> Flags:
         """[series, lead]: the planned periods in which the store is known to be closed."""
@@ -144,7 +145,7 @@ class FeatureMaker:
         window = self.demand[:, max(0, origin + 1 - self.rhythm.recent) : origin + 1]
         empty = np.isnan(window).all(axis=1)
         yield f"max_{self.rhythm.recent}", np.where(empty, np.nan, np.nan_to_num(window, nan=-np.inf).max(axis=1)) / scale
-        yield "periods_since_sale", np.log1p(self.since_sale[:, origin])
+        yield "periods_since_sale", np.log1p(self.since_sale[:, origin].astype(np.float64))
         yield "age", np.log1p(np.maximum(origin - self.first, -1) + 1.0)
 
     def _standing(self, origin: int, scale: Floats) -> Iterator[Named]:
@@ -159,14 +160,14 @@ class FeatureMaker:
             yield f"{group.name}_short_trend", ratio(short, recent)
 
     def _stock(self, origin: int, scale: Floats) -> Iterator[Named]:
-        if self.stock is None:
+        if self.stock is None or self.sales is None:
             return
         for length in (self.rhythm.windows[0], self.rhythm.recent):
             sales, _ = self.sales.window(origin, length)
             stock, known = self.stock.window(origin, length)
             yield f"stock_share_{length}", ratio(stock, known)
             yield f"rate_in_stock_{length}", ratio(sales, stock) / scale
-        yield "periods_since_full", np.log1p(self.since_known[:, origin])
+        yield "periods_since_full", np.log1p(self.since_known[:, origin].astype(np.float64))
 
     def _calendar(self, origin: int, horizon: int) -> Iterator[Named]:
         ahead = np.arange(1, horizon + 1)

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.rows import Floats
+from training.rows import Floats, Matrix
+
+Counts = NDArray[np.int32]  # half the memory of a float: a panel has dozens of such matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +21,21 @@ class Prefix:
     """Sums over all columns before one: [rows, columns + 1] of values and of how many are known."""
 
     total: Floats
-    known: Floats
+    known: Floats | Counts
 
     @staticmethod
-    def of(values: Floats) -> Prefix:
-        """The prefix sums of a matrix with NaN where nothing is known."""
-        return Prefix(_before(np.nan_to_num(values)), _before((~np.isnan(values)).astype(np.float64)))
+    def of(values: Floats, known: Floats | Counts | None = None) -> Prefix:
+        """The prefix sums of a matrix with NaN where nothing is known; `known` are those of another that is known where it is."""
+        if known is None:
+            known = np.zeros((len(values), values.shape[1] + 1), dtype=np.int32)
+            np.cumsum(~np.isnan(values), axis=1, out=known[:, 1:])
+        return Prefix(_before(np.nan_to_num(values)), known)
 
     def window(self, last: int, length: int) -> tuple[Floats, Floats]:
         """Sum and number of known values over the `length` columns that end with `last`; both 0 before the first column."""
         end = min(max(last + 1, 0), self.total.shape[1] - 1)
         start = min(max(last + 1 - length, 0), end)
-        return self.total[:, end] - self.total[:, start], self.known[:, end] - self.known[:, start]
+        return self.total[:, end] - self.total[:, start], (self.known[:, end] - self.known[:, start]).astype(np.float64)
 
     def mean(self, last: int, length: int) -> Floats:
         """Mean of the known values of the window; NaN where none is."""
@@ -67,11 +73,11 @@ def smoothed(values: Floats, alpha: float) -> Floats:
     return out
 
 
-def periods_since(event: Floats) -> Floats:
+def periods_since(event: Floats) -> Matrix:
     """[series, column]: periods since the event was last true (0 on the day itself); NaN before the first time."""
     at = np.where(event > 0, np.arange(event.shape[1])[None, :].astype(np.float64), -np.inf)
     since = np.arange(event.shape[1])[None, :] - np.maximum.accumulate(at, axis=1)
-    return np.where(np.isfinite(since), since, np.nan)
+    return np.where(np.isfinite(since), since, np.nan).astype(np.float32)  # whole numbers: nothing is lost
 
 
 def mean_of(parts: Sequence[Floats]) -> Floats:

@@ -74,8 +74,9 @@ class Lesson:
         mean = self.choice.apply(now.means, now.segment(self.volume_edges))
         quantiles = self.by_size.add(mean, now.scale, spread.constant(mean))
         if self.trees is not None:
-            both = (quantiles + self.trees.fitted.quantiles(now.maker.block(now.origin, now.horizon))) / 2
-            quantiles = self.trees.last.add(mean, now.scale, both)
+            quantiles += self.trees.fitted.quantiles(now.maker.block(now.origin, now.horizon))
+            quantiles /= 2
+            quantiles = self.trees.last.add(mean, now.scale, quantiles)
         return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
 
 
@@ -123,8 +124,10 @@ def _trees(recipe: Recipe, past: Past, then: Floats, now: Now, by_size: Quantile
     if sample is None:
         return None, by_size
     fitted = fit_quantiles(sample, recipe)
-    before = np.stack([fitted.quantiles(now.maker.block(origin, now.horizon)) for origin in past.origins])
-    before = (by_size + before) / 2
+    before = by_size  # changed in place: with its three origins it is the largest of a forecast's arrays
+    for at, origin in enumerate(past.origins):
+        before[at] += fitted.quantiles(now.maker.block(origin, now.horizon))
+    before /= 2
     last = spread.learn(_seen(past, then), before[past.known], LAST_SEGMENTS)
     return Trees(fitted, last), last.add(then, past.scale, before)
 

@@ -15,7 +15,7 @@ from training.panels.history import Prefix, ratio, smoothed
 from training.panels.panel import Panel
 from training.rows import Floats, Ints, Matrix
 
-Named = tuple[str, Floats]
+Named = tuple[str, Floats | Matrix]
 ANALOG_WIDTH = 0.35  # how alike plans must be, in standard deviations of the panel
 ANALOG_PERIODS = 104  # looked back on
 ANALOG_SMOOTH = 0.1  # of the level that a period is set against
@@ -54,20 +54,20 @@ class Plan:
         self.deviations = {name: _deviation(v) for name, v in self.signals.items()} if deviations is None else deviations
         self.like = self._standardised()
 
-    def _peers(self, values: Floats) -> Floats | None:
+    def _peers(self, values: Floats) -> Matrix | None:
         """Mean of a signal over the other series of the shelf (else the store): a neighbour's promotion takes sales away."""
         group = self.by_name.get("shelf") or self.by_name.get("store")
         if group is None:
             return None
         known = ~np.isnan(values)
         total, number = (_grouped(part, group.member) for part in (np.where(known, values, 0.0), known.astype(np.float64)))
-        return ratio(total[group.member] - np.where(known, values, 0.0), number[group.member] - known)
+        return ratio(total[group.member] - np.where(known, values, 0.0), number[group.member] - known).astype(np.float32)
 
-    def _uplift(self) -> Floats:
+    def _uplift(self) -> Matrix:
         """[series, column]: demand over the level before it."""
         demand = self.panel.full()
         level = _shifted(smoothed(demand, ANALOG_SMOOTH))
-        return np.where(level > 0, ratio(demand, level), np.nan).clip(0.0, MAX_UPLIFT)
+        return np.where(level > 0, ratio(demand, level), np.nan).clip(0.0, MAX_UPLIFT).astype(np.float32)
 
     def _standardised(self) -> list[Matrix]:
         told = ((values, self.deviations.get(name, 0.0)) for name, values in self.signals.items())
@@ -96,7 +96,7 @@ class Plan:
         past = slice(max(0, origin + 1 - ANALOG_PERIODS), origin + 1)
         uplift = self.uplift[:, past]
         known = ~np.isnan(uplift)
-        value = np.where(known, uplift, 0.0).astype(np.float32)
+        value = np.where(known, uplift, np.float32(0.0))
         mean = np.empty((len(uplift), len(target)))
         weight = np.empty_like(mean)
         usual = ratio(value.sum(axis=1), known.sum(axis=1).astype(np.float64))

@@ -38,8 +38,12 @@ class Offsets:
 
     def add(self, mean: Floats, scale: Floats, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
         """The quantiles [..., level] with their segment's offsets, at least 0 and in order; `mean` and `scale` are [...]."""
-        moved = quantiles + self.of_segment[self.segment(mean)] * unit_of_error(mean, scale)[..., None]
-        return np.sort(np.maximum(moved, 0.0), axis=-1)
+        moved = self.of_segment[self.segment(mean)]  # one array, changed in place: it is the largest of a forecast
+        moved *= unit_of_error(mean, scale)[..., None]
+        moved += quantiles
+        np.maximum(moved, 0.0, out=moved)
+        moved.sort(axis=-1)
+        return moved
 
     def segment(self, mean: Floats) -> Ints:
         """The segment of each mean."""
@@ -58,13 +62,14 @@ def learn(seen: Seen, quantiles: NDArray[np.float64], segments: int = MAX_SEGMEN
         return Offsets(np.empty(0), np.zeros((1, len(LEVELS))))
     number = max(1, min(segments, count // SEGMENT_ROWS))
     edges = np.unique(np.quantile(seen.mean, np.arange(1, number) / number))
-    errors = (seen.truth[:, None] - quantiles) / unit_of_error(seen.mean, seen.scale)[:, None]
+    errors = seen.truth[:, None] - quantiles
+    errors /= unit_of_error(seen.mean, seen.scale)[:, None]
     place = np.searchsorted(edges, seen.mean, side="right")
-    pooled = conformal_quantiles(errors)
-    chosen = [errors[place == segment] for segment in range(len(edges) + 1)]
-    return Offsets(edges, np.stack([conformal_quantiles(part) if len(part) else pooled for part in chosen]))
+    filled = np.bincount(place, minlength=len(edges) + 1) > 0
+    chosen = [conformal_quantiles(errors[place == segment] if full else errors) for segment, full in enumerate(filled)]
+    return Offsets(edges, np.stack(chosen))
 
 
 def constant(mean: Floats) -> NDArray[np.float64]:
     """[..., level]: the mean at every level, for offsets to start from."""
-    return np.repeat(mean[..., None], len(LEVELS), axis=-1)
+    return np.broadcast_to(mean[..., None], (*mean.shape, len(LEVELS)))

@@ -137,6 +137,11 @@ def test_forecast_and_backtest_as_commands_agree(tmp_path: Path, capsys: pytest.
 def test_forecast_says_which_options_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["forecast", "--panel", str(tmp_path)]) == 2
     assert "--origin" in capsys.readouterr().err
+    whole = ["forecast", "--panel", str(tmp_path), "--origin", "2024-03-10", "--out", str(tmp_path / "f")]
+    assert cli.main([*whole, "--model", "1", "--track"]) == 2
+    assert "--model learns nothing" in capsys.readouterr().err
+    assert cli.main(["backtest", "--track"]) == 2
+    assert "--track needs --panel" in capsys.readouterr().err
     with pytest.raises(UsageError, match="not a date"):
         day("--origin", "yesterday")
 
