@@ -80,7 +80,7 @@ def peer(place: Place, panel: Panel, origin: int, horizon: int) -> Run:
     """The peer in a process of its own; what it says below 0 counts as 0, and its quantiles are put in order."""
     with tempfile.TemporaryDirectory(prefix="rd360-bench-train-") as scratch:
         source, target = Path(scratch) / "panel.npz", Path(scratch) / "forecast.npz"
-        np.savez(source, **given(panel, origin, horizon))  # type: ignore[arg-type]  # NumPy's stub takes the arrays for its option
+        np.savez(source, **given(panel, origin, horizon))
         environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": str(THREADS)}
         # by its path: a library there has a package called tests too
         command = [str(place.venv_bin(PEERS, "python")), str(CHECKOUT / PEER_SCRIPT), str(source), str(target)]
@@ -131,5 +131,5 @@ def conclude(panel: Panel, origin: int, found: list[Run], *, quick: bool) -> Out
         figures[f"{name}_over_peer"] = figures[f"ours_{name}"] / figures[f"peer_{name}"]
     shape = (panel.series, horizon)
     figures["forecasts_missing"] = sum(run.forecast.mean.shape != shape for run in found)
-    runs = [{"contestant": run.contestant, "seconds": round(run.seconds, 2)} for run in found]
-    return Outcome("bench train", figures, CORRECT if quick else (*CORRECT, *HELD), runs)
+    each = [{"contestant": run.contestant, "seconds": round(run.seconds, 2)} for run in found]
+    return Outcome("bench train", figures, CORRECT if quick else (*CORRECT, *HELD), each)
