@@ -16,6 +16,7 @@ from contracts.tables import MART_DAILY, POSTGRES_DATABASE
 from lake import schemas, tables
 from lake.jobs import marts
 from lake.jobs import run as line
+from lake.table import Table
 from tests.own_lake import own_lake
 
 OF_THE_MAKING = ("ingest_time", "created", "met_at", "files")  # when rows were made, and of which files
@@ -42,7 +43,7 @@ def compared(session: SparkSession, settings: Settings, folder: Path) -> Twins:
     return Twins({**twins.different, MART_DAILY: different}, {**twins.rows, MART_DAILY: rows}, twins.examples)
 
 
-def of_tables(session: SparkSession, settings: Settings, folder: Path, of: Sequence[schemas.Table], make: Make) -> Twins:
+def of_tables(session: SparkSession, settings: Settings, folder: Path, of: Sequence[Table], make: Make) -> Twins:
     """These tables of the lake of `session` against those that `make` fills, in a catalog and a warehouse of their own."""
     for table in of:
         comparable(session.table(table.name)).write.parquet(_copy(folder, table.name))

@@ -30,6 +30,7 @@ from lake import schemas, silver_pass
 from lake.database import LOCK_SPACE, lock_number, sole_writer
 from lake.jobs import audit, bronze, gold, silver
 from lake.report import JobReport
+from lake.table import Table
 from streams.declare import declare
 from tests import lake_world
 from tests.drills.lake_twins import OF_THE_MAKING
@@ -64,7 +65,7 @@ class Lake:
         """Bronze and silver, once."""
         return {report.job: report for report in (job(self.session, self.settings) for job in (bronze.run, silver.run))}
 
-    def rows(self, of: Sequence[schemas.Table]) -> Rows:
+    def rows(self, of: Sequence[Table]) -> Rows:
         """All rows of these tables, without times of computing."""
         found = {}
         for table in of:
@@ -72,7 +73,7 @@ class Lake:
             found[table.name] = sorted(repr(row) for row in self.session.table(table.name).select(*kept).collect())
         return found
 
-    def differing(self, of: Sequence[schemas.Table] = TO_SILVER) -> list[str]:
+    def differing(self, of: Sequence[Table] = TO_SILVER) -> list[str]:
         """Those of these tables whose rows are not those of after the second run."""
         return [table for table, rows in self.rows(of).items() if rows != self.whole[table]]
 
