@@ -6,12 +6,11 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pyspark.sql import Column, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
 from contracts.errors import UsageError
 from contracts.windows import EPOCH, calendar
-from lake import schemas
 
 _DOING = "choosing the months to make anew"
 
@@ -76,12 +75,15 @@ class Months:
         return found
 
 
-def known(session: SparkSession) -> Known:
-    """What silver knows of now."""
-    sales = session.table(schemas.SILVER_SALES.name).select("local_day", sf.col("local_day").alias("sold"), "event_time_ms")
+def known(sales: DataFrame, inventory: DataFrame) -> Known:
+    """What these rows of silver know of."""
+    sold = sales.select("local_day", sf.col("local_day").alias("sold"), "event_time_ms")
     lacking = sf.lit(None).cast("date").alias("sold"), sf.lit(None).cast("bigint").alias("event_time_ms")
-    stock = session.table(schemas.SILVER_INVENTORY.name).select("local_day", *lacking)
-    found = sales.union(stock).agg(sf.min("local_day"), sf.max("sold"), sf.max("event_time_ms")).collect()[0]
+    found = (
+        sold.union(inventory.select("local_day", *lacking))
+        .agg(sf.min("local_day"), sf.max("sold"), sf.max("event_time_ms"))
+        .collect()[0]
+    )
     return Known(*found)
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as sf
 
+from lake.months import following
+
 Months = Mapping[dt.date, str]  # a month's first day -> what tells its files from others
 
 
@@ -41,11 +43,11 @@ def files(session: SparkSession, table: str, day: str) -> list[File]:
     ]
 
 
-def months(leading: Sequence[File], following: Iterable[File] = ()) -> Months:
+def months(leading: Sequence[File], others: Iterable[File] = ()) -> Months:
     """Each month of which a leading file has days, with what tells the files of both kinds that have days of it."""
     known = sorted({month for file in leading for month in _months(file)})
     paths: dict[dt.date, list[str]] = {month: [] for month in known}
-    for file in (*leading, *following):
+    for file in (*leading, *others):
         for month in _months(file) if file.days else known:
             if month in paths:
                 paths[month].append(file.path)
@@ -61,7 +63,7 @@ def within(chosen: Sequence[dt.date], day: str) -> Column:
     """Whether a date lies in one of the months. Ranges of days, which Iceberg knows for ranges of partitions."""
     condition = sf.lit(False)
     for month in chosen:
-        condition = condition | ((sf.col(day) >= sf.lit(month)) & (sf.col(day) < sf.lit(_next(month))))
+        condition = condition | ((sf.col(day) >= sf.lit(month)) & (sf.col(day) < sf.lit(following(month))))
     return condition
 
 
@@ -72,8 +74,4 @@ def _months(file: File) -> Iterator[dt.date]:
     month = first.replace(day=1)
     while month <= last:
         yield month
-        month = _next(month)
-
-
-def _next(month: dt.date) -> dt.date:
-    return (month.replace(day=28) + dt.timedelta(days=4)).replace(day=1)
+        month = following(month)

@@ -10,6 +10,7 @@ from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
 from lake import steps
+from lake.table import Table
 
 
 def append(rows: DataFrame, table: str) -> None:
@@ -55,6 +56,19 @@ def current_snapshot(session: SparkSession, table: str) -> int | None:
     """The id of a table's current snapshot; none of a table that was never written."""
     row = _main(session, table).first()
     return row["snapshot_id"] if row else None
+
+
+def as_it_stands(session: SparkSession, table: Table) -> DataFrame:
+    """A table's rows as its current snapshot has them, in the columns of today, whatever is committed while they are read.
+
+    Spark looks for the latest snapshot again whenever a table is read: two readings in one job may differ.
+    """
+    snapshot = current_snapshot(session, table.name)
+    if snapshot is None:
+        return session.table(table.name).where(sf.lit(False))
+    then = session.sql(f"SELECT * FROM {table.name} VERSION AS OF {snapshot}")  # in the columns that the table had then
+    gained = {name: sf.lit(None).cast(kind) for name, kind in table.columns if name not in then.columns}
+    return then.withColumns(gained).select(*table.column_names)
 
 
 def rows(session: SparkSession, table: str) -> int:

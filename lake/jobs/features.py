@@ -4,6 +4,8 @@ it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
@@ -45,14 +47,15 @@ def run(
     schemas.create_if_missing(session)
     with sole_writer(settings, "lake features") as lock, spark_errors("making offline features"):
         seen = progress.read(session, schemas.GOLD_PROGRESS)
-        known = months.known(session)
+        silver = {kind: tables.as_it_stands(session, schemas.SILVER_OF_KIND[kind]) for kind in _KINDS}
+        known = months.known(silver["sales"], silver["inventory"])
         full = full or (days is None and _another_catalogue(session))
         new_rows, chosen = _asked(settings, days, known) if days else _changed(session, settings, full=full)
         if chosen is None or known.latest_ms is None:
             return watch.report(new_rows, 0, first_event=None)
         replaced = sf.lit(True) if full else chosen.hold_instant(sf.col("event_time"))
         written = {}
-        for view, rows in feature_rows(session, settings, chosen, known.latest_ms).items():
+        for view, rows in feature_rows(session, silver, settings, chosen, known.latest_ms).items():
             steps.begin(session, view.table)
             table = _with_origin(rows, view)
             if dry_run:
@@ -68,11 +71,13 @@ def run(
     return watch.report(new_rows, sum(written.values()), since=since, months=named, rows=written, dry_run=dry_run)
 
 
-def feature_rows(session: SparkSession, settings: Settings, chosen: Months, latest_ms: int) -> dict[View, DataFrame]:
-    """The rows of each offline feature table in these months of UTC, up to the latest event."""
+def feature_rows(
+    session: SparkSession, silver: Mapping[str, DataFrame], settings: Settings, chosen: Months, latest_ms: int
+) -> dict[View, DataFrame]:
+    """The rows of each offline feature table in these months of UTC, up to the latest event. `silver` is its rows by kind."""
     in_months = chosen.hold_instant(sf.timestamp_millis("as_of_ms"))
-    sales, inventory, prices = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _KINDS)
-    daily = session.table(schemas.GOLD_DAILY.name)
+    sales, inventory, prices = (silver[kind] for kind in _KINDS)
+    daily = tables.as_it_stands(session, schemas.GOLD_DAILY)
     asked = snapshot_grid.snapshots(daily, settings, latest_ms).where(in_months)
     buckets = features.buckets(tables.rows(session, schemas.SILVER_SALES.name))
     of_stores, in_categories = snapshot_grid.of_stores(asked), features.under_categories(sales)

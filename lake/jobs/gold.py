@@ -34,6 +34,7 @@ from lake.publication import Draft
 from lake.quality_check import Finding, check, held_back, publishable
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
+from lake.tables import as_it_stands
 
 LATEST_COLUMN = "received_units"  # of gold.daily; never null in a row that was made with it
 PUBLISHED = (schemas.GOLD_DAILY.name, schemas.GOLD_RETURNS.name)  # by way of a branch
@@ -56,11 +57,11 @@ def run(
     with sole_writer(settings, "lake gold") as lock, spark_errors("making gold from silver"):
         steps.begin(session, schemas.GOLD_DAILY.name)
         seen = progress.read(session, schemas.SILVER_PROGRESS)
-        known = months.known(session)
+        silver = {kind: as_it_stands(session, schemas.SILVER_OF_KIND[kind]) for kind in _SOURCES}
+        known = months.known(silver["sales"], silver["inventory"])
         new_rows, chosen = (0, months.within(days, known).months) if days else _changed(session, settings, known, full=full)
         if chosen is None or known.latest_ms is None:
             return watch.report(new_rows, 0, first_day=None)
-        silver = {kind: session.table(schemas.SILVER_OF_KIND[kind].name) for kind in _SOURCES}
         made = _made(silver, settings, chosen, known.latest_ms)
         said: dict[str, Any] = {"first_day": chosen.first.isoformat(), "months": chosen.names(known.last_day or chosen.first)}
         if dry_run:

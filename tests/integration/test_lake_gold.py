@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import random
 import uuid
@@ -21,6 +22,7 @@ from contracts.settings import Settings
 from lake import history, schemas, store_calendar
 from lake.jobs import calendar
 from lake.returns import BAND_UNITS, Link, returns
+from lake.tables import as_it_stands
 from tests.oracles import lake_returns
 from tests.oracles.lake_returns import Line
 from tests.own_lake import own_lake
@@ -225,3 +227,16 @@ def test_a_return_gives_back_the_latest_units_of_its_price_that_are_not_given_ba
     assert {row["link"] for row in found} == set(get_args(Link))
     assert sorted(later, key=repr) == sorted((row for row in found if row["local_day"] >= middle), key=repr)
     assert len({piece[:2] for piece in expected if piece[2] is not None}) < sum(piece[2] is not None for piece in expected)
+
+
+def test_what_a_job_reads_stands_still_while_others_commit(session: SparkSession) -> None:
+    table = schemas.BRONZE_TOPICS
+    gained = dataclasses.replace(table, columns=(*table.columns, ("note", "string")))
+    row = session.sql("SELECT 'sales' AS topic, 'id' AS topic_id, current_timestamp() AS met_at")
+    of_nothing = as_it_stands(session, table)
+    row.writeTo(table.name).append()
+    of_one = as_it_stands(session, gained)
+    row.writeTo(table.name).append()
+
+    assert (of_nothing.count(), of_one.count(), session.table(table.name).count()) == (0, 1, 2)
+    assert [(each["topic_id"], each["note"]) for each in of_one.collect()] == [("id", None)]
