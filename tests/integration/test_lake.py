@@ -222,13 +222,18 @@ def assert_forecasts_are_held_against_what_came(lake: Lake, scored: Sequence[lak
     expected = lake_forecast_actual.actuals(said, oracle(lake), receipts, ZONES.__getitem__)
     found = lake.rows(names.GOLD_FORECAST_ACTUAL)
     for row in found:
-        row["model"] = (row["model_name"], row["model_version"])
+        row["model"] = f"{row['model_name']} {row['model_version']}"
     by = ("source", "event_id", "store_id", "product_id", "target_day", "model", "mean", "horizon_days")
     expected, found = (sorted(rows, key=lambda row: repr([row[name] for name in by])) for rows in (expected, found))
 
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        assert _flat({name: one[name] for name in other}) == pytest.approx(_flat(other), rel=1e-12, abs=1e-12)
+        held, wanted = _flat({name: one[name] for name in other}), _flat(other)
+        measured = {name for name, value in wanted.items() if isinstance(value, float)}
+        assert held.keys() == wanted.keys()
+        assert {name: held[name] for name in held.keys() - measured} == {name: wanted[name] for name in held.keys() - measured}
+        for name in measured:
+            assert held[name] == pytest.approx(wanted[name], rel=1e-12, abs=1e-12), name
 
 
 @pytest.fixture(scope="module")

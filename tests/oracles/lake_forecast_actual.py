@@ -51,7 +51,7 @@ def served(events: Iterable[ForecastServed]) -> list[Said]:
 def actuals(
     said: Iterable[Said], daily: Mapping[Key, Mapping[str, Any]], receipts: Iterable[Receipt], zone_of: ZoneOf
 ) -> list[dict[str, Any]]:
-    """Each forecast with what came, in the names of the table's columns; `model` is name and version."""
+    """Each forecast with what came, in the names of the table's columns; `model` is name and version in one."""
     receipts = list(receipts)
     return [_held(one, daily, receipts, zone_of) for one in said]
 
@@ -80,7 +80,7 @@ def _held(one: Said, daily: Mapping[Key, Mapping[str, Any]], receipts: list[Rece
         "product_id": one.product_id,
         "target_day": one.target_day,
         "horizon_days": horizon,
-        "model": one.model,
+        "model": " ".join(one.model),
         "mean": one.mean,
         "quantiles": one.quantiles,
         **{name: None if day is None else day[name] for name in ("units", "demand", "in_stock")},
