@@ -30,6 +30,9 @@ GOLD_FORECASTS = "lake.gold.forecasts"  # one row per model version × store × 
 GOLD_FORECAST_ACTUAL = "lake.gold.forecast_actual"  # one row per served or scored forecast × target day, with what came
 
 POSTGRES_DATABASE = "rd360"
+CREATE_LOCK = (
+    361  # the advisory lock of all who make schemas and marts: CREATE … IF NOT EXISTS fails when two sessions do it at once
+)
 MART_SCHEMA = "marts"
 MART_DAILY = "marts.daily_demand"  # gold.daily, for dashboards
 MART_FORECASTS = "marts.forecast"  # the champion's latest forecasts with quantiles

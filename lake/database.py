@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
 from contracts.spark_conf import CATALOG_DATABASE
+from contracts.tables import CREATE_LOCK
 
 CONNECT_SECONDS = 3
 LOCK_SPACE = 360  # keeps our advisory locks apart from anybody else's in the same database
@@ -64,6 +65,13 @@ class Lock:
                 why=str(error).strip().splitlines()[0],
                 hint="Another run may have begun. Run it again: it goes on after what is written, and removes what is half done.",
             ) from error
+
+
+def ensure_table(connection: psycopg.Connection[Any], table: str, ddl: str) -> None:
+    """Makes a `schema.table` and its schema where they are missing. Others who make some wait until this transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATE_LOCK,))
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
+    connection.execute(ddl)
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from lake.database import connect
 LOCK_MS = (20, 50, 100, 300)
 PAUSE_SECONDS = 0.05
 READERS_SECONDS = 120.0  # twice as long as a dashboard's query may take
-_CREATE_LOCK = 361  # CREATE … IF NOT EXISTS fails when two sessions do it at once; all who make marts hold the same lock
 _PUBLICATION = f"""
     CREATE TABLE IF NOT EXISTS {tables.MART_PUBLICATION} (
         mart text PRIMARY KEY, run_id text NOT NULL, published_at timestamptz NOT NULL, rows bigint NOT NULL)
@@ -53,7 +52,7 @@ class Mart:
 def prepare(settings: Settings, marts: Sequence[Mart]) -> None:
     """Makes the marts that are not there, the columns and indexes they have gained, and an empty staging table for each."""
     with connect(settings, tables.POSTGRES_DATABASE, doing="preparing the marts") as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (tables.CREATE_LOCK,))
         for schema in sorted({name.split(".")[0] for name in (tables.MART_PUBLICATION, *(mart.name for mart in marts))}):
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         connection.execute(_PUBLICATION)

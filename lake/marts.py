@@ -14,7 +14,7 @@ from contracts.clock import EpochMs
 from contracts.features import PRODUCT, STORE
 from contracts.settings import Settings
 from lake import mart_publication, schemas, steps
-from lake.database import connect
+from lake.database import connect, ensure_table
 from lake.mart_publication import Mart
 from lake.report import JobReport
 
@@ -137,9 +137,7 @@ def record_job(settings: Settings, report: JobReport) -> None:
     detail = json.dumps(report.detail, default=str)
     values = (report.job, report.started_at, report.seconds, report.rows_in, report.rows_out, report.rejected, detail)
     with connect(settings, tables.POSTGRES_DATABASE, doing="recording a job's run") as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(361)")  # CREATE … IF NOT EXISTS fails when two sessions do it at once
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {tables.MART_JOBS.split('.')[0]}")
-        connection.execute(_JOB_RUN)
+        ensure_table(connection, tables.MART_JOBS, _JOB_RUN)
         connection.execute(
             f"INSERT INTO {tables.MART_JOBS} VALUES (%s, to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s)"
             " ON CONFLICT (job, started_at) DO NOTHING",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contracts import tables
 from contracts.clock import EpochMs
 from contracts.settings import Settings
-from lake.database import connect
+from lake.database import connect, ensure_table
 from lake.quality_check import Finding
 
 BEFORE, PUBLISHED = "before publication", "published"
@@ -36,9 +36,7 @@ def record(settings: Settings, checked: str, at: EpochMs, findings: Sequence[Fin
         for f in (finding.as_dict() for finding in findings)
     ]
     with connect(settings, tables.POSTGRES_DATABASE, doing="recording a check of quality") as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(361)")  # CREATE … IF NOT EXISTS fails when two sessions do it at once
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {tables.MART_QUALITY.split('.')[0]}")
-        connection.execute(_TABLE)
+        ensure_table(connection, tables.MART_QUALITY, _TABLE)
         with connection.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO {tables.MART_QUALITY} VALUES (to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s, %s, %s, %s)"

@@ -18,7 +18,6 @@ from contracts.settings import Settings
 from training.tracking import QUANTILE_COLUMNS
 
 CONNECT_SECONDS = 3
-_CREATE_LOCK = 361  # CREATE … IF NOT EXISTS fails when two sessions do it at once; the lake's marts hold the same lock
 _FORECAST_COLUMNS = ("store_id", "product_id", "as_of", "target_day", "model_name", "model_version", "mean", *QUANTILE_COLUMNS)
 _DDL = (
     f"CREATE SCHEMA IF NOT EXISTS {tables.MART_SCHEMA}",
@@ -89,7 +88,7 @@ def _connect(settings: Settings, doing: str) -> Iterator[psycopg.Connection[Any]
             why=str(error).strip().splitlines()[-1],
         ) from error
     with connection:
-        connection.execute(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK})")
+        connection.execute(f"SELECT pg_advisory_xact_lock({tables.CREATE_LOCK})")
         for statement in _DDL:
             connection.execute(statement)
         yield connection

@@ -11,7 +11,7 @@ from psycopg2 import errors, sql
 
 from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.settings import Settings
-from contracts.tables import MART_DAILY, MART_PARITY, POSTGRES_DATABASE
+from contracts.tables import CREATE_LOCK, MART_DAILY, MART_PARITY, POSTGRES_DATABASE
 
 ROLE = "rd360_reader"
 SCHEMAS = tuple(sorted({table.split(".")[0] for table in (MART_DAILY, MART_PARITY)}))
@@ -36,7 +36,7 @@ def grant(settings: Settings) -> None:
         ) from error
     with contextlib.closing(connection), connection, connection.cursor() as cursor:
         try:
-            cursor.execute("SELECT pg_advisory_xact_lock(361)")  # as the writers of the marts do: IF NOT EXISTS is no lock
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (CREATE_LOCK,))
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,))
             verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
             for statement in _statements(verb, settings):

@@ -17,7 +17,7 @@ from contracts.features import VIEWS
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
 from lake import progress, recompute, schemas, steps, stream_position
-from lake.database import JobIsRunning, connect
+from lake.database import JobIsRunning, connect, ensure_table
 from lake.jobs import bronze, silver
 from lake.parity import Key, Row, ViewParity, compare, in_sample
 from lake.session import spark_errors
@@ -155,9 +155,7 @@ def record(settings: Settings, report: ParityReport) -> None:
         for feature, mismatches in view.mismatches.items()
     ]
     with connect(settings, tables.POSTGRES_DATABASE, doing="recording a parity run") as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(362)")  # CREATE … IF NOT EXISTS fails when two sessions do it at once
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {tables.MART_PARITY.split('.')[0]}")
-        connection.execute(_TABLE)
+        ensure_table(connection, tables.MART_PARITY, _TABLE)
         with connection.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO {tables.MART_PARITY} VALUES (%s, to_timestamp(%s), %s, %s, %s, %s, %s, %s)",
