@@ -7,11 +7,9 @@ test may send more messages, and the oracle knows all that were sent.
 from __future__ import annotations
 
 import datetime as dt
-import math
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,12 +17,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.errors import DataGateError
-from contracts.events import ForecastServed, InventoryEvent, PriceEvent, Receipt
+from contracts.events import ForecastServed, Receipt
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
 from contracts.windows import EPOCH, Calendar
@@ -39,39 +36,13 @@ from lake.months import Days
 from lake.publication import BRANCH
 from streams.declare import declare
 from tests import lake_world
-from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES, World
-from tests.oracles import lake_forecast_actual, lake_gold, lake_returns
+from tests.filled_lake import Lake, assert_forecasts_are_held_against_what_came, assert_gold_is_exact, oracle
+from tests.lake_world import ACCEPTED, DUPLICATE, LONDON, NEW_YORK, ZONES
+from tests.oracles import lake_forecast_actual, lake_returns
 from tests.own_lake import own_lake
 
 # Alone it takes three minutes; the first test carries the two runs of the whole line, on a machine that may be busy.
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
-
-
-@dataclass(slots=True)
-class Lake:
-    """A lake of its own and what was sent to it."""
-
-    session: SparkSession
-    settings: Settings
-    world: World = field(default_factory=World)
-
-    def line(self) -> None:
-        """Bronze, silver and gold, once."""
-        bronze.run(self.session, self.settings)
-        silver.run(self.session, self.settings)
-        gold.run(self.session, self.settings)
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """All rows of a table, in an order of their own."""
-        return sorted((row.asDict() for row in self.session.table(table).collect()), key=repr)
-
-    def snapshot(self, table: str) -> int | None:
-        """The id of a table's current snapshot."""
-        return lake_tables.current_snapshot(self.session, table)
-
-    def branches(self, table: str) -> set[str]:
-        """The names of a table's branches."""
-        return {row["name"] for row in self.session.table(f"{table}.refs").collect()}
 
 
 @pytest.fixture(scope="module")
@@ -106,22 +77,6 @@ def filled(lake: Lake) -> Lake:
     lake.world.send(lake.settings, [*stale, *history[middle:], *plain, *late, *lake_world.forecasts()])
     lake.line()
     return lake
-
-
-def oracle(lake: Lake) -> dict[lake_gold.Key, dict[str, Any]]:
-    events = lake.world.events
-    return lake_gold.daily(events(Receipt), events(InventoryEvent), events(PriceEvent), ZONES.__getitem__)
-
-
-def assert_gold_is_exact(lake: Lake) -> None:
-    expected = oracle(lake)
-    found = {(row["store_id"], row["product_id"], row["local_day"]): row for row in lake.rows(names.GOLD_DAILY)}
-    assert found.keys() == expected.keys()
-    for key, row in expected.items():
-        exact = {name: value for name, value in row.items() if name not in ("demand", "in_stock")}
-        assert {name: found[key][name] for name in exact} == exact, key
-        assert found[key]["in_stock"] == row["in_stock"], key
-        assert math.isclose(found[key]["demand"], row["demand"], rel_tol=1e-12), key
 
 
 def test_every_message_is_accounted_for(filled: Lake) -> None:
@@ -214,26 +169,6 @@ def test_the_oracle_has_seen_every_case(filled: Lake) -> None:
     assert any(row["closing_on_hand"] is None and row["received_units"] for row in rows)
     assert any(row["adjusted_units"] < 0 < row["closing_on_hand"] for row in rows if row["closing_on_hand"] is not None)
     assert any(row["counted_at"].date() < key[2] for key, row in oracle(filled).items() if row["counted_at"] is not None)
-
-
-def assert_forecasts_are_held_against_what_came(lake: Lake, scored: Sequence[lake_forecast_actual.Said]) -> None:
-    said = [*lake_forecast_actual.served(lake.world.events(ForecastServed)), *scored]
-    receipts = lake.world.events(Receipt)
-    expected = lake_forecast_actual.actuals(said, oracle(lake), receipts, ZONES.__getitem__)
-    found = lake.rows(names.GOLD_FORECAST_ACTUAL)
-    for row in found:
-        row["model"] = f"{row['model_name']} {row['model_version']}"
-    by = ("source", "event_id", "store_id", "product_id", "target_day", "model", "mean", "horizon_days")
-    expected, found = (sorted(rows, key=lambda row: repr([row[name] for name in by])) for rows in (expected, found))
-
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        held, wanted = _flat({name: one[name] for name in other}), _flat(other)
-        measured = {name for name, value in wanted.items() if isinstance(value, float)}
-        assert held.keys() == wanted.keys()
-        assert {name: held[name] for name in held.keys() - measured} == {name: wanted[name] for name in held.keys() - measured}
-        for name in measured:
-            assert held[name] == pytest.approx(wanted[name], rel=1e-12, abs=1e-12), name
 
 
 @pytest.fixture(scope="module")
@@ -550,13 +485,6 @@ def test_local_days_are_those_of_the_shared_calendar(lake: Lake, zone: str, arou
     assert [(row["day"], row["start"]) for row in found] == [
         (calendar.day(row["ms"]), calendar.day_start(calendar.day(row["ms"]))) for row in found
     ]
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with an entry for each entry of its maps."""
-    maps = {name: value for name, value in row.items() if isinstance(value, dict)}
-    entries = {f"{name} {key}": value for name, held in maps.items() for key, value in held.items()}
-    return {name: value for name, value in row.items() if name not in maps} | entries
 
 
 def _left_unpublished(lake: Lake) -> None:
