@@ -95,11 +95,17 @@ class Lake:
             aws_secret_access_key=self.settings.secret("s3_secret_key"),
         )
 
-    def remove(self, file: str) -> None:
-        """Removes one file of the lake from the store."""
+    @contextmanager
+    def without(self, file: str) -> Iterator[None]:
+        """The store without one file of the lake; it is back at the end."""
         bucket, _, key = file.removeprefix("s3://").partition("/")
-        self.store().head_object(Bucket=bucket, Key=key)  # it was there
-        self.store().delete_object(Bucket=bucket, Key=key)
+        store = self.store()
+        content = store.get_object(Bucket=bucket, Key=key)["Body"].read()
+        store.delete_object(Bucket=bucket, Key=key)
+        try:
+            yield
+        finally:
+            store.put_object(Bucket=bucket, Key=key, Body=content)
 
 
 @pytest.fixture(scope="module")
@@ -196,20 +202,19 @@ def test_a_restart_of_postgresql_ends_a_query_that_writes_and_lets_another_write
 
 
 def test_a_metadata_file_that_is_gone_is_named(lake: Lake) -> None:
-    lake.remove(lake.older[names.SILVER_PRICES])
+    older = lake.older[names.SILVER_PRICES]
     lake.set_back(names.SILVER_PRICES)
-    with pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
+    with lake.without(older), pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
         silver.run(lake.session, lake.settings)
     set_back(lake.settings, {names.SILVER_PRICES: lake.newer[names.SILVER_PRICES]}, lake.catalog)
 
-    assert lake.older[names.SILVER_PRICES] in caught.value.why
+    assert older in caught.value.why
     assert "Restoring" in caught.value.hint
 
 
 def test_a_data_file_that_is_gone_is_named(lake: Lake) -> None:
     file = lake.session.table(f"{names.SILVER_SALES}.data_files").select("file_path").collect()[0]["file_path"]
-    lake.remove(file)
-    with pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
+    with lake.without(file), pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
         gold.run(lake.session, lake.settings, full=True)
 
     assert file in caught.value.why
