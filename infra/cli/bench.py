@@ -104,6 +104,20 @@ def lake(
     conclude(run(load_settings(), _numbers("--lines", lines), note, quick=quick), as_json=as_json, keep=keep)
 
 
+@app.command("small-files")
+def small_files(
+    days: Annotated[int, typer.Option(min=1, help="Days of one-minute micro-batches.")] = 7,
+    mb_a_day: Annotated[int, typer.Option("--mb-a-day", min=1, help="Megabytes of each day.")] = 400,
+    quick: Quick = False,
+    as_json: Json = False,
+    keep: Keep = None,
+) -> None:
+    """Merge the small files of a week of one-minute commits while a reader reads. Exits 5 below a bar."""
+    from tests.bench.small_files import run
+
+    conclude(run(load_settings(), days, mb_a_day, note, quick=quick), as_json=as_json, keep=keep)
+
+
 @app.command()
 def train(
     panel: Annotated[Path | None, typer.Option(help="A panel folder. Without it one is simulated.", exists=True)] = None,

@@ -23,6 +23,7 @@ from lake.jobs import audit, bronze
 from lake.maintain import SNAPSHOTS_KEPT, Ages
 from lake.schemas import BRONZE_EVENTS
 from streams.declare import declare
+from tests.bench import small_files
 from tests.own_lake import own_lake
 from tests.waiting import until
 
@@ -144,6 +145,14 @@ def test_a_file_that_a_writer_may_yet_commit_is_no_orphan(session: SparkSession,
 
     assert kept.orphans == 0
     assert client.head_object(Bucket=bucket, Key=key)["ContentLength"] == len(b"not yet")
+
+
+def test_the_bench_of_small_files_merges_them_under_a_reader_in_its_quick_form(session: SparkSession, settings: Settings) -> None:
+    outcome = small_files.run(settings, days=1, mb_a_day=1, say=lambda _: None, quick=True)
+
+    assert outcome.held, outcome.figures
+    assert outcome.figures["files_before"] == small_files.QUICK_MINUTES * small_files.PARTITIONS
+    assert outcome.figures["files_after"] == 1
 
 
 def written(session: SparkSession, settings: Settings) -> int:
