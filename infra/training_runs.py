@@ -29,7 +29,7 @@ def candidates(options: Options) -> list[Candidate]:
     from training.models.naive import SeasonalNaive
     from training.models.xgboost import XGBoostQuantiles
 
-    chosen: list[Candidate] = [SeasonalNaive(), XGBoostQuantiles(seed=options.seed)]
+    chosen: list[Candidate] = [SeasonalNaive(), XGBoostQuantiles.seeded(options.seed)]
     if options.prophet_series:
         from training.models.prophet import ProphetPerSeries
 

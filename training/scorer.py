@@ -16,8 +16,9 @@ import numpy as np
 from contracts.errors import ConfigurationError, FingerprintMismatch
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
 from training.baseline import naive_mean
-from training.boosters import load_booster
-from training.quantiles import adjust, horizon_group, spread
+from training.live_block import block_of, estimate
+from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
+from training.quantiles import adjust, horizon_group
 from training.rows import LEVELS, Floats, Forecast, Matrix, column
 from training.series_table import Asked, SeriesTable
 
@@ -25,15 +26,15 @@ __all__ = ["Asked", "Manifest", "Prediction", "Scorer", "load_scorer", "write_ma
 
 Kind = Literal["xgboost", "seasonal_naive", "series_table"]
 MANIFEST, MEAN, SPREAD, TABLE = "manifest.json", "mean.ubj", "spread.ubj", "series.npz"
-FORMAT = 2  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
+FORMAT = 3  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
 _FILES: dict[Kind, tuple[str, ...]] = {"xgboost": (MEAN, SPREAD), "seasonal_naive": (), "series_table": (TABLE,)}
 _Base = Callable[[Matrix, Sequence[Asked] | None], tuple[Floats, Floats]]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a model folder holds. `offsets` are the conformal corrections, [horizon group][level]; `trained_through` is the last
-    store-local day (YYYY-MM-DD) whose demand the model has seen; `spread_inputs` are the columns that a model of the spread
-    around the mean reads."""
+    store-local day (YYYY-MM-DD) whose demand the model has seen; `typical_level`, units a day, stands for the level of a series
+    of which none is known."""
 
     kind: Kind
     candidate: str
@@ -42,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[float, ...] = LEVELS
     inputs: tuple[str, ...] = MODEL_INPUTS
     fingerprint: str = VECTOR_FINGERPRINT
-    spread_inputs: tuple[str, ...] = ()
+    typical_level: float = 1.0
     format: int = FORMAT
 
 
@@ -125,14 +126,10 @@ def _naive(folder: Path, manifest: Manifest) -> _Base:  # noqa: ARG001  # it is 
 
 
 def _xgboost(folder: Path, manifest: Manifest) -> _Base:
-    mean_model, spread_model = load_booster(folder / MEAN), load_booster(folder / SPREAD)
-    columns = [MODEL_INPUTS.index(name) for name in manifest.spread_inputs]
+    mean, spread = FittedTrees.load(folder / MEAN), FittedQuantiles.load(folder / SPREAD)
 
     def base(x: Matrix, asked: Sequence[Asked] | None) -> tuple[Floats, Floats]:  # noqa: ARG001  # reads the row alone
-        # The shapes are said because XGBoost answers no rows with a flat array; columns are copied because it wants them adjacent
-        mean = mean_model.inplace_predict(x).astype(np.float64).reshape(len(x))
-        errors = spread_model.inplace_predict(np.ascontiguousarray(x[:, columns])).astype(np.float64).reshape(len(x), len(LEVELS))
-        return mean, mean[:, None] + spread(mean)[:, None] * errors
+        return estimate(mean, spread, block_of(x, manifest.typical_level))
 
     return base
 

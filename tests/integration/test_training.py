@@ -26,7 +26,7 @@ from training.marts import read_forecast, replace_forecasts, write_accuracy
 from training.models.base import Candidate
 from training.models.naive import SeasonalNaive
 from training.models.prophet import ProphetPerSeries
-from training.models.xgboost import XGBoostQuantiles
+from training.models.xgboost import MEAN_RECIPE, SPREAD_RECIPE, XGBoostQuantiles
 from training.questions import Bounds
 from training.registry import PASSED, REFUSED, ModelRegistry
 from training.score import keep, score_all
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.stack
 UTC = StoreCalendars("UTC")
 CANDIDATES: list[Candidate] = [
     SeasonalNaive(),
-    XGBoostQuantiles(mean_rounds=50, mean_eta=0.15, spread_rounds=15, spread_eta=0.3),
+    XGBoostQuantiles(replace(MEAN_RECIPE, rounds=50, eta=0.15), replace(SPREAD_RECIPE, rounds=15, eta=0.3)),
     ProphetPerSeries(max_series=2),
 ]
 STARTED_MS = 1_790_000_000_000

@@ -1,8 +1,8 @@
-"""Gradient-boosted trees over all series at once: one model of the mean, one of the spread around it, conformalised.
+"""The panel engine's trees on the live model's rows: one booster of the mean, one of the spread around it, conformalised.
 
-The mean is Tweedie, which suits counts with many zeros (`reg:tweedie`). The spread model learns the quantiles of the standardised
-error z = (y - mean) / sqrt(1 + mean) by the pinball loss at every level (`reg:quantileerror`), on means of models that had not
-seen the series. A quantile is mean + sqrt(1 + mean) × z, corrected and sorted by `training.quantiles`.
+The mean is Tweedie, which suits counts with many zeros. The spread model learns the quantiles of the error over its unit,
+z = (y - mean) / unit, by the pinball loss at every level, on means of models that had not seen the series. A quantile is
+mean + unit × z, corrected and sorted by `training.quantiles`. What a row is divided by is in `training.live_block`.
 
 More sales never lower a forecast, neither its mean nor a quantile. Without this, trees learn from rare bursts that "a high
 hour is followed by less", and an order would shrink while customers queue. The mean is bound to rise with every input that a
@@ -12,42 +12,43 @@ sale raises; the spread model does not see those inputs; and where a quantile is
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xgboost
 
-from contracts.features import SALES_ROLLING, features_of
 from contracts.vector import MODEL_INPUTS
-from training.quantiles import adjust, conformal_offsets, horizon_group, spread
-from training.rows import LEVELS, Floats, Forecast, History, Matrix, Rows
+from training.live_block import block_of, estimate, known_level, spread_block
+from training.panels.candidates.boosted import Recipe, fit_mean, fit_quantiles
+from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
+from training.panels.features import Block
+from training.panels.sample import Sample
+from training.quantiles import adjust, conformal_offsets, horizon_group
+from training.rows import Floats, Forecast, History, Rows
 from training.scorer import MEAN, SPREAD, Manifest, write_manifest
 from training.split import calibration_split, iso_day
 
 _RISING = ("units_", "receipts_", "sales_")  # every input that a sale can raise: one left out could undo the others
 _FALLING = ("hours_since_last_sale",)
-_OF_SALES = {feature.name for feature in features_of(SALES_ROLLING.name)} | {"hours_since_last_sale", "price_ratio_28d"}
-SPREAD_INPUTS = tuple(name for name in MODEL_INPUTS if name not in _OF_SALES)
 FOLDS = 2
-MAX_BIN = 64  # inputs are counts and prices: finer cuts cost time and win nothing
 # OpenMP's threads spin while they wait: on a machine that others use too, two of them are a hundred times slower than one. The
 # two fits of a candidate are independent, so they run side by side with one thread each, and the result depends on neither.
-BOOSTER_THREADS = 1
+MEAN_RECIPE = Recipe(depth=4, tweedie_power=1.3, bins=64, threads=1)
+SPREAD_RECIPE = Recipe(rounds=30, depth=3, eta=0.2, bins=64, threads=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Boosters:
-    """The two models of one fit."""
+    """The two models of one fit, and the level that stands for an unknown one, in units a day."""
 
-    mean: Any
-    spread: Any
+    mean: FittedTrees
+    spread: FittedQuantiles
+    typical: float
 
     def predict(self, rows: Rows) -> tuple[Floats, Floats]:
-        """Mean and raw quantiles, which may cross, in units."""
-        mean = predicted(self.mean, rows.x)
-        return mean, mean[:, None] + spread(mean)[:, None] * predicted(self.spread, inputs_of_spread(rows))
+        """Mean and quantiles before their correction, in units."""
+        return estimate(self.mean, self.spread, block_of(rows.x, self.typical))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ class FittedXGBoost:
         return Forecast(mean, adjust(mean, quantiles, horizon_group(questions.column("days_ahead")), self.offsets))
 
     def export(self, folder: Path) -> None:
-        """Both models in XGBoost's own format, and the manifest."""
-        self.boosters.mean.save_model(folder / MEAN)
-        self.boosters.spread.save_model(folder / SPREAD)
+        """Both models as the engine keeps its trees, and the manifest."""
+        self.boosters.mean.save(folder / MEAN)
+        self.boosters.spread.save(folder / SPREAD)
         write_manifest(
             folder,
             Manifest(
@@ -76,7 +77,7 @@ class FittedXGBoost:
                 candidate=self.name,
                 trained_through=iso_day(self.origin_day - 1),
                 offsets=self.offsets.tolist(),
-                spread_inputs=SPREAD_INPUTS,
+                typical_level=self.boosters.typical,
             ),
         )
 
@@ -87,22 +88,21 @@ class FittedXGBoost:
 
 @dataclass(frozen=True, slots=True)
 class XGBoostQuantiles:
-    """The candidate. Deterministic for a seed."""
+    """The candidate. Deterministic for the seeds of its recipes."""
 
-    mean_rounds: int = 150
-    mean_depth: int = 4
-    mean_eta: float = 0.08
-    spread_rounds: int = 30
-    spread_depth: int = 3
-    spread_eta: float = 0.2
-    min_child_weight: float = 10.0
-    tweedie_power: float = 1.3
-    seed: int = 7
+    mean: Recipe = MEAN_RECIPE
+    spread: Recipe = SPREAD_RECIPE
     name: str = "xgboost"
+
+    @staticmethod
+    def seeded(seed: int) -> XGBoostQuantiles:
+        """The candidate as it is, with another seed."""
+        return XGBoostQuantiles(replace(MEAN_RECIPE, seed=seed), replace(SPREAD_RECIPE, seed=seed))
 
     def params(self) -> dict[str, Any]:
         """Every hyperparameter."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        parts = {"mean": self.mean, "spread": self.spread}
+        return {f"{part}_{key}": value for part, recipe in parts.items() for key, value in asdict(recipe).items()}
 
     def fit(self, history: History) -> FittedXGBoost:
         """Two fits: one whose errors on the last days make the offsets, one on everything."""
@@ -115,68 +115,36 @@ class XGBoostQuantiles:
         return FittedXGBoost(final, offsets, history.origin_day, len(calibration), self.name)
 
     def _boosters(self, rows: Rows) -> Boosters:
-        mean = self._unseen_mean(rows)
-        return Boosters(self._mean(rows), self._spread(rows, (rows.target - mean) / spread(mean)))
+        typical = typical_level(rows)
+        block = block_of(rows.x, typical)
+        return Boosters(self._mean(block, rows.target), self._spread(block, rows), typical)
 
-    def _unseen_mean(self, rows: Rows) -> Floats:
+    def _mean(self, block: Block, target: Floats) -> FittedTrees:
+        return fit_mean(Sample(block.names, block.x[:, 0], target, block.scale), self.mean, MONOTONE)
+
+    def _spread(self, block: Block, rows: Rows) -> FittedQuantiles:
+        mean = self._unseen_mean(block, rows)
+        errors = spread_block(block, mean)
+        return fit_quantiles(Sample(errors.names, errors.x[:, 0], rows.target - mean, errors.scale), self.spread)
+
+    def _unseen_mean(self, block: Block, rows: Rows) -> Floats:
         """The mean of each row by a model of the other half of the series: errors on fitted rows would be too small."""
         _, series = np.unique(np.stack([rows.store, rows.product]), axis=1, return_inverse=True)
         if np.max(series) + 1 < FOLDS:  # nothing to take turns with; the conformal offsets alone widen the quantiles
-            return predicted(self._mean(rows), rows.x)
+            return self._mean(block, rows.target).mean(block)[:, 0]
         mean = np.empty(len(rows))
         for fold in range(FOLDS):
             inside = series % FOLDS == fold
-            mean[inside] = predicted(self._mean(rows.where(~inside)), rows.x[inside])
+            learnt = self._mean(block.where(~inside), rows.target[~inside])
+            mean[inside] = learnt.mean(block.where(inside))[:, 0]
         return mean
 
-    def _mean(self, rows: Rows) -> Any:
-        return self._train(
-            rows.x,
-            rows.target,
-            self.mean_rounds,
-            objective="reg:tweedie",
-            tweedie_variance_power=self.tweedie_power,
-            max_depth=self.mean_depth,
-            eta=self.mean_eta,
-            monotone_constraints=tuple(monotone(name) for name in MODEL_INPUTS),
-            # The default start is the mean of the targets, whose logarithm does not exist where nothing was ever sold.
-            base_score=max(float(rows.target.mean()), 1e-3),
-        )
 
-    def _spread(self, rows: Rows, errors: Floats) -> Any:
-        return self._train(
-            inputs_of_spread(rows),
-            errors,
-            self.spread_rounds,
-            objective="reg:quantileerror",
-            quantile_alpha=list(LEVELS),
-            max_depth=self.spread_depth,
-            eta=self.spread_eta,
-        )
-
-    def _train(self, x: Matrix, target: Floats, rounds: int, **params: Any) -> Any:
-        common = {
-            "tree_method": "hist",
-            "max_bin": MAX_BIN,
-            "min_child_weight": self.min_child_weight,
-            "subsample": 0.8,
-            "colsample_bytree": 0.8,
-            "nthread": BOOSTER_THREADS,
-            "seed": self.seed,
-        }
-        matrix = xgboost.QuantileDMatrix(x, target, max_bin=MAX_BIN, nthread=BOOSTER_THREADS)
-        return xgboost.train({**common, **params}, matrix, rounds)
-
-
-def predicted(booster: Any, x: Matrix) -> Floats:
-    """What a booster says of a matrix: one value per row, or one per row and level."""
-    values: Floats = booster.predict(xgboost.DMatrix(x, nthread=BOOSTER_THREADS)).astype(np.float64)
-    return values
-
-
-def inputs_of_spread(rows: Rows) -> Matrix:
-    """The columns that the spread model reads."""
-    return rows.x[:, [MODEL_INPUTS.index(name) for name in SPREAD_INPUTS]]
+def typical_level(rows: Rows) -> float:
+    """The middle level of these rows, units a day; 1 where none is known or nothing sells."""
+    levels = known_level(rows.x)
+    levels = levels[levels > 0]
+    return float(np.median(levels)) if len(levels) else 1.0
 
 
 def monotone(name: str) -> int:
@@ -184,3 +152,6 @@ def monotone(name: str) -> int:
     if name in _FALLING:
         return -1
     return int(name.startswith(_RISING))
+
+
+MONOTONE = {name: monotone(name) for name in MODEL_INPUTS}

@@ -33,6 +33,10 @@ class Block:
     x: Matrix
     scale: Floats
 
+    def where(self, members: Flags) -> Block:
+        """The rows of some series."""
+        return Block(self.names, self.x[members], self.scale[members])
+
     def of(self, names: tuple[str, ...]) -> Matrix:
         """The features of those names, in that order, [series, lead, feature]. Raises FingerprintMismatch where one lacks."""
         if names == self.names:

@@ -16,13 +16,12 @@ MAX_ORIGINS = 60
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row per drawn series × origin × lead. `target` and `scale` are in units, `age` in periods before `trained_to`."""
+    """One row per drawn series × origin × lead. `target` and `scale` are in units."""
 
     names: tuple[str, ...]
     x: Matrix
     target: Floats
     scale: Floats
-    age: Floats
 
     def __len__(self) -> int:
         return len(self.target)
@@ -38,7 +37,7 @@ def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: i
     """At most `limit` rows, the same for the same seed; None where the panel has none."""
     origins = [origin for origin in training_origins(maker.rhythm.freq, trained_to, horizon) if origin >= 0]
     each = max(1, limit // max(1, len(origins)))
-    parts = [_of_origin(maker, origin, trained_to, horizon, each, seed) for origin in origins]
+    parts = [_of_origin(maker, origin, horizon, each, seed) for origin in origins]
     full = [part for part in parts if len(part)]
     if not full:
         return None
@@ -47,11 +46,10 @@ def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: i
         np.concatenate([part.x for part in full]),
         np.concatenate([part.target for part in full]),
         np.concatenate([part.scale for part in full]),
-        np.concatenate([part.age for part in full]),
     )
 
 
-def _of_origin(maker: FeatureMaker, origin: int, trained_to: int, horizon: int, limit: int, seed: int) -> Sample:
+def _of_origin(maker: FeatureMaker, origin: int, horizon: int, limit: int, seed: int) -> Sample:
     target = maker.demand[:, origin + 1 : origin + 1 + horizon]
     # a series that starts within the horizon is a cold start: learnt from as well
     series, lead = np.nonzero(~np.isnan(target))
@@ -59,5 +57,4 @@ def _of_origin(maker: FeatureMaker, origin: int, trained_to: int, horizon: int, 
         chosen = np.sort(np.random.default_rng([seed, origin]).choice(len(series), limit, replace=False))
         series, lead = series[chosen], lead[chosen]
     block = maker.block(origin, horizon)
-    age = np.full(len(series), float(trained_to - origin))
-    return Sample(block.names, block.x[series, lead], target[series, lead], block.scale[series], age)
+    return Sample(block.names, block.x[series, lead], target[series, lead], block.scale[series])

@@ -12,17 +12,18 @@ from contracts.errors import ConfigurationError, DataGateError, FingerprintMisma
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
 from training.backtest import backtest
 from training.frame import Frame
+from training.live_block import SPREAD_NAMES
 from training.metrics import coverage, crossing
 from training.models.base import Candidate, Fitted, asked_of
 from training.models.naive import FittedNaive, SeasonalNaive
 from training.models.prophet import DAYS_AHEAD, MIN_DAYS, ProphetPerSeries
-from training.models.xgboost import SPREAD_INPUTS, XGBoostQuantiles, monotone
+from training.models.xgboost import MEAN_RECIPE, SPREAD_RECIPE, XGBoostQuantiles, monotone
 from training.rows import Daily, History, Rows
 from training.scorer import FORMAT, MANIFEST, SPREAD, load_scorer
 from training.split import history_at, iso_day
 from training.train import check_served_form
 
-SMALL_TREES = XGBoostQuantiles(mean_rounds=50, mean_eta=0.15, spread_rounds=15, spread_eta=0.3)
+SMALL_TREES = XGBoostQuantiles(replace(MEAN_RECIPE, rounds=50, eta=0.15), replace(SPREAD_RECIPE, rounds=15, eta=0.3))
 CANDIDATES: list[Candidate] = [SeasonalNaive(), SMALL_TREES, ProphetPerSeries(max_series=2)]
 
 
@@ -155,7 +156,7 @@ def test_a_burst_of_sales_never_lowers_a_forecast_and_raises_them_together(histo
 def test_every_input_that_a_sale_raises_is_bound() -> None:
     rising = {name for name in MODEL_INPUTS if monotone(name) > 0}
     assert {"units_1h", "units_24h", "units_today", "units_7d", "units_28d", "receipts_1h", "sales_28d"} <= rising
-    assert not rising & set(SPREAD_INPUTS), "the spread around the mean depends on nothing that a sale changes"
+    assert not rising & set(SPREAD_NAMES), "the spread around the mean depends on nothing that a sale changes"
     assert not {"refunds_28d", "returned_units_28d", "planned_price", "days_ahead", "mean_price_28d"} & rising
 
 

@@ -6,6 +6,7 @@ power between 0 (every series counts alike, as in RMSSE) and 1 (every unit count
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from training.panels.sample import Sample, draw
 from training.rows import LEVELS, Floats
 
 XGBOOST = "xgboost"
+NO_SALE = 1e-6  # where trees of demand over scale start that have seen none
 OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
 
 
@@ -83,21 +85,33 @@ def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, horizon: int) ->
     return np.where(maker.closed(origin, horizon), 0.0, fitted.mean(maker.block(origin, horizon)))
 
 
-def fit_mean(sample: Sample, recipe: Recipe) -> FittedTrees:
-    """One booster of the scaled mean. Returns above sales count as no demand."""
+def fit_mean(sample: Sample, recipe: Recipe, rising: Mapping[str, int] | None = None) -> FittedTrees:
+    """One booster of the scaled mean. Returns above sales count as no demand.
+
+    `rising` binds features: with 1 the mean may only rise with one, with -1 only fall.
+    """
+    settings = recipe.settings(len(sample))
+    if rising is not None:
+        settings["monotone_constraints"] = tuple(rising.get(name, 0) for name in sample.names)
+    label = np.maximum(sample.target / sample.scale, 0.0)
+    if not label.any():
+        settings["base_score"] = NO_SALE  # the default is the labels' mean, whose logarithm does not exist here
     weight = sample.scale**recipe.weight_power
     data = xgboost.QuantileDMatrix(
         sample.x,
-        label=np.maximum(sample.target / sample.scale, 0.0),
+        label=label,
         weight=weight / weight.mean(),
         max_bin=recipe.bins,
         nthread=recipe.threads,
     )
-    return FittedTrees(xgboost.train(recipe.settings(len(sample)), data, recipe.rounds), sample.names)
+    return FittedTrees(xgboost.train(settings, data, recipe.rounds), sample.names)
 
 
 def fit_quantiles(sample: Sample, recipe: Recipe) -> FittedQuantiles:
-    """One booster with the pinball loss at every level (Koenker & Bassett 1978), each series counting alike."""
+    """One booster with the pinball loss at every level (Koenker & Bassett 1978), each series counting alike.
+
+    The targets may be the errors of a mean, and the scale their unit.
+    """
     data = xgboost.QuantileDMatrix(sample.x, label=sample.target / sample.scale, max_bin=recipe.bins, nthread=recipe.threads)
     shared = {name: value for name, value in recipe.settings(len(sample)).items() if name != "tweedie_variance_power"}
     settings = shared | {"objective": "reg:quantileerror", "quantile_alpha": np.array(LEVELS)}

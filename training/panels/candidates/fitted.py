@@ -54,11 +54,16 @@ class FittedQuantiles:
     booster: Any
     names: tuple[str, ...]
 
-    def quantiles(self, block: Block) -> NDArray[np.float64]:
-        """[series, lead, level], in units; in order and at least 0."""
+    def quantiles(self, block: Block, around: Floats | None = None) -> NDArray[np.float64]:
+        """[series, lead, level], in units; in order and at least 0.
+
+        Of trees that have learnt the errors of a mean, `around` is that mean [series, lead], in units.
+        """
         series, horizon, _ = block.x.shape
-        scaled = _predicted(self.booster, block.of(self.names)).reshape(series, horizon, len(LEVELS))
-        return np.sort(np.maximum(scaled, 0.0), axis=2) * block.scale[:, None, None]
+        found = _predicted(self.booster, block.of(self.names)).reshape(series, horizon, len(LEVELS)) * block.scale[:, None, None]
+        if around is not None:
+            found += around[:, :, None]
+        return np.sort(np.maximum(found, 0.0), axis=2)
 
     def save(self, path: Path) -> None:
         """Into one file."""

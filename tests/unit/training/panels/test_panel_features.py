@@ -129,4 +129,3 @@ def test_training_rows_end_before_the_origin_and_are_the_same_for_a_seed() -> No
     assert two is not None
     assert len(one) <= 500
     assert np.array_equal(one.x, two.x, equal_nan=True)
-    assert (one.age >= HORIZON).all()
