@@ -116,8 +116,9 @@ def spark_errors(doing: str) -> Iterator[None]:
                 "A file of the lake is gone",
                 doing=doing,
                 why=f"the catalog names a state of a table that needs {gone[1]}, which the store does not have",
-                hint="Where an older state of the catalog was restored, maintenance or later commits have removed its files:"
-                " restore a newer one. docs/lake.md, Restoring, says how to find it.",
+                hint="Where the job read for longer than snapshots are kept, run it again. Where an older state of the catalog"
+                " was restored, maintenance or later commits have removed its files: restore a newer one. docs/lake.md,"
+                " Restoring, says how to find it.",
             ) from error
         if not any(sign in trace for sign in _AWAY):
             raise

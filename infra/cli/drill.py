@@ -123,7 +123,10 @@ def lake_kill(
     from tests.drills.replay import Replay
 
     replayed = Replay(data, QUICK_LINES if quick else lines, seed=seed, sample=0)
-    plan = LakeKillPlan(replayed, len(QUICK_JOBS), QUICK_JOBS, 0.0) if quick else LakeKillPlan(replayed, kills, JOBS, seconds)
+    if quick:
+        plan = LakeKillPlan(replayed, len(QUICK_JOBS), QUICK_JOBS, away_seconds=0.0, whole=False)
+    else:
+        plan = LakeKillPlan(replayed, kills, JOBS, away_seconds=seconds, whole=True)
     conclude(run(load_settings(), plan, note), as_json=as_json, keep=keep)
 
 

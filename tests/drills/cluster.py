@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import SparkSession
-
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
 from infra.stack.place import Place
 from lake import schemas
-from lake.jobs import audit, bronze, silver
+from lake.jobs import audit
 from lake.session import open_session
 from streams.declare import declare
+from tests.drills import lake_twins
 from tests.drills.arrival import lines_of
 from tests.drills.lake_jobs import POLL_SECONDS, JobProcess, Locks
 from tests.drills.lake_kill import own_servers
 from tests.drills.lake_messages import shares
-from tests.drills.lake_twins import Twins, compared, of_tables
 from tests.drills.replay import Replay, planned
 from tests.drills.spark_cluster import EXECUTOR_MEMORY, HOST, WORKERS, Cluster, cluster
 from tests.lake_catalog import commits, locations
@@ -36,7 +34,6 @@ Command = tuple[str, ...]
 LINE: Sequence[Command] = (("lake", "run"),)
 TO_SILVER: Sequence[Command] = (("lake", "bronze", "--available-now"), ("lake", "silver"))  # what a quick drill has time for
 AFTER: Sequence[Command] = (("lake", "marts"), ("lake", "audit"))
-QUICK_TABLES = (schemas.BRONZE_EVENTS, *schemas.SILVER, *schemas.PROGRESS[:1])
 JOB_SECONDS = 900.0  # a busy machine is slow to start Spark, and a lost worker's tasks are run again
 CHECK_SECONDS = 0.01  # between looks at the catalog: silver's commits follow one another within a second
 
@@ -77,7 +74,7 @@ def run(settings: Settings, plan: ClusterPlan, say: Callable[[str], None]) -> Ou
         session = open_session(local, "rd360 drill cluster")
         try:
             audited = audit.run(session, local)
-            twins = _compared(session, local, folder, whole=plan.whole)
+            twins = lake_twins.compared(session, local, folder, whole=plan.whole)
         finally:
             session.stop()
     figures: dict[str, Any] = {
@@ -87,33 +84,18 @@ def run(settings: Settings, plan: ClusterPlan, say: Callable[[str], None]) -> Ou
         "executors": executors,
         "workers_killed_in_silver": drill.killed_in_silver,
         "ended_badly": drill.ended_badly,
-        "audit_faults": len(audited.faults),
-        "unread": sum(partition.waiting for partition in audited.partitions),
-        "quarantined": audited.silver.quarantined,
-        "duplicate_lines": audited.silver.duplicate_lines,
-        "tables": len(twins.rows),
-        "rows": sum(twins.rows.values()),
-        "differences": sum(twins.different.values()),
+        **lake_twins.figures(audited, twins),
         "cluster_seconds": round(drill.seconds, 1),
     }
-    return Outcome("drill cluster", figures, _BARS, notes=[*audited.faults, *twins.examples])
+    return Outcome("drill cluster", figures, _BARS, notes=lake_twins.notes(audited, twins))
 
 
 _BARS: Sequence[Bar] = (
     Bar("executors", at_least=WORKERS),
     Bar("workers_killed_in_silver", at_least=1),
-    *(Bar(name, at_most=0) for name in ("ended_badly", "audit_faults", "unread", "differences")),
-    *(Bar(name, at_least=1) for name in ("quarantined", "duplicate_lines", "rows")),
+    Bar("ended_badly", at_most=0),
+    *lake_twins.AGREE,
 )
-
-
-def _compared(session: SparkSession, settings: Settings, folder: Path, *, whole: bool) -> Twins:
-    return compared(session, settings, folder) if whole else of_tables(session, settings, folder, QUICK_TABLES, _to_silver)
-
-
-def _to_silver(session: SparkSession, settings: Settings) -> None:
-    bronze.run(session, settings)
-    silver.run(session, settings)
 
 
 class _Drill:

@@ -17,14 +17,13 @@ from typing import Any
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
-from lake.jobs import audit, marts
-from lake.jobs import run as line
+from lake.jobs import audit
 from lake.session import open_session
 from streams.declare import declare
+from tests.drills import lake_twins
 from tests.drills.arrival import lines_of
 from tests.drills.lake_jobs import COMMANDS, JOBS, POLL_SECONDS, JobProcess, Locks
 from tests.drills.lake_messages import shares
-from tests.drills.lake_twins import compared
 from tests.drills.replay import Replay, planned
 from tests.lake_world import Message, World
 from tests.outcome import Bar, Outcome
@@ -41,12 +40,16 @@ DEPENDENCY_EXIT = 4
 
 @dataclass(frozen=True, slots=True)
 class LakeKillPlan:
-    """What to send, how many kills, of which jobs each at least once, and how long a server is away, s; 0: none goes."""
+    """What to send, how many kills, of which jobs each at least once, and how long a server is away, s; 0: none goes.
+
+    `whole`: all tables and the mart are compared; else those up to silver.
+    """
 
     replay: Replay
     kills: int
     jobs: tuple[str, ...]
     away_seconds: float
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,9 @@ def run(settings: Settings, plan: LakeKillPlan, say: Callable[[str], None]) -> O
         say("The line once more, undisturbed, and a second lake of the same topics")
         session = open_session(own, "rd360 drill lake-kill")
         try:
-            list(line.run(session, own))
-            marts.run(session, own)
+            lake_twins.make(session, own, whole=plan.whole)
             audited = audit.run(session, own)
-            twins = compared(session, own, folder)
+            twins = lake_twins.compared(session, own, folder, whole=plan.whole)
         finally:
             session.stop()
     exits = [f"{name} away: exit {code}" for name, code in found.outage_exits.items()]
@@ -99,27 +101,18 @@ def run(settings: Settings, plan: LakeKillPlan, say: Callable[[str], None]) -> O
         "ended_before_kill": found.ended_before,
         "servers_away": len(found.outage_exits),
         "ended_badly": sum(code not in (0, DEPENDENCY_EXIT) for code in found.outage_exits.values()),
-        "audit_faults": len(audited.faults),
-        "unread": sum(partition.waiting for partition in audited.partitions),
-        "quarantined": audited.silver.quarantined,
-        "duplicate_lines": audited.silver.duplicate_lines,
-        "tables": len(twins.rows),
-        "rows": sum(twins.rows.values()),
-        "empty_tables": sum(not count for count in twins.rows.values()),
-        "differences": sum(twins.different.values()),
+        **lake_twins.figures(audited, twins),
         "seconds": round(seconds, 1),
     }
-    notes = [*exits, *audited.faults, *twins.examples, *(f"Empty: {name}" for name, count in twins.rows.items() if not count)]
-    return Outcome("drill lake-kill", figures, _bars(plan), notes=notes)
+    return Outcome("drill lake-kill", figures, _bars(plan), notes=[*exits, *lake_twins.notes(audited, twins)])
 
 
 def _bars(plan: LakeKillPlan) -> list[Bar]:
-    none = ("ended_badly", "audit_faults", "unread", "differences")
-    some = ("quarantined", "duplicate_lines", "rows", *(f"kills_{job}" for job in plan.jobs))
     return [
         Bar("kills", at_least=plan.kills),
-        *(Bar(name, at_most=0) for name in none),
-        *(Bar(name, at_least=1) for name in some),
+        *(Bar(f"kills_{job}", at_least=1) for job in plan.jobs),
+        Bar("ended_badly", at_most=0),
+        *lake_twins.AGREE,
     ]
 
 

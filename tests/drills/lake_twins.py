@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -14,15 +15,20 @@ from pyspark.sql.types import MapType, StructField
 from contracts.settings import Settings
 from contracts.tables import MART_DAILY, POSTGRES_DATABASE
 from lake import schemas, tables
-from lake.jobs import marts
+from lake.audit import Audit
+from lake.jobs import bronze, marts, silver
 from lake.jobs import run as line
-from lake.table import Table
+from tests.outcome import Bar
 from tests.own_lake import own_lake
 
 OF_THE_MAKING = ("ingest_time", "created", "met_at", "files")  # when rows were made, and of which files
 KEPT_MART = "public.disturbed_mart"
 SHOWN = 3
-Make = Callable[[SparkSession, Settings], None]
+TO_SILVER = (schemas.BRONZE_EVENTS, *schemas.SILVER, *schemas.PROGRESS[:1])
+AGREE: Sequence[Bar] = (
+    *(Bar(name, at_most=0) for name in ("audit_faults", "unread", "differences")),
+    *(Bar(name, at_least=1) for name in ("quarantined", "duplicate_lines", "rows")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +40,57 @@ class Twins:
     examples: list[str]
 
 
-def compared(session: SparkSession, settings: Settings, folder: Path) -> Twins:
-    """The lake of `session` and its mart against those made here of the same topics."""
-    with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
-        connection.execute(f"CREATE TABLE {KEPT_MART} AS TABLE {MART_DAILY}")
-    twins = of_tables(session, settings, folder, schemas.TABLES, _whole_line)
-    different, rows = _marts(settings)
-    return Twins({**twins.different, MART_DAILY: different}, {**twins.rows, MART_DAILY: rows}, twins.examples)
+def make(session: SparkSession, settings: Settings, *, whole: bool) -> None:
+    """One run of the jobs whose tables are compared: the line and the mart, or no further than silver."""
+    if whole:
+        list(line.run(session, settings))
+        marts.run(session, settings)
+    else:
+        bronze.run(session, settings)
+        silver.run(session, settings)
 
 
-def of_tables(session: SparkSession, settings: Settings, folder: Path, of: Sequence[Table], make: Make) -> Twins:
-    """These tables of the lake of `session` against those that `make` fills, in a catalog and a warehouse of their own."""
+def compared(session: SparkSession, settings: Settings, folder: Path, *, whole: bool) -> Twins:
+    """The lake of `session` against one made here of the same topics, in a catalog and a warehouse of its own.
+
+    `whole`: all tables and the mart; else those up to silver, which is what a quick drill has time for.
+    """
+    of = schemas.TABLES if whole else TO_SILVER
     for table in of:
         comparable(session.table(table.name)).write.parquet(_copy(folder, table.name))
+    if whole:
+        _keep_the_mart(settings)
     different, rows, examples = {}, {}, []
     with own_lake(settings, "undisturbed") as twin:
-        make(twin, settings.model_copy(update={"home": folder / "undisturbed"}))  # a checkpoint of its own
+        make(twin, settings.model_copy(update={"home": folder / "undisturbed"}), whole=whole)  # a checkpoint of its own
         for table in of:
             undisturbed = comparable(twin.table(table.name))
             found = differing(twin.read.parquet(_copy(folder, table.name)), undisturbed)
             different[table.name] = sum(abs(row["excess"]) for row in found)
             rows[table.name] = tables.rows(twin, table.name)
             examples += [f"{table.name}: {row.asDict()}" for row in found[:SHOWN]]
+    if whole:
+        different[MART_DAILY], rows[MART_DAILY] = _marts(settings)
     return Twins(different, rows, examples)
 
 
-def _whole_line(session: SparkSession, settings: Settings) -> None:
-    list(line.run(session, settings))
-    marts.run(session, settings)
+def figures(audited: Audit, twins: Twins) -> dict[str, Any]:
+    """What the audit and the comparison say: `AGREE` are their bars."""
+    return {
+        "audit_faults": len(audited.faults),
+        "unread": sum(partition.waiting for partition in audited.partitions),
+        "quarantined": audited.silver.quarantined,
+        "duplicate_lines": audited.silver.duplicate_lines,
+        "tables": len(twins.rows),
+        "rows": sum(twins.rows.values()),
+        "empty_tables": sum(not count for count in twins.rows.values()),
+        "differences": sum(twins.different.values()),
+    }
+
+
+def notes(audited: Audit, twins: Twins) -> list[str]:
+    """The audit's faults, the first differing rows, and the tables of which nothing could be compared."""
+    return [*audited.faults, *twins.examples, *(f"Empty: {name}" for name, count in twins.rows.items() if not count)]
 
 
 def comparable(rows: DataFrame) -> DataFrame:
@@ -83,6 +112,11 @@ def _comparable(field: StructField) -> Column:
 
 def _copy(folder: Path, table: str) -> str:
     return f"file:{folder / 'copies' / table}"
+
+
+def _keep_the_mart(settings: Settings) -> None:
+    with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
+        connection.execute(f"CREATE TABLE {KEPT_MART} AS TABLE {MART_DAILY}")
 
 
 def _marts(settings: Settings) -> tuple[int, int]:

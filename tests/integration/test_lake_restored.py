@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import psycopg
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from contracts import tables as names
@@ -31,6 +31,7 @@ from lake.database import LOCK_SPACE, lock_number, sole_writer
 from lake.jobs import audit, bronze, gold, silver
 from lake.report import JobReport
 from lake.table import Table
+from lake.tables import as_it_stands
 from streams.declare import declare
 from tests import lake_world
 from tests.drills.lake_twins import OF_THE_MAKING
@@ -220,9 +221,41 @@ def test_a_data_file_that_is_gone_is_named(lake: Lake) -> None:
     assert file in caught.value.why
 
 
+def test_a_snapshot_that_expires_under_a_job_is_named_and_the_next_run_goes_on(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gold.run(lake.session, lake.settings, full=True)
+    before = lake.rows(GOLD)
+
+    def pinned_and_gone(session: SparkSession, table: Table) -> DataFrame:
+        rows = as_it_stands(session, table)
+        if table.name == names.SILVER_SALES:
+            expire_all_but_the_next(session, table.name)
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gold, "as_it_stands", pinned_and_gone)
+        with pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
+            gold.run(lake.session, lake.settings, full=True)
+    assert "/silver/sales/metadata/" in caught.value.why
+    assert "run it again" in caught.value.hint
+
+    gold.run(lake.session, lake.settings, full=True)
+    assert lake.rows(GOLD) == before
+
+
 def restarted(server: Server) -> None:
     server.stop()
     server.start()
+
+
+def expire_all_but_the_next(session: SparkSession, table: str) -> None:
+    """Writes a table anew, and expires what it was before: further than maintenance goes."""
+    system, name = f"{names.CATALOG}.system", table.removeprefix(f"{names.CATALOG}.")
+    session.sql(f"CALL {system}.rewrite_data_files(table => '{name}', options => map('rewrite-all', 'true'))").collect()
+    session.sql(
+        f"CALL {system}.expire_snapshots(table => '{name}', older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1)"
+    ).collect()
 
 
 def write_through_a_restart(settings: Settings, query: StreamingQuery, restart: Thread) -> None:
