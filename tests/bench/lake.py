@@ -30,6 +30,7 @@ from tests.own_lake import add_to_bronze, own_lake, remove_files
 QUICK_LINES = (50_000,)
 SAMPLE_SECONDS = 0.5
 DUCKDB_MEMORY_GB = 8
+DUCKDB_PART_LINES = 2_000_000  # of which it makes features at a time: faster than more, which it spills, or fewer
 JOBS = {"silver": silver.run, "gold": gold.run, "features": features.run}
 COMPARED = (SALES_ROLLING.name, STORE_ROLLING.name, CATEGORY_ROLLING.name, DEMAND_DAILY.name)
 CORRECT = (Bar("differences", at_most=0), Bar("values_compared", at_least=1))
@@ -100,7 +101,9 @@ def _measured(settings: Settings, lines: int, say: Callable[[str], None]) -> Run
     try:
         sent = lake_receipts.write(folder / "raw", lines, SALES.name(own.topic_prefix), own.topic_partitions)
         say(f"{sent.messages:,} receipts, {sent.lines:,} lines are written")
-        theirs = dict(_timed(lake_duckdb.run(folder / "raw", folder / "duckdb", DUCKDB_MEMORY_GB)))
+        theirs = dict(
+            _timed(lake_duckdb.run(folder / "raw", folder / "duckdb", DUCKDB_MEMORY_GB, max(1, lines // DUCKDB_PART_LINES)))
+        )
         with own_lake(settings, tag) as session, _peak_memory() as peak:
             schemas.create_if_missing(session)
             add_to_bronze(session.read.parquet(str(folder / "raw")))  # not timed
@@ -137,7 +140,7 @@ def compare(session: SparkSession, theirs: Path) -> tuple[int, list[str]]:
                 .first()
             )
             wanted = ", ".join(f'sum("{column}"::DOUBLE)' for column in columns[name])
-            expected = connection.execute(f"SELECT count(*), {wanted} FROM '{theirs}/{name}.parquet'").fetchone()
+            expected = connection.execute(f"SELECT count(*), {wanted} FROM {lake_duckdb.files(theirs, name)}").fetchone()
             for column, one, other in zip(("rows", *columns[name]), ours or (), expected or (), strict=True):
                 values += 1
                 # sums of doubles depend on their order, in the last digits

@@ -74,8 +74,12 @@ SELECT *, units + 0.0 * coalesce(level, 0) AS demand FROM (
 _DAYS_BACK = {"demand_lag_1d": 1, "demand_lag_7d": 7, "demand_lag_14d": 14}
 
 
-def run(raw: Path, out: Path, memory_gb: int) -> Iterator[str]:
-    """Makes silver, gold and features of raw receipts in a folder; the name of each step as it has ended."""
+def run(raw: Path, out: Path, memory_gb: int, parts: int) -> Iterator[str]:
+    """Makes silver, gold and features of raw receipts in a folder; the name of each step as it has ended.
+
+    Features are made of so many parts of the stores, one after the other: what as-of joins keep of 50 million lines at once
+    is more than 70 GB.
+    """
     out.mkdir(parents=True)
     with duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{memory_gb}GB'")
@@ -83,20 +87,30 @@ def run(raw: Path, out: Path, memory_gb: int) -> Iterator[str]:
         connection.execute("SET preserve_insertion_order = false")
         _write(connection, out, "silver", _SILVER.replace("RAW", str(raw)))
         yield "silver"
-        _write(connection, out, "daily", _GOLD.replace("FROM silver", f"FROM '{out}/silver.parquet'"))
+        _write(connection, out, "daily", _GOLD.replace("FROM silver", f"FROM {files(out, 'silver')}"))
         yield "gold"
-        for name in ("silver", "daily"):
-            connection.execute(f"CREATE VIEW {name} AS FROM '{out}/{name}.parquet'")
-        latest = connection.execute("SELECT max(event_time_ms) FROM silver").fetchone()
-        connection.execute(f"CREATE VIEW questions AS {_questions(latest[0] if latest else 0)}")
-        for view in (SALES_ROLLING, STORE_ROLLING, CATEGORY_ROLLING):
-            _write(connection, out, view.name, rolling(view))
-        _write(connection, out, "demand_daily", _daily())
+        latest = connection.execute(f"SELECT max(event_time_ms) FROM {files(out, 'silver')}").fetchall()[0][0]
+        numbered = f"SELECT store_id, row_number() OVER (ORDER BY store_id) % {parts} AS part"
+        connection.execute(f"CREATE TABLE parts AS {numbered} FROM (SELECT DISTINCT store_id FROM {files(out, 'silver')})")
+        for part in range(parts):
+            of_part = f"WHERE store_id IN (SELECT store_id FROM parts WHERE part = {part})"
+            for name in ("silver", "daily"):
+                connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM {files(out, name)} {of_part}")
+            connection.execute(f"CREATE OR REPLACE VIEW questions AS {_questions(latest or 0)}")
+            for view in (SALES_ROLLING, STORE_ROLLING, CATEGORY_ROLLING):
+                _write(connection, out, view.name, rolling(view), part)
+            _write(connection, out, "demand_daily", _daily(), part)
         yield "features"
 
 
-def _write(connection: duckdb.DuckDBPyConnection, out: Path, name: str, query: str) -> None:
-    connection.execute(f"COPY ({query}) TO '{out}/{name}.parquet' (COMPRESSION zstd)")
+def files(out: Path, name: str) -> str:
+    """The rows of one table that was made, for a FROM."""
+    return f"'{out}/{name}/*.parquet'"
+
+
+def _write(connection: duckdb.DuckDBPyConnection, out: Path, name: str, query: str, part: int = 0) -> None:
+    (out / name).mkdir(exist_ok=True)
+    connection.execute(f"COPY ({query}) TO '{out}/{name}/{part}.parquet' (COMPRESSION zstd)")
 
 
 def _questions(latest_ms: int) -> str:
