@@ -232,6 +232,28 @@ GOLD_FORECAST_ACTUAL = Table(
 """),
     ("months(target_day)",),
 )
+# Written by the nightly scoring, `training.score`
+GOLD_FORECASTS = Table(
+    tables.GOLD_FORECASTS,
+    _columns("""
+    model_name string
+    model_version string
+    store_id string
+    product_id string
+    as_of timestamp
+    as_of_ms bigint
+    target_day date
+    mean double
+    q05 double
+    q10 double
+    q25 double
+    q50 double
+    q75 double
+    q90 double
+    q95 double
+    q975 double
+"""),
+)
 # One row per holiday of the file that was brought last
 OWN_HOLIDAYS = Table("lake.gold.own_holidays", _columns("store_id string\nday date\nname string"))
 # Which silver table holds the events of each kind of topic.
@@ -242,7 +264,7 @@ SILVER_OF_KIND = {
     "forecasts": SILVER_FORECASTS,
 }
 SILVER = (*SILVER_OF_KIND.values(), SILVER_DUPLICATES, SILVER_QUARANTINE)
-GOLD = (GOLD_DAILY, GOLD_RETURNS, GOLD_CALENDAR, OWN_HOLIDAYS, GOLD_FORECAST_ACTUAL)
+GOLD = (GOLD_DAILY, GOLD_RETURNS, GOLD_CALENDAR, OWN_HOLIDAYS, GOLD_FORECASTS, GOLD_FORECAST_ACTUAL)
 PROGRESS = (
     *(Table(name, _PROGRESS) for name in (SILVER_PROGRESS, GOLD_PROGRESS, FEATURES_PROGRESS)),
     Table(FORECAST_ACTUAL_SOURCES, _columns("month date\nfiles string")),

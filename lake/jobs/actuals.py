@@ -7,7 +7,6 @@ import datetime as dt
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from contracts import tables
 from contracts.settings import Settings
 from lake import schemas, source_files, steps
 from lake.database import sole_writer
@@ -47,8 +46,7 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
 
 def _rows(session: SparkSession, settings: Settings, months: list[dt.date]) -> DataFrame:
     forecasts = served(session.table(schemas.SILVER_FORECASTS.name))
-    if _is_scored(session):
-        forecasts = forecasts.unionByName(scored(session.table(tables.GOLD_FORECASTS)))
+    forecasts = forecasts.unionByName(scored(session.table(schemas.GOLD_FORECASTS.name)))
     days = source_files.within(months, "local_day")
     daily, sales = (session.table(name).where(days) for name in (schemas.GOLD_DAILY.name, schemas.SILVER_SALES.name))
     return judged(forecasts.where(source_files.within(months, "target_day")), daily, sales, settings)
@@ -56,18 +54,13 @@ def _rows(session: SparkSession, settings: Settings, months: list[dt.date]) -> D
 
 def _source_months(session: SparkSession) -> source_files.Months:
     """Of forecasts and gold.daily. Sales are not asked: gold.daily is made anew where they change."""
-    forecasts = [schemas.SILVER_FORECASTS.name, *([tables.GOLD_FORECASTS] if _is_scored(session) else [])]
-    leading = [file for table in forecasts for file in source_files.files(session, table, "target_day")]
+    forecasts = (schemas.SILVER_FORECASTS, schemas.GOLD_FORECASTS)
+    leading = [file for table in forecasts for file in source_files.files(session, table.name, "target_day")]
     return source_files.months(leading, source_files.files(session, schemas.GOLD_DAILY.name, "local_day"))
 
 
 def _known_months(session: SparkSession) -> source_files.Months:
     return {row["month"]: row["files"] for row in session.table(schemas.FORECAST_ACTUAL_SOURCES).collect()}
-
-
-def _is_scored(session: SparkSession) -> bool:
-    """Whether there are nightly forecasts: the first scoring makes their table."""
-    return session.catalog.tableExists(tables.GOLD_FORECASTS)
 
 
 def _names(months: list[dt.date]) -> list[str]:

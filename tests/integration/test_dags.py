@@ -17,6 +17,7 @@ from infra.airflow_api import Airflow, Run, Task
 pytestmark = pytest.mark.stack
 
 # Runs in Airflow's environment: what its DAG processor makes of the folder
+SCHEDULES = {"rd360_daily": "0 2 * * *", "rd360_maintain": "30 3 * * *", "rd360_retrain": "0 4 * * 0"}
 READ = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
@@ -76,6 +77,7 @@ def test_the_daily_dag_is_one_chain(folder: dict[str, dict[str, list[str]]]) -> 
         ("rd360_daily", "parity", [6], (6, "", 1)),
         ("rd360_retrain", "train", [6], (0, "kept", 1)),  # the champion stays: that is a result
         ("rd360_retrain", "train", [1], (1, "", 1)),
+        ("rd360_maintain", "maintain", [0], (0, "done", 1)),
     ],
 )
 def test_a_task_ends_as_its_command_did(
@@ -93,11 +95,11 @@ def test_a_task_ends_as_its_command_did(
 def test_airflow_has_read_the_folder_and_waits_for_the_next_night(settings: Settings) -> None:
     airflow = Airflow(settings)
     end = time.monotonic() + 60
-    while len(dags := {dag.dag_id: dag for dag in airflow.dags()}) < 2:
+    while len(dags := {dag.dag_id: dag for dag in airflow.dags()}) < len(SCHEDULES):
         assert time.monotonic() < end, "Airflow did not read the folder within a minute"
         time.sleep(1)
     assert airflow.import_errors() == []
-    assert (dags["rd360_daily"].schedule, dags["rd360_retrain"].schedule) == ("0 2 * * *", "0 4 * * 0")
+    assert {name: dag.schedule for name, dag in dags.items()} == SCHEDULES
     assert not any(dag.paused for dag in dags.values())
     assert all(dag.next_run and dag.next_run > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) for dag in dags.values())
 

@@ -196,7 +196,8 @@ def scored(filled: Lake) -> list[lake_forecast_actual.Said]:
         for one in said
     ]
     made = filled.session.createDataFrame(rows, f"{columns} mean double, q10 double, q975 double")
-    made.writeTo(names.GOLD_FORECASTS).using("iceberg").create()
+    missing = {name: sf.lit(None).cast(kind) for name, kind in schemas.GOLD_FORECASTS.columns if name not in made.columns}
+    made.withColumns(missing).writeTo(names.GOLD_FORECASTS).append()
     return said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contracts.features import FEATURES, VIEWS
 from lake import schemas
 from lake.progress import before, not_seen
+from training.score import FORECASTS
 
 
 def test_every_feature_has_a_column_of_its_type() -> None:
@@ -38,3 +39,7 @@ def test_what_was_not_seen_is_new_partitions_and_later_offsets() -> None:
     )
     assert before({("sales", 0): 7}) == "(topic = 'sales' AND `partition` = 0 AND `offset` < 7)"
     assert before({}) == "FALSE"
+
+
+def test_what_the_scoring_writes_is_what_the_lake_keeps() -> None:
+    assert FORECASTS.names == schemas.GOLD_FORECASTS.column_names
