@@ -14,9 +14,10 @@ from typing import Any
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as sf
 
+from contracts.clock import system_clock
 from contracts.settings import Settings
 from lake import schemas
-from lake.jobs import maintain
+from lake.maintain import Ages, maintain
 from lake.schemas import BRONZE_EVENTS
 from tests.outcome import Bar, Outcome, median
 from tests.own_lake import own_lake, remove_files
@@ -65,7 +66,7 @@ def run(settings: Settings, days: int, mb_a_day: int, say: Callable[[str], None]
     tag = f"bench-{uuid.uuid4().hex[:8]}"
     try:
         with own_lake(settings, tag) as session:
-            schemas.create_if_missing(session)
+            schemas.create_if_missing(session, [BRONZE_EVENTS])
             commit_seconds = list(_filled(session, minutes, rows_a_file))
             say(f"{minutes:,} minutes are written; one commit of one takes {median(commit_seconds[:SINGLE_COMMITS]):.2f} s")
             before, rows = files(session), scanned(session)
@@ -73,12 +74,11 @@ def run(settings: Settings, days: int, mb_a_day: int, say: Callable[[str], None]
             say(f"{before.files:,} files of {before.median_mb:.3f} MB, a scan {median(scans_before):.1f} s")
             with _reader(session, rows) as reads:
                 began = perf_counter()
-                report = maintain.run(session, settings)
+                kept = maintain(session, BRONZE_EVENTS, system_clock(), ages=Ages(), dry_run=False)
                 seconds = perf_counter() - began
             after = files(session)
             scans_after = [_seconds(lambda: scanned(session)) for _ in range(SCANS)]
             different = _different(rows, scanned(session))
-            (left,) = [one["after"] for one in report.detail["tables"] if one["table"] == BRONZE_EVENTS.name]
     finally:
         remove_files(settings, tag)
     say(f"{after.files:,} files of {after.median_mb:.1f} MB, a scan {median(scans_after):.1f} s; merged in {seconds:.0f} s")
@@ -89,7 +89,7 @@ def run(settings: Settings, days: int, mb_a_day: int, say: Callable[[str], None]
         "one_commit_seconds": round(median(commit_seconds[:SINGLE_COMMITS]), 2),
         **{f"{name}_before": round(value, 4) for name, value in asdict(before).items()},
         **{f"{name}_after": round(value, 4) for name, value in asdict(after).items()},
-        "files_to_merge_after": left["mergeable_files"],
+        "files_to_merge_after": kept.after.mergeable_files,
         "scan_seconds_before": round(scan_before, 2),
         "scan_seconds_after": round(scan_after, 2),
         "scan_after_to_before": round(scan_after / scan_before, 3),

@@ -155,7 +155,6 @@ def test_a_receipt_that_comes_days_late_is_set_aside_and_the_archive_brings_it_b
     _send(settings, [(key[0], json.dumps(late).encode())])
     commands.run("stream", "drain", "--json")
     assert units_28d(settings, key) == till.units[key], "too late for the stream"
-    commands.run("features", "parity", "--json")
 
     healed = {view["view"]: view for view in commands.run("features", "rebuild", "--json")}["sales_rolling"]
 

@@ -16,8 +16,8 @@ from infra.airflow_api import Airflow, Run, Task
 
 pytestmark = pytest.mark.stack
 
-# Runs in Airflow's environment: what its DAG processor makes of the folder
 SCHEDULES = {"rd360_daily": "0 2 * * *", "rd360_maintain": "30 3 * * *", "rd360_retrain": "0 4 * * 0"}
+# Runs in Airflow's environment: what its DAG processor makes of the folder
 READ = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
