@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from contracts.features import AS_OF
 from contracts.settings import Settings
 from featurestore.definitions import FEATURE_VIEWS
-from featurestore.online import Key, Row, key_columns
+from featurestore.keys import Key, Row, key_columns
 from featurestore.project import project_name
 from featurestore.repo import repo_config
 from featurestore.row_writer import RowWriter, unavailable

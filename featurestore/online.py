@@ -1,19 +1,15 @@
 """The online port: the latest row of each key of a view.
 
-A row is a mapping of the view's entity keys, METADATA and features by name. Readers and writers depend on `OnlineStore`;
-`open_online_store` gives the one that Feast keeps in Redis.
+Readers and writers depend on `OnlineStore`; `open_online_store` gives the one that Feast keeps in Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from contracts.features import ENTITY_KEYS, METADATA, VIEWS, features_of
 from contracts.settings import Settings
-
-Key = tuple[str, ...]  # entity values, in the order of the view's entities
-Row = Mapping[str, Any]
+from featurestore.keys import Key, Row
 
 
 class OnlineWriter(Protocol):
@@ -55,21 +51,6 @@ def open_online_store(settings: Settings) -> OnlineStore:
 
 def open_online_writer(settings: Settings) -> OnlineWriter:
     """The writing half of the same store, without Feast. Raises DependencyUnavailable when it does not answer."""
-    from featurestore.row_writer import RowWriter  # reads this module
+    from featurestore.row_writer import RowWriter  # the client takes a while to import
 
     return RowWriter.open(settings)
-
-
-def key_columns(view: str) -> tuple[str, ...]:
-    """The names of a view's key columns, in the order of a Key."""
-    return tuple(ENTITY_KEYS[entity] for entity in VIEWS[view].entities)
-
-
-def value_columns(view: str) -> tuple[str, ...]:
-    """The names of a view's columns beside its keys: METADATA, then features in catalogue order."""
-    return (*METADATA, *(feature.name for feature in features_of(view)))
-
-
-def key_of(view: str, row: Row) -> Key:
-    """The key of a row."""
-    return tuple(row[column] for column in key_columns(view))

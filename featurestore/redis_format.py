@@ -15,7 +15,7 @@ from typing import Any
 import mmh3
 
 from contracts.features import AS_OF, METADATA, DType, features_of
-from featurestore.online import Key, key_columns, value_columns
+from featurestore.keys import Key, key_columns, value_columns
 from featurestore.rows import GroupedRow, Layout, Values
 
 Encoder = Callable[[Any], bytes]

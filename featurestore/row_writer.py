@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
-from featurestore.online import Row
+from featurestore.keys import Row
 from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from contracts.features import METADATA
-from featurestore.online import key_columns
+from featurestore.keys import key_columns
 
 Values = tuple[Any, ...]
 

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterable
 
 from contracts.features import AS_OF, SALES_ROLLING
-from featurestore.online import Key, OnlineStore
+from featurestore.keys import Key
+from featurestore.online import OnlineStore
 from serving.features import Row
 
 KEYS_SCANNED = 20_000  # bounds what a look at a large online store costs

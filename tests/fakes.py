@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from featurestore.fill import Filled, Mark, Place
-from featurestore.online import Key, Row, key_columns, key_of, value_columns
+from featurestore.keys import Key, Row, key_columns, key_of, value_columns
 
 
 class FakeOnlineStore:

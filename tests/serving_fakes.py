@@ -11,7 +11,7 @@ from contracts.errors import DependencyUnavailable, RetailDemandError
 from contracts.events import ForecastServed
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, SOURCE_OFFSET
 from contracts.vector import MODEL_INPUTS, VECTOR_FINGERPRINT
-from featurestore.online import Key, key_columns, value_columns
+from featurestore.keys import Key, key_columns, value_columns
 from serving.model import Champion
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)

@@ -11,7 +11,8 @@ import pytest
 from contracts.errors import DependencyUnavailable
 from contracts.features import CATALOGUE_FINGERPRINT, VIEWS, DType, features_of
 from contracts.settings import Settings, load_settings
-from featurestore.online import OnlineStore, key_columns, open_online_store
+from featurestore.keys import key_columns
+from featurestore.online import OnlineStore, open_online_store
 from tests.fakes import FakeOnlineStore
 
 EXTREMES: dict[DType, Any] = {

@@ -18,7 +18,7 @@ from contracts.features import AS_OF, METADATA, VIEWS, DType, features_of
 from contracts.settings import Settings
 from featurestore.definitions import FEATURE_VIEWS
 from featurestore.feast_online import FeastOnlineStore
-from featurestore.online import key_columns
+from featurestore.keys import key_columns
 from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
 from featurestore.repo import repo_config

@@ -19,9 +19,10 @@ from contracts.errors import ConfigurationError, DependencyUnavailable, NotFound
 from contracts.features import CATALOGUE_FINGERPRINT, VIEWS, DType, features_of
 from contracts.settings import Settings
 from featurestore.definitions import FEATURE_VIEWS, product_entity, store_entity
+from featurestore.keys import Row, key_columns, value_columns
 from featurestore.materialize import BATCH_VIEWS, materialize
 from featurestore.offline import OfflineStore, open_offline_store
-from featurestore.online import Row, key_columns, open_online_store, value_columns
+from featurestore.online import open_online_store
 from featurestore.registry import apply, open_feature_store
 from lake import schemas
 from lake.parity import same

@@ -14,7 +14,7 @@ from faust.types import TP
 
 from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
-from featurestore.online import Row
+from featurestore.keys import Row
 from streams.flusher import Flusher
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outage, Outages, Server
