@@ -1,8 +1,9 @@
-"""The Spark session in which Feast joins: the running one of this process, or a new one on the lake."""
+"""How a Spark session on the lake starts, and the one in which Feast joins: that of this process, or a new one."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,13 @@ from contracts.errors import ConfigurationError, DependencyUnavailable, NotFound
 from contracts.settings import Settings
 from contracts.spark_conf import jar_paths, spark_conf, spark_secrets, workers_python
 
-_UNREACHABLE = ("Connection refused", "ConnectException", "SdkClientException", "UnknownHostException", "TimeoutException")
+# What a Java trace says where a server is away, or goes away or comes back just then.
+_AWAY = (
+    *("Connection refused", "ConnectException", "SdkClientException", "UnknownHostException", "TimeoutException"),
+    *("Connection reset", "NoHttpResponseException", "Status Code: 500", "Status Code: 503"),  # of the S3 store
+    *("This connection has been closed", "An I/O error occurred while sending to the backend"),  # of PostgreSQL
+    *("terminating connection due to", "the database system is", "The connection attempt failed"),
+)
 _FOR_FEAST = {
     # Feast switches this on in the session and leaves it on: names in backticks then are regular expressions, for everybody.
     "spark.sql.parser.quotedRegexColumnNames": "true",
@@ -34,20 +41,50 @@ def lake_session(settings: Settings) -> tuple[SparkSession, bool]:
     running = SparkSession.getActiveSession()
     if running is not None:
         return running, False
-    _require(settings)
+    require_jars(settings)
+    _require_store(settings)
+    return start(settings, "rd360-features"), True
+
+
+def start(settings: Settings, app_name: str) -> SparkSession:
+    """A session as the settings say; the running one where this process has one. Raises ConfigurationError without Java."""
     os.environ["PYSPARK_PYTHON"] = workers_python(settings)  # pyspark takes it from nowhere else
-    builder = SparkSession.builder.appName("rd360-features")
+    builder = SparkSession.builder.appName(app_name)
     for key, value in spark_conf(settings).items():
         builder = builder.config(key, value)
     try:
         session = builder.getOrCreate()
     except PySparkException as error:
         raise ConfigurationError(
-            "Spark did not start", doing="opening the offline store", why=str(error).splitlines()[0]
+            "Spark did not start",
+            doing=f"opening the session {app_name}",
+            why="there is no `java` on the PATH" if shutil.which("java") is None else str(error).splitlines()[0],
+            hint="Spark needs Java 17: `./rd360 doctor` names the command that installs it.",
         ) from error
     for key, value in spark_secrets(settings).items():
         session.conf.set(key, value)
-    return session, True
+    return session
+
+
+def require_jars(settings: Settings) -> None:
+    """Raises ConfigurationError naming the first jar that is not there."""
+    missing = [path for path in jar_paths(settings) if not path.exists()]
+    if missing:
+        raise ConfigurationError(
+            f"{missing[0]} is missing",
+            doing="opening a Spark session",
+            why=f"{len(missing)} of Spark's jars were never fetched",
+            hint="`./rd360 up --only s3` fetches them.",
+        )
+
+
+def server_away(error: Exception, doing: str) -> DependencyUnavailable | None:
+    """What Spark's error is where a server stopped answering; None where it is something else."""
+    trace = str(error)
+    if not any(sign in trace for sign in _AWAY):
+        return None
+    causes = [line.strip() for line in trace.splitlines() if line.startswith("Caused by:")]
+    return DependencyUnavailable("A server stopped answering", doing=doing, why=(causes or trace.splitlines()[:1])[-1])
 
 
 @contextmanager
@@ -70,22 +107,10 @@ def _mapped(error: Exception, doing: str) -> Exception:
         return NotFoundError(
             "A feature table was never written", doing=doing, why=str(error).splitlines()[0], hint="`./rd360 lake run` writes it."
         )
-    trace = str(error)
-    if any(sign in trace for sign in _UNREACHABLE):
-        causes = [line.strip() for line in trace.splitlines() if line.startswith("Caused by:")]
-        return DependencyUnavailable("A server stopped answering", doing=doing, why=(causes or trace.splitlines())[-1])
-    return error
+    return server_away(error, doing) or error
 
 
-def _require(settings: Settings) -> None:
-    missing = [path for path in jar_paths(settings) if not path.exists()]
-    if missing:
-        raise ConfigurationError(
-            f"{missing[0]} is missing",
-            doing="opening the offline store",
-            why=f"{len(missing)} of Spark's jars were never fetched",
-            hint="`./rd360 up --only s3` fetches them.",
-        )
+def _require_store(settings: Settings) -> None:
     address = urlsplit(settings.s3)
     try:
         socket.create_connection((str(address.hostname), address.port or 443), timeout=3).close()

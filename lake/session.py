@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,19 +13,13 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j publ
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from contracts.errors import ConfigurationError, DataGateError, DependencyUnavailable
+from contracts.errors import DataGateError, DependencyUnavailable
 from contracts.settings import Settings
-from contracts.spark_conf import CATALOG_DATABASE, jar_paths, runs_locally, spark_conf, spark_secrets, workers_python
+from contracts.spark_conf import CATALOG_DATABASE, runs_locally
+from featurestore.spark_session import require_jars, server_away, start
 from lake import cluster
 from lake.database import connect
 
-# What a Java trace says where a server is away, or goes away or comes back just then.
-_AWAY = (
-    *("Connection refused", "ConnectException", "SdkClientException", "UnknownHostException", "TimeoutException"),
-    *("Connection reset", "NoHttpResponseException", "Status Code: 500", "Status Code: 503"),  # of the S3 store
-    *("This connection has been closed", "An I/O error occurred while sending to the backend"),  # of PostgreSQL
-    *("terminating connection due to", "the database system is", "The connection attempt failed"),
-)
 _GONE = re.compile(r"Location does not exist: (\S+)")  # Iceberg's words for it, whatever the store's own
 
 
@@ -43,36 +35,10 @@ def open_session(settings: Settings, app_name: str) -> SparkSession:
     require_bucket(settings)
     if not local:
         cluster.require_master(settings.spark_master)
-    os.environ["PYSPARK_PYTHON"] = workers_python(settings)  # pyspark takes it from nowhere else
-    builder = SparkSession.builder.appName(app_name)
-    for key, value in spark_conf(settings).items():
-        builder = builder.config(key, value)
-    try:
-        session = builder.getOrCreate()
-    except PySparkException as error:
-        raise ConfigurationError(
-            "Spark did not start",
-            doing=f"opening the session {app_name}",
-            why="there is no `java` on the PATH" if shutil.which("java") is None else str(error).splitlines()[0],
-            hint="Spark needs Java 17: `./rd360 doctor` names the command that installs it.",
-        ) from error
-    for key, value in spark_secrets(settings).items():
-        session.conf.set(key, value)
+    session = start(settings, app_name)
     if not local:
         cluster.send_packages(session)
     return session
-
-
-def require_jars(settings: Settings) -> None:
-    """Raises ConfigurationError naming the first jar that is not there."""
-    missing = [path for path in jar_paths(settings) if not path.exists()]
-    if missing:
-        raise ConfigurationError(
-            f"{missing[0]} is missing",
-            doing="opening a Spark session",
-            why=f"{len(missing)} of Spark's jars were never fetched",
-            hint="`./rd360 up --only s3` fetches them.",
-        )
 
 
 def require_catalog(settings: Settings) -> None:
@@ -120,11 +86,7 @@ def spark_errors(doing: str) -> Iterator[None]:
                 " was restored, maintenance or later commits have removed its files: restore a newer one. docs/lake.md,"
                 " Restoring, says how to find it.",
             ) from error
-        if not any(sign in trace for sign in _AWAY):
+        away = server_away(error, doing)
+        if away is None:
             raise
-        raise DependencyUnavailable("A server stopped answering", doing=doing, why=_first_cause(trace)) from error
-
-
-def _first_cause(trace: str) -> str:
-    causes = [line.strip() for line in trace.splitlines() if line.startswith("Caused by:")]
-    return causes[-1] if causes else trace.splitlines()[0]
+        raise away from error
