@@ -20,13 +20,13 @@ from contracts.clock import system_clock
 from contracts.settings import Settings
 from contracts.spark_conf import spark_conf
 from contracts.tables import CATALOG
+from featurestore.spark_session import require_jars
 from infra import feature_rebuild
 from infra.cli.console import note
 from infra.feature_rebuild import ViewRebuild
 from lake import progress, recompute, silver
 from lake.parity import Key, Row, ViewParity, compare
 from lake.schemas import PROGRESS, SILVER_OF_KIND, SILVER_PROGRESS, create_if_missing
-from lake.session import require_jars
 from lake.stream_position import LateKey
 from streams.views import kernels
 from tests.drills.arrival import Sent

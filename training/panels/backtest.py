@@ -89,23 +89,30 @@ def default_origins(panel: Panel, number: int = 3) -> tuple[dt.date, ...]:
 
 
 def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
-    """Each origin forecasts from what was known at it alone. Raises DataGateError where an origin has nothing to judge."""
+    """Each origin forecasts from what was known at it alone.
+
+    An origin after which nothing is known is passed over, with a word. Raises DataGateError where none is left.
+    """
     if not origins:
         raise _nothing(panel, "the panel is too short for an origin with a horizon after it")
+    horizon = panel.dataset.horizon
+    judgeable = [origin for origin in sorted(origins) if judged(panel, panel.column_of(origin), horizon).any()]
+    for origin in sorted(set(origins) - set(judgeable)):
+        plan.progress(f"{origin}: no units are known in the horizon after it; passed over")
+    if not judgeable:
+        raise _nothing(panel, f"no units are known in the horizon after {', '.join(map(str, sorted(origins)))}")
     parts: dict[str, dict[str, dict[dt.date, Part]]] = {}
     segments: dict[str, dict[str, dict[dt.date, Part]]] = {}
     choices, seconds, frames = {}, {}, []
     last: dict[str, PanelForecast] = {}
-    for origin in sorted(origins):
+    for origin in judgeable:
         column = panel.column_of(origin)
-        if not judged(panel, column, panel.dataset.horizon).any():
-            raise _nothing(panel, f"no units are known in the horizon after {origin}")
         started = time.perf_counter()
-        result = forecast(panel, column, panel.dataset.horizon, _telling(plan, origin))
+        result = forecast(panel, column, horizon, _telling(plan, origin))
         seconds[origin] = time.perf_counter() - started
         choices[origin] = explained(result)
         frames.append(rows_of(panel, column, result.chosen))
-        last = {CHOSEN: result.chosen, **result.by_candidate}
+        last = {CHOSEN: result.chosen, **result.by_candidate()}
         for name, made in last.items():
             for scope, part in _parts(panel, column, made).items():
                 parts.setdefault(scope, {}).setdefault(name, {})[origin] = part
@@ -113,7 +120,7 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
             for name, part in by_candidate.items():
                 segments.setdefault(label_of, {}).setdefault(name, {})[origin] = part
     planned = by_plan(panel, column, last)
-    return Backtest(tuple(sorted(origins)), parts, segments, choices, seconds, pl.concat(frames), last, result, planned)
+    return Backtest(tuple(judgeable), parts, segments, choices, seconds, pl.concat(frames), last, result, planned)
 
 
 def explained(result: Result) -> dict[str, Any]:

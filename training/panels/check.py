@@ -13,7 +13,7 @@ import polars as pl
 from contracts.errors import DataGateError
 from training.panels.dataset import Dataset, read_dataset
 from training.panels.lines import KEYS
-from training.panels.read import KNOWN_PREFIX, read_frame
+from training.panels.read import KNOWN_PREFIX, is_covariate, read_frame, schema_of
 
 ERROR, WARNING = "error", "warning"  # an error keeps the engine from reading the panel; a warning is worth a look
 SHORT = {"D": 28, "W": 26}
@@ -56,7 +56,13 @@ def check(folder: Path) -> Report:
         return Report({"folder": folder.name}, [Finding(ERROR, str(error), 1, error.hint)])
     if frame.is_empty():
         return Report({"name": dataset.name}, [Finding(ERROR, "the panel has no rows", 0, "")])
-    return Report(facts_of(frame, dataset), list(findings_of(frame, dataset)))
+    return Report(facts_of(frame, dataset), [*findings_of(frame, dataset), *_unread(folder)])
+
+
+def _unread(folder: Path) -> Iterator[Finding]:
+    for name, kind in schema_of(folder).items():
+        if name.startswith(KNOWN_PREFIX) and not is_covariate(kind):
+            yield Finding(WARNING, f"{name} is neither numbers nor texts: left out", 1, str(kind))
 
 
 def facts_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Any]:

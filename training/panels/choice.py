@@ -18,6 +18,7 @@ PULL = 0.25  # of the way from the mean to the median
 PULL_MARGIN = 0.01  # by which the pull must pay
 BIAS_PRICE = 0.05  # what a bias of all demand costs, in multiples of the loss
 MIN_ROWS, MIN_SERIES = 1000, 50
+MIN_ORIGINS = 2
 VOLUMES = ("low", "middle", "high")
 VOLUME_CLASSES = len(VOLUMES)
 INTERMITTENT = 0.5  # share of periods with a sale below which a series is intermittent
@@ -26,12 +27,15 @@ Blend = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Past origins: truth and means are [origin, series, lead], NaN where not known; `squared_scale` is [series], in units²."""
+    """Past origins: truth and means are [origin, series, lead], NaN where not known; `squared_scale` is [series], in units².
+
+    `segment` is [origin, series]: that of each origin's own time.
+    """
 
     truth: Floats
     means: Mapping[str, Floats]
     squared_scale: Floats
-    segment: Ints  # [series]
+    segment: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,10 @@ def mixed(blend: Blend, means: Mapping[str, Floats]) -> Floats:
 
 
 def choose(seen: Seen, default: str) -> Choice:
-    """The rule of the module; ties go to the default."""
-    offered = blends(sorted(seen.means), default)
+    """The rule of the module; ties go to the default, and so does a past of a single origin."""
+    offered = blends(sorted(seen.means), default) if len(seen.truth) >= MIN_ORIGINS else blends([default], default)
     known = ~np.isnan(seen.truth)
-    everyone = np.ones(len(seen.segment), dtype=np.bool_)
+    everyone = np.ones(seen.segment.shape, dtype=np.bool_)
     losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]
     relative = [_relative(loss, losses[0], everyone) for loss in losses]
     pooled = _best(relative, MARGIN) or 0
@@ -90,7 +94,7 @@ def pulled(truth: Floats, mean: Floats, median: Floats, squared_scale: Floats) -
     a part of the way costs hardly any squared error. What it saves must be worth the bias that it brings.
     """
     known = ~np.isnan(truth)
-    everyone = np.ones(truth.shape[1], dtype=np.bool_)
+    everyone = np.ones(truth.shape[:2], dtype=np.bool_)
     moved = (1 - PULL) * mean + PULL * median
     base, other = (_errors(truth, point, known, squared_scale) for point in (mean, moved))
     gain = 1 - float(_relative(other, base, everyone).mean())
@@ -130,8 +134,8 @@ def _bias(truth: Floats, mean: Floats, known: Flags) -> float:
 
 
 def _relative(loss: tuple[Floats, Floats], base: tuple[Floats, Floats], members: Flags) -> Floats:
-    """[origin]: mean of both errors of the members, in multiples of the base's."""
-    parts = [_over(own[:, members].sum(axis=1), other[:, members].sum(axis=1)) for own, other in zip(loss, base, strict=True)]
+    """[origin]: mean of both errors of the members [origin, series], in multiples of the base's."""
+    parts = [_over((own * members).sum(axis=1), (other * members).sum(axis=1)) for own, other in zip(loss, base, strict=True)]
     return (parts[0] + parts[1]) / 2
 
 
@@ -148,7 +152,7 @@ def _best(relative: Sequence[Floats], margin: float) -> int | None:
 
 
 def _of_segment(losses: Sequence[tuple[Floats, Floats]], pooled: int, members: Flags, known: Flags) -> int:
-    if members.sum() < MIN_SERIES or known[:, members].sum() < MIN_ROWS:
+    if members.any(axis=0).sum() < MIN_SERIES or (known & members[:, :, None]).sum() < MIN_ROWS:
         return pooled
     best = _best([_relative(loss, losses[pooled], members) for loss in losses], MARGIN)
     return pooled if best is None else best

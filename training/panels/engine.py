@@ -7,12 +7,12 @@ in them. They choose the blend and calibrate the quantiles; then the candidates 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from contracts.errors import DataGateError
-from training.panels import choice, lesson, spread
+from training.panels import lesson, spread
 from training.panels.candidates.base import Made, PanelCandidate, Task
 from training.panels.candidates.boosted import Recipe
 from training.panels.candidates.fitted import FittedTrees
@@ -51,7 +51,7 @@ class Result:
     """
 
     chosen: PanelForecast
-    by_candidate: dict[str, PanelForecast]
+    now: Now
     default: str
     lesson: Lesson | None
     past: Past | None
@@ -59,6 +59,10 @@ class Result:
     segment: Ints
     deviations: Mapping[str, float]  # of the planned signals
     uncovered: dict[str, int]  # series that a candidate had nothing to say of
+
+    def by_candidate(self) -> dict[str, PanelForecast]:
+        """Each candidate on its own, with quantiles by size; without a past, with a spread of the series' own."""
+        return {name: _alone(self.past, self.now, name, mean) for name, mean in self.now.means.items()}
 
 
 def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
@@ -78,12 +82,12 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     learnt = None if past is None else lesson.learn(past, now, default, plan.quantiles, plan.progress)
     return Result(
         chosen=lesson.chosen_by(learnt, now, default),
-        by_candidate={name: _alone(past, now, name, mean) for name, mean in now.means.items()},
+        now=now,
         default=default,
         lesson=learnt,
         past=past,
         trees={name: parts.trees for name, parts in made.items() if parts.trees is not None},
-        segment=now.segment(choice.volume_edges(now.scale[:, 0])),
+        segment=now.segment(now.volume_edges()),
         deviations=maker.plan.deviations,
         uncovered={name: int(np.isnan(mean).any(axis=1).sum()) for name, mean in raw.items()},
     )
@@ -99,12 +103,13 @@ def view_from(panel: Panel, origin: int, horizon: int) -> Panel:
             why="no series has a known value by then",
             hint="Give a later --origin.",
         )
-    return view
+    # what is not known of a single planned period would be learnt from and then be missing: trees read that as they like
+    planned = {name: values for name, values in view.known.items() if np.isfinite(values[:, origin + 1 :]).any()}
+    return replace(view, known=planned)
 
 
 def _alone(past: Past | None, now: Now, name: str, mean: Floats) -> PanelForecast:
-    """A candidate on its own, with quantiles by size; without a past, with a spread like a count's."""
     if past is None:
-        return now.finished(mean, lesson.normal(mean))
+        return now.finished(mean, lesson.normal(mean, now.deviation(mean)))
     offsets = lesson.by_size_of(past, past.means[name])
     return now.finished(mean, offsets.add(mean, now.scale, spread.constant(mean)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from training.rows import Floats, Matrix
 
+ROUNDING = 1e-13  # of a running sum: what is left where a window is empty of it, which a ratio would make huge
 Counts = NDArray[np.int32]  # half the memory of a float: a panel has dozens of such matrices
 
 
@@ -35,7 +36,9 @@ class Prefix:
         """Sum and number of known values over the `length` columns that end with `last`; both 0 before the first column."""
         end = min(max(last + 1, 0), self.total.shape[1] - 1)
         start = min(max(last + 1 - length, 0), end)
-        return self.total[:, end] - self.total[:, start], (self.known[:, end] - self.known[:, start]).astype(np.float64)
+        part = self.total[:, end] - self.total[:, start]
+        part[np.abs(part) < ROUNDING * np.abs(self.total[:, end])] = 0.0
+        return part, (self.known[:, end] - self.known[:, start]).astype(np.float64)
 
     def mean(self, last: int, length: int) -> Floats:
         """Mean of the known values of the window; NaN where none is."""

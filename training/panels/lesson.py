@@ -23,6 +23,7 @@ from training.rows import LEVELS, Floats, Ints
 
 MEDIAN = LEVELS.index(0.5)
 LAST_SEGMENTS = 6  # of the last correction: it only straightens what two ways of making quantiles left
+PRIOR_PERIODS = 4.0  # that the unit of an error counts for beside a series' own deviation
 Quantiles = NDArray[np.float64]
 
 
@@ -40,9 +41,22 @@ class Now:
         """[series, lead]."""
         return np.broadcast_to(self.maker.scale(self.origin)[:, None], (self.maker.panel.series, self.horizon))
 
+    def volume_edges(self) -> Floats:
+        """Between the classes of volume, in units; what starts only after the origin has no say."""
+        return choice.volume_edges(self.scale[self.maker.first <= self.origin, 0])
+
     def segment(self, edges: Floats) -> Ints:
         """[series]: volume × intermittency at the origin."""
-        return choice.segments_of(self.scale[:, 0], self.maker.sold.mean(self.origin, self.maker.rhythm.long), edges)
+        return segment_at(self.maker, self.origin, edges)
+
+    def deviation(self, mean: Floats) -> Floats:
+        """[series, lead], units: how far demand was from its mean, drawn towards the unit of an error where little is known."""
+        level = self.maker.level
+        _, count = level.window(self.origin, self.origin + 1)
+        square, usual = (part.mean(self.origin, self.origin + 1) for part in (self.maker.square, level))
+        own = np.maximum(np.nan_to_num(square - usual**2), 0.0)
+        unit = spread.unit_of_error(mean, self.scale)
+        return np.sqrt((count[:, None] * own[:, None] + PRIOR_PERIODS * unit**2) / (count[:, None] + PRIOR_PERIODS))
 
     def finished(self, mean: Floats, quantiles: Quantiles) -> PanelForecast:
         """Tidy, and 0 where the store is known to be closed."""
@@ -81,11 +95,14 @@ class Lesson:
 
 
 def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: Progress) -> Lesson:
-    """From the past origins. Segments are those of the series now; without a recipe there are no trees for quantiles."""
-    edges = choice.volume_edges(now.scale[:, 0])
-    segment = now.segment(edges)
+    """From the past origins. A series' segment is that of then: today's would tell the choice how the horizons went.
+
+    Without a recipe there are no trees for quantiles.
+    """
+    edges = now.volume_edges()
+    segment = np.stack([segment_at(now.maker, origin, edges) for origin in past.origins])
     made = choice.choose(choice.Seen(past.truth, past.means, past.squared_scale, segment), default)
-    then = np.stack([made.apply({n: m[at] for n, m in past.means.items()}, segment) for at in range(len(past.origins))])
+    then = np.stack([made.apply({n: m[at] for n, m in past.means.items()}, segment[at]) for at in range(len(past.origins))])
     by_size = by_size_of(past, then)
     quantiles = by_size.add(then, past.scale, spread.constant(then))
     trees = None
@@ -98,10 +115,16 @@ def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: P
     return Lesson(made, edges, by_size, trees, pull)
 
 
+def segment_at(maker: FeatureMaker, origin: int, edges: Floats) -> Ints:
+    """[series]: volume × intermittency at an origin."""
+    return choice.segments_of(maker.scale(origin), maker.sold.mean(origin, maker.rhythm.long), edges)
+
+
 def chosen_by(lesson: Lesson | None, now: Now, default: str) -> PanelForecast:
-    """By what was learnt; without a past to learn from, the default with a spread like a count's."""
+    """By what was learnt; without a past to learn from, the default with a spread of the series' own."""
     if lesson is None:
-        return now.finished(now.means[default], normal(now.means[default]))
+        mean = now.means[default]
+        return now.finished(mean, normal(mean, now.deviation(mean)))
     return lesson.apply(now)
 
 
@@ -110,11 +133,10 @@ def by_size_of(past: Past, then: Floats) -> spread.Offsets:
     return spread.learn(_seen(past, then), spread.constant(then[past.known]))
 
 
-def normal(mean: Floats) -> Quantiles:
-    """[..., level]: of a normal whose deviation is the mean's root, which a count of that mean is close to: a first guess."""
+def normal(mean: Floats, deviation: Floats) -> Quantiles:
+    """[..., level]: of a normal around the mean, in units: a first guess, where there is no past to learn from."""
     z = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
-    known = np.maximum(mean, 0.0)[..., None]
-    out: Quantiles = known + np.sqrt(known) * z
+    out: Quantiles = np.maximum(mean, 0.0)[..., None] + deviation[..., None] * z
     return out
 
 

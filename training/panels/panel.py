@@ -98,11 +98,13 @@ class Panel:
     def full(self) -> Floats:
         """Units of the periods in which all demand could be met; NaN on the others, whose sales are less than demand.
 
-        Where the share in stock is not known, the sales are taken as they are: most panels have no such share at all.
+        Where the share in stock is not known, the sales are taken as they are: most panels have no such share at all. Where it
+        never is 1, its largest value stands for a full shelf.
         """
         units = self.units
         if self.in_stock is not None:
-            units = np.where(np.isnan(self.in_stock) | (self.in_stock >= IN_STOCK), units, np.nan)
+            most = np.fmax.reduce(self.in_stock, axis=None, initial=0.0)
+            units = np.where(np.isnan(self.in_stock) | (self.in_stock >= min(most, 1.0) * IN_STOCK), units, np.nan)
         shut = self.closed()
         return units if shut is None else np.where(shut & (units == 0), np.nan, units)
 

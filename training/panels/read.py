@@ -18,6 +18,7 @@ from training.rows import Floats, Ints
 PANEL, HISTORY, LINES = "panel.parquet", "history.parquet", "lines.parquet"
 OPTIONAL = ("in_stock", "price_cents", "base_price_cents")
 KNOWN_PREFIX = "x_"
+MAX_TEXTS = 20  # of a covariate of texts: the rarer ones say too little to be learnt from
 MAX_CATEGORIES_SHARE = 0.5  # an attribute with more values than half the entities names them one by one
 
 
@@ -37,20 +38,47 @@ def read_frame(folder: Path, dataset: Dataset) -> pl.DataFrame:
     raise _broken(folder.name, f"it has neither {PANEL} nor {LINES}")
 
 
+def schema_of(folder: Path) -> pl.Schema:
+    """The columns of `panel.parquet` as the file has them; none where there are only receipts."""
+    path = folder / PANEL
+    return pl.Schema(pl.read_parquet_schema(path) if path.exists() else {})
+
+
 def typed(frame: pl.DataFrame, where: str) -> pl.DataFrame:
-    """The columns that count, in their types. Raises DataGateError naming the column that cannot be read."""
+    """The columns that count, in their types. Raises DataGateError naming the column that cannot be read.
+
+    A covariate of texts becomes a column of 0 and 1 for each of its commonest, such as `x_event=Easter`; of dates, lists and the
+    like nothing is read.
+    """
     missing = [name for name in ("date", *KEYS, "units") if name not in frame.columns]
     if missing:
         raise _broken(where, f"the panel has no column {', '.join(missing)}")
     numbers = ["units", *(name for name in OPTIONAL if name in frame.columns)]
-    known = sorted(name for name in frame.columns if name.startswith(KNOWN_PREFIX))
+    known = [column for name in sorted(frame.columns) if name.startswith(KNOWN_PREFIX) for column in _covariate(frame, name)]
     try:
         date = pl.col("date").str.to_date() if frame.schema["date"] == pl.String else pl.col("date").cast(pl.Date)
         return frame.select(
-            date, *(pl.col(key).cast(pl.String) for key in KEYS), *(pl.col(name).cast(pl.Float64) for name in [*numbers, *known])
+            date, *(pl.col(key).cast(pl.String) for key in KEYS), *(pl.col(name).cast(pl.Float64) for name in numbers), *known
         )
     except pl.exceptions.PolarsError as error:
         raise _broken(where, f"a column is not of its type: {error}") from error
+
+
+def is_covariate(kind: pl.DataType) -> bool:
+    """Whether a column of that type can be read as one."""
+    return kind.is_numeric() or kind in (pl.Boolean, pl.String, pl.Categorical, pl.Enum)
+
+
+def _covariate(frame: pl.DataFrame, name: str) -> list[pl.Expr]:
+    kind = frame.schema[name]
+    if not is_covariate(kind):
+        return []
+    if kind.is_numeric() or kind == pl.Boolean:
+        return [pl.col(name).cast(pl.Float64)]
+    texts = pl.col(name).cast(pl.String)
+    count = frame.select(texts.alias("text")).drop_nulls().group_by("text").len()
+    commonest = count.sort([pl.col("len"), pl.col("text")], descending=[True, False]).head(MAX_TEXTS)["text"].to_list()
+    return [(texts == text).fill_null(value=False).cast(pl.Float64).alias(f"{name}={text}") for text in sorted(commonest)]
 
 
 def to_panel(
@@ -108,7 +136,7 @@ def _check_rows(frame: pl.DataFrame, dataset: Dataset) -> None:
 
 
 def _codes(series: pl.DataFrame, key: str, entities: pl.DataFrame | None, prefix: str) -> dict[str, Ints]:
-    """Attribute -> its code per series, by the order of its values; a number keeps its order."""
+    """Attribute -> its code per series, by the order of its values: numbers by size, all else as texts."""
     if entities is None or key not in entities.columns:
         return {}
     rows = series.select(pl.col(key)).join(
@@ -116,8 +144,10 @@ def _codes(series: pl.DataFrame, key: str, entities: pl.DataFrame | None, prefix
     )
     codes = {}
     for name in sorted(set(entities.columns) - {key, "name"}):
-        values = rows[name].cast(pl.String)
-        distinct = sorted(values.drop_nulls().unique().to_list())
+        if rows.schema[name].is_nested():
+            continue
+        values = rows[name] if rows.schema[name].is_numeric() else rows[name].cast(pl.String)
+        distinct = values.drop_nulls().unique().sort().to_list()
         if 1 < len(distinct) <= max(2, MAX_CATEGORIES_SHARE * entities.height):
             code = {value: at for at, value in enumerate(distinct)}
             codes[f"{prefix}_{name}"] = np.array([code.get(value, -1) for value in values.to_list()], dtype=np.int64)

@@ -53,7 +53,10 @@ class Statistical:
             if (~np.isnan(demand[series])).sum() < shortest:
                 continue  # long enough, but hardly ever in stock
             values = gapless(demand[series])
-            mean = np.asarray(model.forecast(y=values, h=horizon)["mean"], dtype=np.float64)
+            try:
+                mean = np.asarray(model.forecast(y=values, h=horizon)["mean"], dtype=np.float64)
+            except Exception:  # noqa: BLE001  # "no model able to be fitted" has no class of its own; it is counted as uncovered
+                continue
             out[series] = np.clip(mean, 0.0, BOUND * max(float(np.max(values)), 0.0))
         return np.where(maker.closed(origin, horizon), 0.0, out)
 

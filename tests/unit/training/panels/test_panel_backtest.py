@@ -72,6 +72,14 @@ def test_a_panel_too_short_to_judge_is_refused() -> None:
         backtest(panel, [panel.date_of(2)], RULES)
 
 
+def test_an_origin_after_which_nothing_is_known_yet_is_passed_over() -> None:
+    panel, said = shop(), list[str]()
+    last = panel.periods - 1
+    done = backtest(panel, [panel.date_of(69), panel.date_of(last)], replace(RULES, progress=said.append))
+    assert done.origins == (panel.date_of(69),)
+    assert any(text.startswith(f"{panel.date_of(last)}: no units are known") for text in said)
+
+
 def test_what_was_made_before_is_not_made_again(tmp_path: Path) -> None:
     panel, counting = shop(), Counting()
     plan = Plan([MovingAverage(), counting], quantiles=None, past=2, make=KeptMeans(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of, volume_edges
 from training.panels.spread import FLOOR, constant, learn
 from training.panels.spread import Seen as SeenRows
-from training.rows import LEVELS, Floats
+from training.rows import LEVELS, Floats, Ints
 
 ORIGINS, SERIES, LEADS = 3, 200, 7
 
@@ -21,7 +21,12 @@ def seen(noise: dict[str, Floats | float], seed: int = 7) -> Seen:
         name: truth + random.normal(0, 1, truth.shape) * np.broadcast_to(size, (SERIES,))[None, :, None]
         for name, size in noise.items()
     }
-    return Seen(truth, means, np.full(SERIES, 9.0), np.arange(SERIES) % 2)
+    return Seen(truth, means, np.full(SERIES, 9.0), at_all_origins(np.arange(SERIES) % 2))
+
+
+def at_all_origins(segment: Ints) -> Ints:
+    """Segments that no series leaves."""
+    return np.broadcast_to(segment, (ORIGINS, SERIES))
 
 
 def test_equal_candidates_leave_the_default() -> None:
@@ -49,9 +54,24 @@ def test_a_segment_has_its_own_blend_only_where_it_is_better_at_every_origin() -
     assert set(choose(unlucky, "trees").of_segment) == {(("trees", 1.0),)}
 
 
+def test_a_single_past_origin_chooses_nothing() -> None:
+    case = seen({"trees": 6.0, "rule": 0.5})
+    once = Seen(case.truth[:1], {n: m[:1] for n, m in case.means.items()}, case.squared_scale, case.segment[:1])
+    assert set(choose(once, "trees").of_segment) == {(("trees", 1.0),)}
+
+
+def test_a_series_counts_at_each_origin_where_it_stood_then() -> None:
+    moved = np.arange(SERIES) % 2 == np.arange(ORIGINS)[:, None] % 2  # each series changes its segment at every origin
+    case = seen({"trees": 3.0, "rule": 1.0})
+    rule = np.where(moved[:, :, None], case.means["rule"], case.truth + 9.0)
+    made = choose(Seen(case.truth, {**case.means, "rule": rule}, case.squared_scale, moved.astype(np.int64)), "trees")
+    assert made.of_segment[0] == (("trees", 1.0),)
+    assert dict(made.of_segment[1])["rule"] >= 0.5
+
+
 def test_a_segment_of_few_series_follows_all() -> None:
     case = seen({"trees": 3.0, "rule": np.where(np.arange(SERIES) < 10, 0.1, 8.0)})
-    few = Seen(case.truth, case.means, case.squared_scale, (np.arange(SERIES) < 10).astype(np.int64))
+    few = Seen(case.truth, case.means, case.squared_scale, at_all_origins((np.arange(SERIES) < 10).astype(np.int64)))
     made = choose(few, "trees")
     assert set(made.of_segment) == {made.pooled}
 

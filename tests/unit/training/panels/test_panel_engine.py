@@ -15,6 +15,7 @@ from training.panels.candidates.statistical import SBA_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast
 from training.panels.panel import Panel
 from training.panels.read import to_panel, typed
+from training.rows import LEVELS
 
 ORIGIN, HORIZON = 69, 7
 SMALL = Recipe(rounds=15, depth=3, eta=0.2, rows=4_000)
@@ -101,6 +102,25 @@ def test_a_promotion_ahead_raises_the_forecast() -> None:
     ahead = run(replace(panel, known={"x_promotion": promoted}, price=None)).chosen.mean
     without = run(replace(panel, known={"x_promotion": plain}, price=None)).chosen.mean
     assert ahead.sum() > 1.2 * without.sum()
+
+
+def test_what_no_planned_period_says_is_not_learnt_from() -> None:
+    panel = shop()
+    promo = panel.known["x_promotion"].copy()
+    promo[:, ORIGIN + 1 :] = np.nan
+    without = {name: values for name, values in panel.known.items() if name != "x_promotion"}
+    assert same(run(replace(panel, known={**without, "x_promotion": promo})), run(replace(panel, known=without)))
+
+
+@pytest.mark.parametrize("unit", [0.001, 1e6])
+def test_a_history_too_short_to_look_back_on_has_a_spread_in_its_own_unit(unit: float) -> None:
+    values = [4.0, 6.0, 5.0, 9.0, 2.0, 5.0, 7.0, 3.0]
+    panels = (panel_of({("S", "A"): [scale * value for value in values]}) for scale in (1.0, unit))
+    one, other = (run(panel, len(values) - 1) for panel in panels)
+    assert one.past is None
+    np.testing.assert_allclose(other.chosen.quantiles, unit * one.chosen.quantiles, rtol=1e-6)
+    width = one.chosen.quantiles[0, 0, LEVELS.index(0.9)] - one.chosen.quantiles[0, 0, LEVELS.index(0.1)]
+    assert 2.0 < width < 12.0
 
 
 def test_a_promotion_never_seen_is_forecast_all_the_same() -> None:

@@ -121,6 +121,11 @@ def test_a_series_that_pauses_has_a_scale_that_is_not_nothing() -> None:
     assert FeatureMaker(panel).scale(299)[0] > 0.1
 
 
+def test_a_window_without_a_sale_has_a_mean_of_nothing_whatever_the_running_sum_is() -> None:
+    values = np.array([[0.1, 0.7, 1234.3, 0.2, 0.0, 0.0, 0.0]])
+    assert Prefix.of(values).mean(6, 3).tolist() == [0.0]
+
+
 def test_training_rows_end_before_the_origin_and_are_the_same_for_a_seed() -> None:
     maker = FeatureMaker(shop())
     assert max(training_origins("D", 69, HORIZON)) + HORIZON <= 69

@@ -12,6 +12,7 @@ import pytest
 
 from contracts.errors import DataGateError, UsageError
 from tests.panel_world import DAYS, START, panel_of, rows_of
+from training.panels.check import check
 from training.panels.dataset import read_dataset
 from training.panels.read import read_panel, to_panel, typed
 
@@ -45,6 +46,32 @@ def test_a_column_of_nulls_alone_is_not_there(tmp_path: Path) -> None:
     panel = read_panel(write(tmp_path, frame))
     assert panel.price is None
     assert panel.in_stock is None
+
+
+def test_a_covariate_of_texts_is_a_column_for_each_of_them_and_one_of_dates_is_left_out(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1, 2, 3]}).with_columns(
+        pl.Series("x_event", ["Easter", None, "Sale"]), pl.Series("x_on", [True, False, None]), pl.lit(START).alias("x_since")
+    )
+    panel = read_panel(write(tmp_path, frame))
+    assert sorted(panel.known) == ["x_event=Easter", "x_event=Sale", "x_on"]
+    assert panel.known["x_event=Easter"].tolist() == [[1, 0, 0]]
+    np.testing.assert_array_equal(panel.known["x_on"], [[1, 0, np.nan]])
+    assert "x_since is neither numbers nor texts: left out" in [finding.what for finding in check(tmp_path).findings]
+
+
+def test_attributes_of_numbers_are_in_the_order_of_their_size(tmp_path: Path) -> None:
+    frame = rows_of({("S", product): [1, 2] for product in "ABCD"})
+    pl.DataFrame({"product_id": list("ABCD"), "size": [10, 9, 10, 9], "tags": [["x"], ["y"], ["x"], ["y"]]}).write_parquet(
+        tmp_path / "products.parquet"
+    )
+    codes = read_panel(write(tmp_path, frame)).codes
+    assert codes["product_size"].tolist() == [1, 0, 1, 0]
+    assert sorted(codes) == ["product_size"]
+
+
+def test_where_no_shelf_is_ever_full_the_fullest_stands_for_it() -> None:
+    frame = rows_of({("S", "A"): [5, 2, 6]}).with_columns(pl.Series("in_stock", [0.98, 0.5, 0.98]))
+    np.testing.assert_array_equal(to_panel(typed(frame, "made"), DAYS).full(), [[5, np.nan, 6]])
 
 
 def test_an_older_history_is_put_before_the_panel(tmp_path: Path) -> None:
