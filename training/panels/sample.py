@@ -1,4 +1,9 @@
-"""Training rows of a panel: series × origin × lead with a known full demand, drawn evenly from the origins before one."""
+"""Training rows of a panel: series × origin × lead with a known full demand, drawn evenly from the origins before one.
+
+Two thirds of the origins are the latest, up to the period before: of those whose horizon is not over yet the leads that are
+known are learnt from. The others lie around the same place of earlier years, where a history has such: the season of the
+horizon has been there, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.panels.calendar import YEAR_PERIODS
 from training.panels.features import FeatureMaker
 from training.rows import Floats, Matrix
 
 STEP = {"D": 5, "W": 2}  # periods between origins: 5 and 7 share no factor, so that every weekday comes at every lead
 FIRST = {"D": 28, "W": 26}  # periods of history before the first origin, where the panel has them
-MAX_ORIGINS = 60
+LATEST, OF_A_YEAR, YEARS = 40, 10, 2  # origins: the latest, those of each earlier year, and how many of these
+MAX_ORIGINS = LATEST + OF_A_YEAR * YEARS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +35,21 @@ class Sample:
 
 
 def training_origins(freq: str, trained_to: int, horizon: int) -> list[int]:
-    """The origins whose whole horizon is known, latest first; a short panel has fewer periods before them."""
+    """The origins of which some of the horizon is known, latest first; a short panel has fewer periods before them."""
     first = min(FIRST[freq], max((trained_to - horizon) // 2, 0))
-    return list(range(trained_to - horizon, first - 1, -STEP[freq]))[:MAX_ORIGINS]
+    every = list(range(trained_to - STEP[freq], first - 1, -STEP[freq]))
+    latest, older = every[:LATEST], every[LATEST:]
+    around = [trained_to - back * YEAR_PERIODS[freq] for back in range(1, YEARS + 1)]
+    seasonal = {origin for centre in around for origin in older if abs(origin - centre) * 2 <= OF_A_YEAR * STEP[freq]}
+    others = [origin for origin in older if origin not in seasonal][: max(MAX_ORIGINS - LATEST - len(seasonal), 0)]
+    return sorted({*latest, *seasonal, *others}, reverse=True)
 
 
 def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int) -> Sample | None:
     """At most `limit` rows, the same for the same seed; None where the panel has none."""
     origins = [origin for origin in training_origins(maker.rhythm.freq, trained_to, horizon) if origin >= 0]
     each = max(1, limit // max(1, len(origins)))
-    parts = [_of_origin(maker, origin, horizon, each, seed) for origin in origins]
+    parts = [_of_origin(maker, origin, min(horizon, trained_to - origin), horizon, each, seed) for origin in origins]
     full = [part for part in parts if len(part)]
     if not full:
         return None
@@ -49,8 +61,9 @@ def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: i
     )
 
 
-def _of_origin(maker: FeatureMaker, origin: int, horizon: int, limit: int, seed: int) -> Sample:
-    target = maker.demand[:, origin + 1 : origin + 1 + horizon]
+def _of_origin(maker: FeatureMaker, origin: int, known: int, horizon: int, limit: int, seed: int) -> Sample:
+    """Of the first `known` periods of the horizon: what comes after them is not known yet to who learns."""
+    target = maker.demand[:, origin + 1 : origin + 1 + known]
     # a series that starts within the horizon is a cold start: learnt from as well
     series, lead = np.nonzero(~np.isnan(target))
     if len(series) > limit:

@@ -21,6 +21,7 @@ from training.rows import LEVELS, Floats
 
 XGBOOST = "xgboost"
 NO_SALE = 1e-6  # where trees of demand over scale start that have seen none
+FAR = 1000.0  # times a series' scale: beyond it lies a mistake, which one leaf would hand on to other series
 OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
 
 
@@ -93,7 +94,7 @@ def fit_mean(sample: Sample, recipe: Recipe, rising: Mapping[str, int] | None = 
     settings = recipe.settings(len(sample))
     if rising is not None:
         settings["monotone_constraints"] = tuple(rising.get(name, 0) for name in sample.names)
-    label = np.maximum(sample.target / sample.scale, 0.0)
+    label = np.clip(sample.target / sample.scale, 0.0, FAR)
     if not label.any():
         settings["base_score"] = NO_SALE  # the default is the labels' mean, whose logarithm does not exist here
     weight = sample.scale**recipe.weight_power

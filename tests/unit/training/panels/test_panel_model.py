@@ -93,7 +93,7 @@ def test_a_model_goes_on_from_a_later_origin_with_what_it_learnt(tmp_path: Path)
     changed = panel.units.copy()
     changed[:, 63 : ORIGIN + 1] *= 3
     risen = model.forecast(replace(panel, units=changed), ORIGIN, HORIZON)
-    assert risen.mean.sum() > 1.5 * later.mean.sum(), "it reads what has come since"
+    assert risen.mean.sum() > 1.2 * later.mean.sum(), "it reads what has come since"
     assert model.forecast(panel, ORIGIN, 3).mean.shape == (panel.series, 3)
 
 
