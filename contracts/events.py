@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts.errors import InvalidEvent
+from contracts.windows import DAY_MS, EPOCH
 
 MAX_EVENT_BYTES = 1_000_000  # Kafka's own default message limit is 1 MiB; nothing legitimate comes near it
 MAX_LINES = 10_000
@@ -21,6 +22,8 @@ LATEST_EVENT_MS = 4_102_444_800_000  # 2100-01-01
 MAX_ID_LENGTH = 128  # characters
 MAX_CENTS = 1_000_000_000
 MAX_QUANTITY = 1_000_000_000
+MAX_RECEIPT_CENTS = 1_000_000_000_000  # of all lines, returned ones too: nine million such receipts fit a sum of 64 bits
+MAX_TARGET_DAYS = 400  # between a forecast's as-of time and its target days
 MAX_SCHEMA_VERSION = 1_000_000
 SCHEMA_VERSION = 3  # 2: `category_id` on the lines of a receipt; 3: `sale_id` beside it
 
@@ -119,11 +122,11 @@ class ForecastServed(msgspec.Struct, frozen=True):
     store_id: Identifier
     product_id: Identifier
     as_of: EventTime
-    model_name: str
-    model_version: str
-    fallback: str | None
+    model_name: Identifier
+    model_version: Identifier
+    fallback: Identifier | None
     feature_age_seconds: float | None  # null: the store × product had no features
-    days: tuple[ForecastDay, ...]
+    days: Annotated[tuple[ForecastDay, ...], Meta(max_length=MAX_TARGET_DAYS)]
     schema_version: Version = SCHEMA_VERSION
 
 
@@ -139,9 +142,13 @@ _FORECASTS = msgspec.json.Decoder(ForecastServed)
 def decode_receipt(raw: bytes | None) -> Receipt:
     """The receipt in `raw`. Raises InvalidEvent."""
     receipt = _decode(_RECEIPTS, raw)
+    cents = 0
     for number, line in enumerate(receipt.lines):
         if line.quantity == 0:
             raise InvalidEvent("zero_quantity", f"$.lines[{number}].quantity is 0: a line sells or returns something")
+        cents += abs(line.quantity) * line.unit_price
+    if cents > MAX_RECEIPT_CENTS:
+        raise InvalidEvent("contract", f"$.lines are worth {cents} cents, {MAX_RECEIPT_CENTS} allowed")
     return receipt
 
 
@@ -160,7 +167,13 @@ def decode_price(raw: bytes | None) -> PriceEvent:
 
 def decode_forecast(raw: bytes | None) -> ForecastServed:
     """The served forecast in `raw`. Raises InvalidEvent."""
-    return _decode(_FORECASTS, raw)
+    event = _decode(_FORECASTS, raw)
+    as_of_day = event.as_of // DAY_MS
+    for number, day in enumerate(event.days):
+        ahead = (day.target_day - EPOCH).days - as_of_day
+        if abs(ahead) > MAX_TARGET_DAYS:
+            raise InvalidEvent("contract", f"$.days[{number}].target_day lies {ahead} days after $.as_of")
+    return event
 
 
 def encode(event: Event) -> bytes:

@@ -21,6 +21,7 @@ from contracts.events import (
     MAX_ID_LENGTH,
     MAX_LINES,
     MAX_QUANTITY,
+    MAX_RECEIPT_CENTS,
     MAX_SCHEMA_VERSION,
     SCHEMA_VERSION,
 )
@@ -161,6 +162,7 @@ def _keeps_contract(text: Column, rule: Rule) -> Column:
         & (version.isNull() | version.between(1, MAX_SCHEMA_VERSION))
         & sf.size(f"{receipt}.lines").between(1, MAX_LINES)
         & sf.forall(f"{receipt}.lines", _line_keeps_contract)
+        & (sf.aggregate(f"{receipt}.lines", sf.lit(0.0), _and_worth) <= MAX_RECEIPT_CENTS)
         & _names_each_field_once(text)
     )
 
@@ -180,6 +182,11 @@ def _line_keeps_contract(line: Column) -> Column:
         & optional(line["category_id"], _is_id(line["category_id"]))
         & optional(line["sale_id"], _is_id(line["sale_id"]))
     )
+
+
+def _and_worth(cents: Column, line: Column) -> Column:
+    """In doubles, which have no end, and are exact far beyond the limit."""
+    return cents + sf.abs(line["quantity"].cast("double")) * line["unit_price"].cast("double")
 
 
 def _names_each_field_once(text: Column) -> Column:

@@ -46,6 +46,15 @@ _PIECES = (
     *('"malformed":"x"', '"a":' + "[" * 2000),
 )
 _TOKEN = re.compile(r'"[^"]*"|\d+|[{}\[\],:]')
+
+
+def _of_lines(number: int, lines: int, price: int) -> bytes:
+    """A receipt of lines of 10^9 units: the limit of what all are worth is 1000 cents a unit in all."""
+    line = f'{{"product_id":"p-1","quantity":1000000000,"unit_price":{price}}}'
+    head = f'"event_id":"r-{number}","event_time":{NOW_MS},"store_id":"s-1","channel":"pos"'
+    return f'{{{head},"lines":[{",".join([line] * lines)}]}}'.encode()
+
+
 KNOWN_TROUBLE: tuple[bytes | None, ...] = (
     None,
     b"",
@@ -61,6 +70,7 @@ KNOWN_TROUBLE: tuple[bytes | None, ...] = (
     (GOOD[0] % (3, NOW_MS)).encode().replace(b"r-3", "r-é".encode("latin-1")),
     (GOOD[0] % (4, NOW_MS + 4_000_000)).encode(),
     (GOOD[0] % (5, 10**19)).encode(),
+    *(_of_lines(6 + number, lines, price) for number, (lines, price) in enumerate(((1, 1000), (10, 10**9), (3, 400), (2, 500)))),
 )
 
 
