@@ -63,14 +63,21 @@ def prepare(settings: Settings, marts: Sequence[Mart]) -> None:
 
 
 def publish(
-    settings: Settings, marts: Sequence[Mart], run_id: str, at: EpochMs, readers_seconds: float = READERS_SECONDS
+    settings: Settings,
+    marts: Sequence[Mart],
+    filled: Mapping[str, int],
+    run_id: str,
+    at: EpochMs,
+    readers_seconds: float = READERS_SECONDS,
 ) -> dict[str, int]:
     """Makes every mart what its staging table holds, and notes the run in `marts.publication`. Mart -> its rows.
 
-    All of it or nothing. Raises DependencyUnavailable, with the old marts in place, where somebody reads one for longer than
-    `readers_seconds`.
+    All of it or nothing. `filled` is how many rows each staging table was given. Raises DependencyUnavailable, with the old marts
+    in place, where one holds another number by now, and where somebody reads a mart for longer than `readers_seconds`.
     """
     with connect(settings, tables.POSTGRES_DATABASE, doing="publishing the marts") as connection:
+        for mart in marts:
+            _require_filled(connection, mart, filled[mart.name])
         rows = {mart.name: _merge(connection, mart) for mart in marts}
         for name, count in rows.items():
             connection.execute(
@@ -101,6 +108,19 @@ def _complete(connection: Connection[Any], mart: Mart) -> None:
     for name in mart.indexed:
         if not any(definition.endswith(f"({name})") for definition in definitions):
             connection.execute(f"CREATE INDEX ON {mart.name} ({name})")
+
+
+def _require_filled(connection: Connection[Any], mart: Mart, expected: int) -> None:
+    """Staging tables are unlogged: PostgreSQL empties them after a crash."""
+    connection.execute(f"LOCK TABLE {mart.staging} IN SHARE MODE")
+    there = connection.execute(f"SELECT count(*) FROM {mart.staging}").fetchone()
+    if there is None or there[0] != expected:
+        raise DependencyUnavailable(
+            f"{mart.staging} has {there[0] if there else 0} rows, and was given {expected}",
+            doing="publishing the marts",
+            why="PostgreSQL came back from a crash, or another run has filled it",
+            hint="The old marts stay. Run `./rd360 lake marts` again.",
+        )
 
 
 def _merge(connection: Connection[Any], mart: Mart) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables
@@ -122,14 +122,21 @@ MARTS = (
 )
 
 
-def publish(session: SparkSession, settings: Settings, run_id: str, at: EpochMs) -> dict[str, int]:
-    """Makes every mart what the lake has now, and returns the rows of each. All are filled aside before one is changed."""
+def publish(
+    session: SparkSession, settings: Settings, run_id: str, at: EpochMs, require: Callable[[], None] = lambda: None
+) -> dict[str, int]:
+    """Makes every mart what the lake has now, and returns the rows of each. All are filled aside before one is changed.
+
+    `require` raises where this is not the only run any more.
+    """
     marts = [made.mart for made in MARTS]
     mart_publication.prepare(settings, marts)
+    filled = {}
     for made in MARTS:
         steps.begin(session, made.mart.name)
-        _fill(made.rows(session), made.mart, settings)
-    return mart_publication.publish(settings, marts, run_id, at)
+        filled[made.mart.name] = _fill(made.rows(session), made.mart, settings)
+    require()
+    return mart_publication.publish(settings, marts, filled, run_id, at)
 
 
 def record_job(settings: Settings, report: JobReport) -> None:
@@ -145,11 +152,14 @@ def record_job(settings: Settings, report: JobReport) -> None:
         )
 
 
-def _fill(rows: DataFrame, mart: Mart, settings: Settings) -> None:
-    writer = rows.write.format("jdbc").mode("append")
+def _fill(rows: DataFrame, mart: Mart, settings: Settings) -> int:
+    """How many rows were sent. They are counted on their way: the lake may have others a moment later."""
+    counted = Observation(f"filling {mart.name}")
+    writer = rows.observe(counted, sf.count(sf.lit(1)).alias("rows")).write.format("jdbc").mode("append")
     for key, value in _jdbc(mart.staging, settings).items():
         writer = writer.option(key, value)
     writer.save()
+    return int(counted.get["rows"])
 
 
 def _jdbc(table: str, settings: Settings) -> dict[str, str]:

@@ -18,10 +18,10 @@ def run(session: SparkSession, settings: Settings, *, dry_run: bool = False) -> 
     watch = Stopwatch("marts")
     schemas.create_if_missing(session)
     run_id = uuid.uuid4().hex
-    with sole_writer(settings, "lake marts"), spark_errors("publishing the marts"):
+    with sole_writer(settings, "lake marts") as lock, spark_errors("publishing the marts"):
         rows_in = sum(tables.rows(session, source) for source in sorted({made.source for made in marts.MARTS}))
         if dry_run:
             rows = {made.mart.name: made.rows(session).count() for made in marts.MARTS}
         else:
-            rows = marts.publish(session, settings, run_id, watch.started_at)
+            rows = marts.publish(session, settings, run_id, watch.started_at, lock.require)
     return watch.report(rows_in, sum(rows.values()), marts=rows, run_id=None if dry_run else run_id, dry_run=dry_run)
