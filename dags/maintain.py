@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 with DAG(
     dag_id="rd360_maintain",
     description="small files → large ones, old snapshots and orphans → gone",
-    schedule=at("30 3 * * *"),  # after the daily run, which writes what is merged here: silver and gold wait for maintenance
+    schedule=at("0 6 * * *"),  # long after the daily run: who writes what is merged here waits for maintenance, or it for them
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,

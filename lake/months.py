@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
@@ -85,6 +86,19 @@ def known(sales: DataFrame, inventory: DataFrame) -> Known:
         .collect()[0]
     )
     return Known(*found)
+
+
+def since_last(new: DataFrame, held: DataFrame, ever: DataFrame) -> Any:
+    """The least of what the stores of new rows have last, or had first of all where they have nothing; None without new rows.
+
+    Each has `store_id`, the latter two what is compared as `at`. Between its last sale and the next one a store has no days yet:
+    where it pauses or opens, they come with the sale after them, however long ago they were.
+    """
+    stores = new.select("store_id").distinct()
+    last = held.groupBy("store_id").agg(sf.max("at").alias("last"))
+    first = ever.groupBy("store_id").agg(sf.min("at").alias("first"))
+    each = stores.join(last, on="store_id", how="left").join(first, on="store_id", how="left")
+    return each.agg(sf.min(sf.coalesce("last", "first"))).collect()[0][0]
 
 
 def within(days: Days, there: Known) -> Days:

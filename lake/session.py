@@ -20,7 +20,8 @@ from featurestore.spark_session import require_jars, server_away, start
 from lake import cluster
 from lake.database import connect
 
-_GONE = re.compile(r"Location does not exist: (\S+)")  # Iceberg's words for it, whatever the store's own
+# Iceberg's words for it, and what S3's client says where Iceberg only asks how long a file is
+_GONE = re.compile(r"Location does not exist: (\S+)|NoSuchKeyException")
 
 
 def open_session(settings: Settings, app_name: str) -> SparkSession:
@@ -81,7 +82,7 @@ def spark_errors(doing: str) -> Iterator[None]:
             raise DataGateError(
                 "A file of the lake is gone",
                 doing=doing,
-                why=f"the catalog names a state of a table that needs {gone[1]}, which the store does not have",
+                why=f"the catalog names a state of a table that needs {gone[1] or 'one'}, which the store does not have",
                 hint="Where the job read for longer than snapshots are kept, run it again. Where an older state of the catalog"
                 " was restored, maintenance or later commits have removed its files: restore a newer one. docs/lake.md,"
                 " Restoring, says how to find it.",

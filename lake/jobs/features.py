@@ -102,7 +102,8 @@ def _asked(settings: Settings, days: Days, known: Known) -> tuple[int, Months | 
 def _changed(session: SparkSession, settings: Settings, *, full: bool) -> tuple[int, Months | None]:
     """How many silver rows the features have not seen, and the months that they can change, or all; none where there are none.
 
-    The grid grows with the latest sale, so the first instant that can change is never later than the last snapshot that is there.
+    The grid of a store grows with its latest sale, so the first instant that can change is never later than the last snapshot
+    that is there of any store that has sold anew.
     """
     seen = progress.read(session, schemas.FEATURES_PROGRESS)
     topics = {kind: topic for topic, kind in brokers.source_topics(settings).items()}
@@ -114,7 +115,11 @@ def _changed(session: SparkSession, settings: Settings, *, full: bool) -> tuple[
     if full or not new["rows"]:
         return new["rows"], Months(EPOCH) if full else None
     last_snapshot = session.table(SALES_ROLLING.table).agg(sf.max("as_of_ms")).collect()[0][0]
-    first_ms = min(instant for instant in (new["first_ms"], last_snapshot) if instant is not None)
+    sales, unseen = tables[_KINDS.index("sales")]
+    of_instant = ("store_id", sf.col("event_time_ms").alias("at"))
+    held = session.table(SALES_ROLLING.table).select("store_id", sf.col("as_of_ms").alias("at"))
+    of_stores = months.since_last(sales.where(unseen), held, sales.select(*of_instant))
+    first_ms = min(instant for instant in (new["first_ms"], last_snapshot, of_stores) if instant is not None)
     return new["rows"], Months(months.day_of(first_ms).replace(day=1))
 
 

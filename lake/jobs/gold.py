@@ -133,7 +133,8 @@ def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.
     """How many silver rows gold has not seen, and the first local day that they can change; no day where there are none.
 
     A day that was still running when gold was made changes too, and so does every later one: stock is carried forward. So does
-    a day that was made before gold had its latest columns. Before `known_from` there are no days.
+    a day that was made before gold had its latest columns, and those that a store has only from its next sale on. Before
+    `known_from` there are no days.
     """
     seen = progress.read(session, schemas.GOLD_PROGRESS)
     topics = {kind: topic for topic, kind in brokers.source_topics(settings).items()}
@@ -149,4 +150,15 @@ def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.
     unfinished = ~sf.col("complete") | sf.col(LATEST_COLUMN).isNull()
     first_unfinished = session.table(schemas.GOLD_DAILY.name).where(unfinished).agg(sf.min("local_day")).collect()[0][0]
     first = min(day for day in (new["day"], first_unfinished) if day is not None)
+    if known_from is not None and first > known_from:
+        first = min(first, _first_without_days(session, progress.not_seen(seen, [topics["sales"]])) or first)
     return new["rows"], max(first, known_from or first)
+
+
+def _first_without_days(session: SparkSession, unseen: str) -> dt.date | None:
+    """The first day from which a store that has sold anew may have no days in gold."""
+    sales, stock = (session.table(schemas.SILVER_OF_KIND[kind].name) for kind in ("sales", "inventory"))
+    of_day = ("store_id", sf.col("local_day").alias("at"))
+    held = session.table(schemas.GOLD_DAILY.name).select(*of_day)
+    found: dt.date | None = months.since_last(sales.where(unseen), held, sales.select(*of_day).union(stock.select(*of_day)))
+    return found

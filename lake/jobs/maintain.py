@@ -17,7 +17,7 @@ from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 
 # appends to bronze go on: Iceberg merges them with a compaction, deletes it does not
-_WRITERS = ("lake silver", "lake gold", "lake actuals")
+_WRITERS = ("lake silver", "lake gold", "lake actuals", "lake features")
 _AGES = Ages()
 
 

@@ -16,7 +16,7 @@ from infra.airflow_api import Airflow, Run, Task
 
 pytestmark = pytest.mark.stack
 
-SCHEDULES = {"rd360_daily": "0 2 * * *", "rd360_maintain": "30 3 * * *", "rd360_retrain": "0 4 * * 0"}
+SCHEDULES = {"rd360_daily": "0 2 * * *", "rd360_maintain": "0 6 * * *", "rd360_retrain": "0 4 * * 0"}
 # Runs in Airflow's environment: what its DAG processor makes of the folder
 READ = """
 import json, sys

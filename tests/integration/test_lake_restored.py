@@ -237,7 +237,6 @@ def test_a_snapshot_that_expires_under_a_job_is_named_and_the_next_run_goes_on(
         patch.setattr(gold, "as_it_stands", pinned_and_gone)
         with pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
             gold.run(lake.session, lake.settings, full=True)
-    assert "/silver/sales/metadata/" in caught.value.why
     assert "run it again" in caught.value.hint
 
     gold.run(lake.session, lake.settings, full=True)
