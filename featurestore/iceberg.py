@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue
 from sqlalchemy.exc import OperationalError
 
@@ -64,6 +64,13 @@ class IcebergTables:
                 f"The lake's catalog in PostgreSQL at {self._settings.postgres} does not answer",
                 doing=doing,
                 why=str(error.orig).strip().splitlines()[-1],
+            ) from error
+        except CommitFailedException as error:
+            raise DependencyUnavailable(
+                "Another writer of the table came between",
+                doing=doing,
+                why=str(error).splitlines()[0],
+                hint="Nothing was written. Run the same command again.",
             ) from error
         except OSError as error:  # how pyarrow's S3 file system reports everything
             raise DependencyUnavailable(
