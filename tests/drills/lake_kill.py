@@ -96,6 +96,7 @@ def run(settings: Settings, plan: LakeKillPlan, say: Callable[[str], None]) -> O
         "messages": sum(len(piece) for piece in pieces),
         "lines": sum(lines_of(one.event) for one in sent),
         "kills": found.kills.total(),
+        "kills_at_work": found.kills.total() - found.kills[BETWEEN],
         **{f"kills_{job}": found.kills[job] for job in (*JOBS, BETWEEN)},
         "starts": found.starts,
         "ended_before_kill": found.ended_before,
@@ -109,7 +110,7 @@ def run(settings: Settings, plan: LakeKillPlan, say: Callable[[str], None]) -> O
 
 def _bars(plan: LakeKillPlan) -> list[Bar]:
     return [
-        Bar("kills", at_least=plan.kills),
+        Bar("kills_at_work", at_least=plan.kills),
         *(Bar(f"kills_{job}", at_least=1) for job in plan.jobs),
         Bar("ended_badly", at_most=0),
         *lake_twins.AGREE,

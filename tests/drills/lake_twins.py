@@ -13,7 +13,8 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import MapType, StructField
 
 from contracts.settings import Settings
-from contracts.tables import MART_DAILY, POSTGRES_DATABASE
+from contracts.tables import POSTGRES_DATABASE
+from lake import marts as lake_marts
 from lake import schemas, tables
 from lake.audit import Audit
 from lake.jobs import bronze, marts, silver
@@ -22,7 +23,7 @@ from tests.outcome import Bar
 from tests.own_lake import own_lake
 
 OF_THE_MAKING = ("ingest_time", "created", "met_at", "files")  # when rows were made, and of which files
-KEPT_MART = "public.disturbed_mart"
+MARTS = tuple(made.mart.name for made in lake_marts.MARTS)
 SHOWN = 3
 TO_SILVER = (schemas.BRONZE_EVENTS, *schemas.SILVER, *schemas.PROGRESS[:1])
 AGREE: Sequence[Bar] = (
@@ -41,7 +42,7 @@ class Twins:
 
 
 def make(session: SparkSession, settings: Settings, *, whole: bool) -> None:
-    """One run of the jobs whose tables are compared: the line and the mart, or no further than silver."""
+    """One run of the jobs whose tables are compared: the line and the marts, or no further than silver."""
     if whole:
         list(line.run(session, settings))
         marts.run(session, settings)
@@ -53,13 +54,13 @@ def make(session: SparkSession, settings: Settings, *, whole: bool) -> None:
 def compared(session: SparkSession, settings: Settings, folder: Path, *, whole: bool) -> Twins:
     """The lake of `session` against one made here of the same topics, in a catalog and a warehouse of its own.
 
-    `whole`: all tables and the mart; else those up to silver, which is what a quick drill has time for.
+    `whole`: all tables and marts; else those up to silver, which is what a quick drill has time for.
     """
     of = schemas.TABLES if whole else TO_SILVER
     for table in of:
         comparable(session.table(table.name)).write.parquet(_copy(folder, table.name))
     if whole:
-        _keep_the_mart(settings)
+        _keep_the_marts(settings)
     different, rows, examples = {}, {}, []
     with own_lake(settings, "undisturbed") as twin:
         make(twin, settings.model_copy(update={"home": folder / "undisturbed"}), whole=whole)  # a checkpoint of its own
@@ -69,8 +70,8 @@ def compared(session: SparkSession, settings: Settings, folder: Path, *, whole: 
             different[table.name] = sum(abs(row["excess"]) for row in found)
             rows[table.name] = tables.rows(twin, table.name)
             examples += [f"{table.name}: {row.asDict()}" for row in found[:SHOWN]]
-    if whole:
-        different[MART_DAILY], rows[MART_DAILY] = _marts(settings)
+    for mart in MARTS if whole else ():
+        different[mart], rows[mart] = _mart(settings, mart)
     return Twins(different, rows, examples)
 
 
@@ -114,19 +115,23 @@ def _copy(folder: Path, table: str) -> str:
     return f"file:{folder / 'copies' / table}"
 
 
-def _keep_the_mart(settings: Settings) -> None:
+def _kept(mart: str) -> str:
+    return f"public.disturbed_{mart.split('.')[1]}"
+
+
+def _keep_the_marts(settings: Settings) -> None:
     with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
-        connection.execute(f"CREATE TABLE {KEPT_MART} AS TABLE {MART_DAILY}")
+        for mart in MARTS:
+            connection.execute(f"CREATE TABLE {_kept(mart)} AS TABLE {mart}")
 
 
-def _marts(settings: Settings) -> tuple[int, int]:
-    """Differing rows of the mart kept and the one that is there now, and rows of the latter."""
-    columns = "SELECT * FROM"
-    kept, now = f"{columns} {KEPT_MART}", f"{columns} {MART_DAILY}"
+def _mart(settings: Settings, mart: str) -> tuple[int, int]:
+    """Differing rows of a mart as it was kept and as it is now, and rows of the latter."""
+    kept, now = f"SELECT * FROM {_kept(mart)}", f"SELECT * FROM {mart}"
     with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
         row = connection.execute(
             f"SELECT (SELECT count(*) FROM (({kept} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {kept})) AS either),"
-            f" (SELECT count(*) FROM {MART_DAILY})"
+            f" (SELECT count(*) FROM {mart})"
         ).fetchone()
     assert row is not None
     return row[0], row[1]
