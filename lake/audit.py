@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from typing import Any
@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import brokers, losses, progress, schemas, spans
+from lake import brokers, losses, progress, schemas, spans, topic_identity
 from lake.decode import REFUSED
 from lake.progress import TopicPartition
 from lake.silver import ACCEPTED, DUPLICATE
@@ -82,7 +82,7 @@ class Audit:
 def audit(session: SparkSession, settings: Settings) -> Audit:
     """Audits all topics of ours. Raises DependencyUnavailable when Kafka does not answer."""
     topics = brokers.source_topics(settings)
-    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, *schemas.SILVER, *schemas.PROGRESS))
+    schemas.create_if_missing(session, (*schemas.BRONZE, *schemas.SILVER, *schemas.PROGRESS))
     bronze = session.table(schemas.BRONZE_EVENTS.name).where(sf.col("topic").isin(list(topics)))
     found = {(row["topic"], row["partition"]): row for row in ranges(bronze).collect()}
     kafka = brokers.offsets(settings, topics)  # asked after bronze was read: a running bronze job must not seem ahead of Kafka
@@ -90,7 +90,7 @@ def audit(session: SparkSession, settings: Settings) -> Audit:
     open_ends = {place: (row["last"] + 1, kafka[place][1]) for place, row in found.items() if place in kafka}
     at_end = {place: ends for place, ends in open_ends.items() if kafka[place][0] <= ends[0] < ends[1]}
     void_ends = brokers.ends_void(settings, at_end)
-    gaps = _gaps(bronze, found, kafka)
+    gaps = _gaps(bronze, found, kafka, topic_identity.read(session))
     asked = {
         place: spans.within(spans.without(gaps[place], lost.get(place, [])), [_held(kafka[place])])
         for place in gaps.keys() & kafka.keys()
@@ -148,14 +148,25 @@ def judge(place: TopicPartition, kafka: Span | None, found: Mapping[str, int] | 
     """One partition judged: `kafka` is its first and next offset, `found` its row of `ranges`."""
     topic, partition = place
     first, following = kafka or (0, 0)
-    if found is None:
-        return PartitionAudit(topic, partition, first, following, 0, waiting=following - first)
     unexplained = spans.without(unread.gaps, unread.lost)
     void = spans.without(spans.within(unexplained, [(first, following - 1)]), unread.filled)
     missing = spans.without(unexplained, void)
+    if found is None:
+        return PartitionAudit(
+            topic=topic,
+            partition=partition,
+            kafka_first=first,
+            kafka_next=following,
+            messages=0,
+            missing=spans.count(missing),
+            missing_ranges=missing[:SHOWN_GAPS],
+            accepted_loss=spans.count(spans.within(unread.gaps, unread.lost)),
+            waiting=following - first,
+            faults=_missing(place, missing),
+        )
     repeated = found["rows"] - found["offsets"]
     after = max(following - max(found["last"] + 1, first), 0)
-    faults = [f"{topic}/{partition}: offsets {start} to {last} are missing" for start, last in missing[:SHOWN_GAPS]]
+    faults = _missing(place, missing)
     if repeated:
         faults.append(f"{topic}/{partition}: {repeated} rows repeat an offset")
     if found["last"] + 1 > following:
@@ -176,6 +187,10 @@ def judge(place: TopicPartition, kafka: Span | None, found: Mapping[str, int] | 
     )
 
 
+def _missing(place: TopicPartition, missing: Sequence[Span]) -> list[str]:
+    return [f"{place[0]}/{place[1]}: offsets {start} to {last} are missing" for start, last in missing[:SHOWN_GAPS]]
+
+
 def unread_spans(found: Mapping[str, int], kafka: Span | None, gaps: Sequence[Span]) -> list[Span]:
     """The gaps of a partition with what Kafka has before bronze's first offset, and what it dropped after bronze's last."""
     first = kafka[0] if kafka else found["first"]
@@ -183,12 +198,17 @@ def unread_spans(found: Mapping[str, int], kafka: Span | None, gaps: Sequence[Sp
 
 
 def _gaps(
-    bronze: DataFrame, found: Mapping[TopicPartition, Row], kafka: Mapping[TopicPartition, Span]
+    bronze: DataFrame, found: Mapping[TopicPartition, Row], kafka: Mapping[TopicPartition, Span], met: Collection[str]
 ) -> dict[TopicPartition, list[Span]]:
     within: dict[TopicPartition, list[Span]] = {}
     for row in holes(bronze).collect():
         within.setdefault((row["topic"], row["partition"]), []).append((row["first"], row["last"]))
-    return {place: unread_spans(row.asDict(), kafka.get(place), within.get(place, [])) for place, row in found.items()}
+    gaps = {place: unread_spans(row.asDict(), kafka.get(place), within.get(place, [])) for place, row in found.items()}
+    # of a topic that bronze has met it reads every partition from 0 on
+    never_read = {
+        place: [(0, first - 1)] for place, (first, _) in kafka.items() if place not in found and place[0] in met and first
+    }
+    return gaps | never_read
 
 
 def _held(kafka: Span) -> Span:

@@ -34,7 +34,7 @@ def seen_by_silver(session: SparkSession, topics: Iterable[str]) -> dict[TopicPa
 
 
 def next_offsets(session: SparkSession, topics: Iterable[str], seen: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-    """The offset after the last one in bronze, or after a later loss that was accepted, for each partition that it has.
+    """The offset after the last one in bronze, or after a loss that was written down, for each partition that has either.
 
     `seen` is `seen_by_silver`: the last message that silver has seen is in bronze, so only the files with it and with later
     offsets are looked into. Where it is not, bronze was set back to an older state, and ends where its own rows end.
@@ -43,8 +43,10 @@ def next_offsets(session: SparkSession, topics: Iterable[str], seen: Mapping[Top
     read = _ends(rows.where(progress.not_seen({place: end - 1 for place, end in seen.items()}, topics)))
     if set_back := seen.keys() - read.keys():
         read |= dict.fromkeys(set_back, 0) | _ends(rows.where(progress.before({place: seen[place] for place in set_back})))
-    lost = {place: ranges[-1][1] + 1 for place, ranges in losses.read(session).items() if place in read}
-    return {place: max(offset, lost.get(place, offset)) for place, offset in read.items()}
+    lost = {place: ranges for place, ranges in losses.read(session).items() if place[0] in topics}
+    # without a row only a loss from 0 on says where to read: before a later one there were rows, in a state that is gone
+    without_rows = {place: ranges[0][1] + 1 for place, ranges in lost.items() if place not in read and ranges[0][0] == 0}
+    return without_rows | {place: max(offset, lost[place][-1][1] + 1 if place in lost else 0) for place, offset in read.items()}
 
 
 def _ends(rows: DataFrame) -> dict[TopicPartition, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NoReturn
 
 from pyspark.sql import SparkSession
@@ -18,13 +18,21 @@ from lake.spans import Span
 SHOWN = 5
 
 
-def found(kafka: Mapping[TopicPartition, Span], following: Mapping[TopicPartition, int]) -> dict[TopicPartition, Span]:
-    """The offsets between what bronze reads next and what Kafka has first. `kafka` is first and next offset."""
-    return {
-        place: (following[place], first - 1)
-        for place, (first, _) in sorted(kafka.items())
-        if place in following and first > following[place]
-    }
+def found(
+    kafka: Mapping[TopicPartition, Span], following: Mapping[TopicPartition, int], met: Collection[str]
+) -> dict[TopicPartition, Span]:
+    """The offsets between what bronze reads next and what Kafka has first. `kafka` is first and next offset.
+
+    Of a partition without a row bronze reads from 0 on, if it has `met` the topic before; a topic that it meets now may have
+    begun without it.
+    """
+    next_read = {place: following.get(place, 0 if place[0] in met else first) for place, (first, _) in kafka.items()}
+    return {place: (next_read[place], first - 1) for place, (first, _) in sorted(kafka.items()) if first > next_read[place]}
+
+
+def before_us(kafka: Mapping[TopicPartition, Span], met_now: Collection[str]) -> dict[TopicPartition, Span]:
+    """What Kafka had dropped of the topics that bronze meets now: no loss of ours, and written down for those who look later."""
+    return {place: (0, first - 1) for place, (first, _) in sorted(kafka.items()) if place[0] in met_now and first > 0}
 
 
 def refuse(lost: Mapping[TopicPartition, Span]) -> NoReturn:

@@ -299,10 +299,9 @@ HISTORY_TABLES = {
     STORE.name: history_table(STORE, tables.GOLD_STORE_HISTORY),
 }
 FEATURE_TABLES = {view.name: feature_table(view) for view in VIEWS.values()}
+BRONZE = (BRONZE_EVENTS, BRONZE_LOSSES, BRONZE_TOPICS)
 TABLES = (
-    BRONZE_EVENTS,
-    BRONZE_LOSSES,
-    BRONZE_TOPICS,
+    *BRONZE,
     *SILVER,
     *GOLD,
     *FEATURE_TABLES.values(),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from threading import Event
+from typing import Any
 
 from pyspark.sql import SparkSession
 
 from contracts.settings import Settings
 from lake import brokers, bronze, losses, schemas, steps, topic_identity
 from lake.database import sole_writer
+from lake.progress import TopicPartition
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
+from lake.spans import Span
 
 
 def run(
@@ -25,7 +29,7 @@ def run(
     """
     watch = Stopwatch("bronze")
     topics = brokers.source_topics(settings)
-    schemas.create_if_missing(session, (schemas.BRONZE_EVENTS, schemas.BRONZE_LOSSES, schemas.BRONZE_TOPICS, *schemas.PROGRESS))
+    schemas.create_if_missing(session, (*schemas.BRONZE, *schemas.PROGRESS))
     with sole_writer(settings, "lake bronze", lock_seconds) as lock, spark_errors("reading Kafka to bronze"):
         kafka = brokers.offsets(settings, topics)
         seen = bronze.seen_by_silver(session, topics)
@@ -33,9 +37,13 @@ def run(
         known, ids = topic_identity.read(session), brokers.topic_ids(settings, {topic for topic, _ in kafka})
         topic_identity.refuse_another(known, ids)
         topic_identity.refuse_shorter(kafka, {place: max(end, seen.get(place, 0)) for place, end in before.items()})
-        if met := {topic: topic_id for topic, topic_id in ids.items() if topic not in known}:
+        met = {topic: topic_id for topic, topic_id in ids.items() if topic not in known}
+        early = losses.before_us(kafka, met)
+        if early:
+            losses.record(session, early, watch.started_at)
+        if met:
             topic_identity.record(session, met, watch.started_at)
-        lost = losses.found(kafka, before)
+        lost = losses.found(kafka, before, known)
         if lost and not accept_loss:
             losses.refuse(lost)
         if lost:
@@ -55,8 +63,13 @@ def run(
         read_again=sum(max(end - before[place], 0) for place, end in seen.items()),
         checkpoint_discarded=discarded,
         topics=sorted({topic for topic, _ in kafka}),
-        lost=[{"topic": t, "partition": p, "first": first, "last": last} for (t, p), (first, last) in lost.items()],
+        lost=_named(lost),
+        dropped_before_we_met=_named(early),
     )
+
+
+def _named(lost: Mapping[TopicPartition, Span]) -> list[dict[str, Any]]:
+    return [{"topic": t, "partition": p, "first": first, "last": last} for (t, p), (first, last) in lost.items()]
 
 
 def _set_by_signals() -> Event:

@@ -171,6 +171,37 @@ def test_a_loss_up_to_kafkas_end_is_written_down_once_and_reading_goes_on_after_
     assert audit.run(session, apart).faults == []
 
 
+def test_what_retention_took_of_a_partition_without_a_row_is_refused_too(session: SparkSession, apart: Settings) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    bronze.run(session, apart)  # meets the topic, which is empty yet
+    send(apart, receipts(5, "unread"))
+    drop_before(apart, 3)
+
+    with pytest.raises(DataGateError, match=f"{topic}/0 offsets 0 to 2"):
+        bronze.run(session, apart)
+    assert sales_of(audit.run(session, apart), apart).faults == [f"{topic}/0: offsets 0 to 2 are missing"]
+    reports = [bronze.run(session, apart, accept_loss=True) for _ in range(2)]
+    assert [(report.rows_out, len(report.detail["lost"])) for report in reports] == [(2, 1), (0, 0)]
+    assert audit.run(session, apart).faults == []
+
+
+def test_what_was_gone_before_bronze_met_the_topic_is_noted_and_no_loss(session: SparkSession, apart: Settings) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(5, "early"))
+    drop_before(apart, 5)
+    reports = [bronze.run(session, apart) for _ in range(2)]
+    send(apart, receipts(1, "after"))
+    reports.append(bronze.run(session, apart))
+
+    assert [report.rows_out for report in reports] == [0, 0, 1]
+    assert [report.detail["dropped_before_we_met"] for report in reports] == [
+        [{"topic": topic, "partition": 0, "first": 0, "last": 4}],
+        [],
+        [],
+    ]
+    assert audit.run(session, apart).faults == []
+
+
 def test_a_topic_made_anew_is_refused_and_never_mixed(session: SparkSession, apart: Settings) -> None:
     topic = SALES.name(apart.topic_prefix)
     send(apart, receipts(4, "old"))

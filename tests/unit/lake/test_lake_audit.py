@@ -73,6 +73,14 @@ def test_void_offsets_cannot_be_told_from_missing_ones_once_kafka_has_dropped_th
     assert (part.void, part.missing_ranges) == (2, [(2, 2)])
 
 
+def test_what_kafka_dropped_of_a_partition_that_was_never_read_is_missing() -> None:
+    gone = audit.judge(PLACE, (8, 8), None, Unread([(0, 7)]))
+    assert gone.missing == 8
+    assert gone.faults
+    accepted = audit.judge(PLACE, (8, 8), None, Unread([(0, 7)], lost=[(0, 7)]))
+    assert (accepted.missing, accepted.accepted_loss, accepted.faults) == (0, 8, [])
+
+
 def test_an_accepted_loss_is_named_and_is_no_fault() -> None:
     part = audit.judge(PLACE, (8, 20), found(0, 4), Unread([(5, 7)], lost=[(5, 6)]))
 

@@ -11,11 +11,16 @@ SALES, PRICES = ("sales", 0), ("prices", 0)
 
 
 def test_what_lies_between_bronze_and_kafkas_first_offset_is_lost() -> None:
-    assert losses.found({SALES: (8, 20), PRICES: (3, 5)}, {SALES: 5, PRICES: 3}) == {SALES: (5, 7)}
+    assert losses.found({SALES: (8, 20), PRICES: (3, 5)}, {SALES: 5, PRICES: 3}, {"sales", "prices"}) == {SALES: (5, 7)}
 
 
-def test_a_partition_that_bronze_never_read_has_lost_nothing() -> None:
-    assert losses.found({SALES: (8, 20)}, {}) == {}
+def test_a_partition_without_a_row_has_lost_what_is_gone_of_a_topic_that_bronze_had_met() -> None:
+    assert losses.found({SALES: (8, 8)}, {}, {"sales"}) == {SALES: (0, 7)}
+
+
+def test_what_was_gone_before_bronze_met_the_topic_is_no_loss_and_none_later() -> None:
+    assert losses.found({SALES: (8, 20)}, {}, set()) == {}
+    assert losses.before_us({SALES: (8, 20), PRICES: (0, 5)}, {"sales", "prices"}) == {SALES: (0, 7)}
 
 
 def test_the_refusal_names_the_offsets_and_the_way_on() -> None:
