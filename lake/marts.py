@@ -122,9 +122,7 @@ MARTS = (
 )
 
 
-def publish(
-    session: SparkSession, settings: Settings, run_id: str, at: EpochMs, require: Callable[[], None] = lambda: None
-) -> dict[str, int]:
+def publish(session: SparkSession, settings: Settings, run_id: str, at: EpochMs, require: Callable[[], None]) -> dict[str, int]:
     """Makes every mart what the lake has now, and returns the rows of each. All are filled aside before one is changed.
 
     `require` raises where this is not the only run any more.

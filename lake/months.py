@@ -94,11 +94,12 @@ def since_last(new: DataFrame, held: DataFrame, ever: DataFrame) -> Any:
     Each has `store_id`, the latter two what is compared as `at`. Between its last sale and the next one a store has no days yet:
     where it pauses or opens, they come with the sale after them, however long ago they were.
     """
-    stores = new.select("store_id").distinct()
     last = held.groupBy("store_id").agg(sf.max("at").alias("last"))
-    first = ever.groupBy("store_id").agg(sf.min("at").alias("first"))
-    each = stores.join(last, on="store_id", how="left").join(first, on="store_id", how="left")
-    return each.agg(sf.min(sf.coalesce("last", "first"))).collect()[0][0]
+    stores = new.select("store_id").distinct().join(last, on="store_id", how="left").collect()
+    found = [row["last"] for row in stores if row["last"] is not None]
+    if opened := [row["store_id"] for row in stores if row["last"] is None]:  # only then all that there ever was is looked at
+        found += [ever.where(sf.col("store_id").isin(opened)).agg(sf.min("at")).collect()[0][0]]
+    return min(found, default=None)
 
 
 def within(days: Days, there: Known) -> Days:

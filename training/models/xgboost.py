@@ -100,9 +100,10 @@ class XGBoostQuantiles:
         return XGBoostQuantiles(replace(MEAN_RECIPE, seed=seed), replace(SPREAD_RECIPE, seed=seed))
 
     def params(self) -> dict[str, Any]:
-        """Every hyperparameter."""
-        parts = {"mean": self.mean, "spread": self.spread}
-        return {f"{part}_{key}": value for part, recipe in parts.items() for key, value in asdict(recipe).items()}
+        """Every hyperparameter that the result depends on: how many rows there are is the frame's to say."""
+        parts = {"mean": asdict(self.mean), "spread": asdict(self.spread)}
+        told = {f"{part}_{key}": value for part, recipe in parts.items() for key, value in recipe.items()}
+        return {key: value for key, value in told.items() if not key.endswith(("_rows", "_threads"))}
 
     def fit(self, history: History) -> FittedXGBoost:
         """Two fits: one whose errors on the last days make the offsets, one on everything."""

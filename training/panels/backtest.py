@@ -105,7 +105,9 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
     segments: dict[str, dict[str, dict[dt.date, Part]]] = {}
     choices, seconds, frames = {}, {}, []
     last: dict[str, PanelForecast] = {}
+    result: Result | None = None
     for origin in judgeable:
+        result = None  # the features of one origin are let go before those of the next are made
         column = panel.column_of(origin)
         started = time.perf_counter()
         result = forecast(panel, column, horizon, _telling(plan, origin))
@@ -119,6 +121,7 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
         for label_of, by_candidate in by_segment(panel, column, last, result.segment).items():
             for name, part in by_candidate.items():
                 segments.setdefault(label_of, {}).setdefault(name, {})[origin] = part
+    assert result is not None
     planned = by_plan(panel, column, last)
     return Backtest(tuple(judgeable), parts, segments, choices, seconds, pl.concat(frames), last, result, planned)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from statsforecast.models import CrostonSBA
 
 from contracts.errors import DataGateError
 from tests.panel_world import DAYS, START, panel_of, rows_of, shop, without_future
@@ -15,7 +16,7 @@ from training.panels.candidates.statistical import SBA_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast
 from training.panels.panel import Panel
 from training.panels.read import to_panel, typed
-from training.rows import LEVELS
+from training.rows import LEVELS, Floats
 
 ORIGIN, HORIZON = 69, 7
 SMALL = Recipe(rounds=15, depth=3, eta=0.2, rows=4_000)
@@ -174,6 +175,21 @@ def test_a_constant_series_stays_and_an_empty_one_stays_empty() -> None:
     made = run(panel_of({("S", "A"): [4.0] * 70, ("S", "B"): [0.0] * 70}), 69)
     assert made.chosen.mean[0] == pytest.approx(4.0, rel=0.05)
     assert made.chosen.mean[1] == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_series_that_a_library_cannot_fit_is_left_open_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = CrostonSBA.forecast
+
+    def fails_for_the_first(self: CrostonSBA, y: Floats, h: int) -> dict[str, Floats]:
+        if y[0] == 3.0:
+            raise Exception("no model able to be fitted")  # as the library says it
+        made: dict[str, Floats] = fits(self, y=y, h=h)
+        return made
+
+    monkeypatch.setattr(CrostonSBA, "forecast", fails_for_the_first)
+    result = run(panel_of({("S", "A"): [3.0] * 80, ("S", "B"): [5.0] * 80}))
+    sound(result, 2)
+    assert result.uncovered[SBA_NAME] == 1
 
 
 def test_before_the_first_row_there_is_nothing_to_forecast_from() -> None:
