@@ -115,6 +115,8 @@ def _changed(session: SparkSession, settings: Settings, *, full: bool) -> tuple[
     if full or not new["rows"]:
         return new["rows"], Months(EPOCH) if full else None
     last_snapshot = session.table(SALES_ROLLING.table).agg(sf.max("as_of_ms")).collect()[0][0]
+    if last_snapshot is None:  # nothing is there that a store could lack the continuation of
+        return new["rows"], Months(months.day_of(new["first_ms"]).replace(day=1))
     sales, unseen = tables[_KINDS.index("sales")]
     of_instant = ("store_id", sf.col("event_time_ms").alias("at"))
     held = session.table(SALES_ROLLING.table).select("store_id", sf.col("as_of_ms").alias("at"))
