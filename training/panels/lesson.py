@@ -88,8 +88,7 @@ class Lesson:
         mean = self.choice.apply(now.means, now.segment(self.volume_edges))
         quantiles = self.by_size.add(mean, now.scale, spread.constant(mean))
         if self.trees is not None:
-            quantiles += self.trees.fitted.quantiles(now.maker.block(now.origin, now.horizon))
-            quantiles /= 2
+            _meet(quantiles, self.trees.fitted, now.maker, now.origin)
             quantiles = self.trees.last.add(mean, now.scale, quantiles)
         return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
 
@@ -148,10 +147,16 @@ def _trees(recipe: Recipe, past: Past, then: Floats, now: Now, by_size: Quantile
     fitted = fit_quantiles(sample, recipe)
     before = by_size  # changed in place: with its three origins it is the largest of a forecast's arrays
     for at, origin in enumerate(past.origins):
-        before[at] += fitted.quantiles(now.maker.block(origin, now.horizon))
-    before /= 2
+        _meet(before[at], fitted, now.maker, origin)
     last = spread.learn(_seen(past, then), before[past.known], LAST_SEGMENTS)
     return Trees(fitted, last), last.add(then, past.scale, before)
+
+
+def _meet(quantiles: Quantiles, fitted: FittedQuantiles, maker: FeatureMaker, origin: int) -> None:
+    """Quantiles [series, lead, level] become, in place, their mean with those of the trees."""
+    for part, block in maker.parts(origin, quantiles.shape[1]):
+        quantiles[part] += fitted.quantiles(block).reshape(quantiles[part].shape)
+    quantiles /= 2
 
 
 def _seen(past: Past, then: Floats) -> spread.Seen:

@@ -83,7 +83,10 @@ class GlobalTrees:
 
 def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
     """[series, lead], in units: what the trees say at an origin, and 0 where the store is known to be closed."""
-    return np.where(maker.closed(origin, horizon), 0.0, fitted.mean(maker.block(origin, horizon)))
+    out = np.empty((maker.panel.series, horizon))
+    for part, block in maker.parts(origin, horizon):
+        out[part] = fitted.mean(block).reshape(-1, horizon)
+    return np.where(maker.closed(origin, horizon), 0.0, out)
 
 
 def fit_mean(sample: Sample, recipe: Recipe, rising: Mapping[str, int] | None = None) -> FittedTrees:
