@@ -81,11 +81,11 @@ class FeatureMaker:
                 level = np.where(np.isnan(level), group.mean(origin, self.rhythm.recent), level)
         return level
 
-    def parts(self, origin: int, horizon: int) -> Iterator[tuple[slice, Block]]:
-        """All series with all leads, some series at a time; the periods up to the horizon must be in the panel's plan."""
+    def parts(self, origin: int, horizon: int, series: Ints) -> Iterator[tuple[slice, Block]]:
+        """All leads of those series, some of them at a time; the periods up to the horizon must be in the panel's plan."""
         scale = self.scale(origin)
-        for part in parts_of(self.panel.series, max(1, PART_ROWS // horizon)):
-            yield part, self.block(Asked.grid(origin, horizon, np.arange(part.start, part.stop)), scale)
+        for part in parts_of(len(series), max(1, PART_ROWS // horizon)):
+            yield part, self.block(Asked.grid(origin, horizon, series[part]), scale)
 
     def block(self, asked: Asked, scale: Floats | None = None) -> Block:
         """The rows that are asked for; `scale` [series] is that of the origin, where it is there already."""

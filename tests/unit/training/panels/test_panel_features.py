@@ -172,7 +172,7 @@ def test_a_few_rows_are_those_of_all_rows(horizon: int) -> None:
 def test_parts_are_all_rows_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "PART_ROWS", 3 * HORIZON)
     maker = FeatureMaker(shop(series=7))
-    parts = list(maker.parts(60, HORIZON))
+    parts = list(maker.parts(60, HORIZON, np.arange(7)))
     assert [part for part, _ in parts] == [slice(0, 3), slice(3, 6), slice(6, 7)]
     np.testing.assert_array_equal(np.concatenate([block.x for _, block in parts]), whole(maker, 60).x)
 
