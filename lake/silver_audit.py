@@ -23,8 +23,9 @@ SAID = 5
 _PLACE = ["topic", "partition", "offset"]
 _GIVEN = "given"
 _LISTS = {"sales": "$.lines", "forecasts": "$.days"}  # of the kinds of topic whose messages have several lines
-# What tells the silver rows of one message apart; there is one row where no column does
-_ITEMS = {"sales": "line_number", "forecasts": "unix_date(target_day)"}
+# What tells the silver rows of one message apart. Nothing does those of a forecast, which may name a day twice: they are counted.
+_ITEMS = {"sales": "line_number"}
+_NO_ITEM = "CAST(NULL AS INT)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,11 @@ def outcomes(session: SparkSession, topics: Iterable[str]) -> DataFrame:
     """One row per row of silver, or of a list of what is not in it: where its message stood, its fate, which item of it, its
     lines.
     """
-    sources = [(table.name, ACCEPTED, _ITEMS.get(kind, "0"), "1") for kind, table in schemas.SILVER_OF_KIND.items()]
-    sources += [(schemas.SILVER_DUPLICATES.name, DUPLICATE, "0", "lines"), (schemas.SILVER_QUARANTINE.name, REFUSED, "0", "1")]
+    sources = [(table.name, ACCEPTED, _ITEMS.get(kind, _NO_ITEM), "1") for kind, table in schemas.SILVER_OF_KIND.items()]
+    sources += [
+        (schemas.SILVER_DUPLICATES.name, DUPLICATE, _NO_ITEM, "lines"),
+        (schemas.SILVER_QUARANTINE.name, REFUSED, _NO_ITEM, "1"),
+    ]
     of_ours = sf.col("topic").isin(list(topics))
     rows = [
         session.table(name)
@@ -133,7 +137,7 @@ def given(bronze: DataFrame, topics: Mapping[str, str]) -> DataFrame:
         if kind in _LISTS:
             length = sf.greatest(sf.json_array_length(sf.get_json_object(text, _LISTS[kind])), sf.lit(1))
             lines = sf.when(sf.col("topic") == topic, length).otherwise(lines)
-    return bronze.select(*_PLACE, sf.lit(_GIVEN).alias("fate"), sf.lit(0).alias("item"), lines.alias("lines"))
+    return bronze.select(*_PLACE, sf.lit(_GIVEN).alias("fate"), sf.expr(_NO_ITEM).alias("item"), lines.alias("lines"))
 
 
 def places(given: DataFrame, outcomes: DataFrame) -> DataFrame:
@@ -156,7 +160,7 @@ def places(given: DataFrame, outcomes: DataFrame) -> DataFrame:
         of_fate(ACCEPTED, sf.col("lines")).alias("silver_lines"),
         of_fate(DUPLICATE, sf.col("lines")).alias("duplicate_lines"),
         of_fate(REFUSED, sf.col("lines")).alias("quarantined"),
-        of_fate(ACCEPTED, sf.col("rows") - 1).alias("repeated_lines"),
+        of_fate(ACCEPTED, sf.when(sf.col("item").isNotNull(), sf.col("rows") - 1)).alias("repeated_lines"),
     )
     as_refused = sf.when(sf.col("in_bronze") & (sf.col("quarantined") > 0), 1).otherwise(sf.col("given"))
     return sums.withColumn("lines_in", as_refused).withColumn(
