@@ -21,11 +21,12 @@ from lake.silver import ACCEPTED, DUPLICATE
 SHOWN = 10  # offsets of each topic partition
 SAID = 5
 _PLACE = ["topic", "partition", "offset"]
-_GIVEN = "given"
+_GIVEN, _AGAIN = "given", "again"
 _LISTS = {"sales": "$.lines", "forecasts": "$.days"}  # of the kinds of topic whose messages have several lines
 # What tells the silver rows of one message apart. Nothing does those of a forecast, which may name a day twice: they are counted.
 _ITEMS = {"sales": "line_number"}
 _NO_ITEM = "CAST(NULL AS INT)"
+_BITS = 63  # of a long; few receipts have more lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,29 +144,37 @@ def given(bronze: DataFrame, topics: Mapping[str, str]) -> DataFrame:
 def places(given: DataFrame, outcomes: DataFrame) -> DataFrame:
     """One row per offset of either side: its lines in and out, and whether it `differs`.
 
-    A refused message counts as one line. One shuffle, by offset, and nothing of a message goes through it but its numbers.
-    An offset that bronze has twice is given once: that it is there twice is bronze's fault.
+    A refused message counts as one line. An offset that bronze has twice is given once: that it is there twice is bronze's fault.
+    All is summed before the one shuffle by offset, the items of a message as the bits of a number.
     """
-    rows = given.unionByName(outcomes).repartition(*_PLACE)
-    items = rows.groupBy(*_PLACE, "fate", "item").agg(
-        sf.count("*").alias("rows"), sf.sum("lines").alias("lines"), sf.max("lines").alias("most")
+    of_bits = f"item < {_BITS}"
+
+    def of_fate(fate: str) -> Column:
+        return sf.coalesce(sf.sum(sf.when(sf.col("fate") == fate, sf.col("lines"))), sf.lit(0))
+
+    most = sf.coalesce(sf.max(sf.when(sf.col("fate") == _GIVEN, sf.col("lines"))), sf.lit(0))
+    items = sf.coalesce(sf.bit_count(sf.bit_or(sf.expr(f"CASE WHEN {of_bits} THEN shiftleft(1L, item) END"))), sf.lit(0))
+    rows = given.unionByName(outcomes).unionByName(_beyond_bits(outcomes))
+    sums = rows.groupBy(*_PLACE).agg(
+        most.alias("given"),
+        of_fate(ACCEPTED).alias("silver_lines"),
+        of_fate(DUPLICATE).alias("duplicate_lines"),
+        of_fate(REFUSED).alias("quarantined"),
+        (sf.count_if(sf.expr(of_bits)) - items + of_fate(_AGAIN)).alias("repeated_lines"),
+    )
+    refused = sf.col("in_bronze") & (sf.col("quarantined") > 0)
+    return (
+        sums.withColumn("in_bronze", sf.col("given") > 0)
+        .withColumn("lines_in", sf.when(refused, 1).otherwise(sf.col("given")))
+        .withColumn("differs", (sf.col("lines_in") != _out()) | (sf.col("repeated_lines") > 0))
     )
 
-    def of_fate(fate: str, value: str | Column) -> Column:
-        return sf.coalesce(sf.sum(sf.when(sf.col("fate") == fate, value)), sf.lit(0))
 
-    sums = items.groupBy(*_PLACE).agg(
-        sf.bool_or(sf.col("fate") == _GIVEN).alias("in_bronze"),
-        of_fate(_GIVEN, sf.col("most")).alias("given"),
-        of_fate(ACCEPTED, sf.col("lines")).alias("silver_lines"),
-        of_fate(DUPLICATE, sf.col("lines")).alias("duplicate_lines"),
-        of_fate(REFUSED, sf.col("lines")).alias("quarantined"),
-        of_fate(ACCEPTED, sf.when(sf.col("item").isNotNull(), sf.col("rows") - 1)).alias("repeated_lines"),
-    )
-    as_refused = sf.when(sf.col("in_bronze") & (sf.col("quarantined") > 0), 1).otherwise(sf.col("given"))
-    return sums.withColumn("lines_in", as_refused).withColumn(
-        "differs", (sf.col("lines_in") != _out()) | (sf.col("repeated_lines") > 0)
-    )
+def _beyond_bits(outcomes: DataFrame) -> DataFrame:
+    """One row per repeated item of those that no bit is left for: how many rows of it are beyond the first."""
+    counted = outcomes.where(f"item >= {_BITS}").groupBy(*_PLACE, "item").agg((sf.count("*") - 1).cast("int").alias("lines"))
+    again = counted.where("lines > 0")
+    return again.select(*_PLACE, sf.lit(_AGAIN).alias("fate"), sf.expr(_NO_ITEM).alias("item"), "lines")
 
 
 def _out() -> Column:

@@ -21,7 +21,7 @@ from contracts.errors import DataGateError
 from contracts.events import Receipt, ReceiptLine, encode
 from contracts.settings import Settings
 from contracts.topics import SALES
-from lake import schemas
+from lake import schemas, silver_audit
 from lake.audit import Audit, PartitionAudit
 from lake.jobs import audit, bronze, silver
 from streams.declare import declare
@@ -234,6 +234,21 @@ def test_a_line_lost_at_one_offset_and_one_doubled_at_another_are_both_named(ses
     remake_silver(session, topic)
     silver.run(session, apart)
     assert audit.run(session, apart).faults == []
+
+
+def test_a_line_in_the_place_of_another_is_seen_in_receipts_of_any_length(session: SparkSession) -> None:
+    whole = {0: range(2), 1: range(200), 2: range(2), 3: range(200), 4: range(200)}
+    there = whole | {2: [0, 0], 3: [*range(199), 150], 4: [*range(199), 3]}
+    columns = "topic string, partition int, offset bigint, fate string, item int, lines int"
+    given = session.createDataFrame([("t", 0, offset, "given", None, len(items)) for offset, items in whole.items()], columns)
+    rows = [("t", 0, offset, "accepted", item, 1) for offset, items in there.items() for item in items]
+    found = silver_audit.places(given, session.createDataFrame(rows, columns)).where("differs").orderBy("offset").collect()
+
+    assert [(row["offset"], row["lines_in"], row["silver_lines"], row["repeated_lines"]) for row in found] == [
+        (2, 2, 2, 1),
+        (3, 200, 200, 1),
+        (4, 200, 200, 1),
+    ]
 
 
 def test_silver_names_the_offsets_that_bronze_has_twice_and_goes_on_once_one_row_of_each_is_removed(
