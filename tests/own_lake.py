@@ -1,4 +1,4 @@
-"""A lake of a test's own on the shared stack: a catalog database that is dropped at the end, and a session on it."""
+"""A lake of a test's own on the shared stack: a session on a catalog database that is dropped at the end, and then its files."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def own_lake(settings: Settings, tag: str) -> Iterator[SparkSession]:
                 base.stop()
             else:
                 make_active(base)
+            _remove_files(settings, tag)
 
 
 def add_to_bronze(messages: DataFrame) -> None:
@@ -54,8 +55,8 @@ def add_to_bronze(messages: DataFrame) -> None:
     messages.withColumns(columns).select(*BRONZE_EVENTS.column_names).writeTo(BRONZE_EVENTS.name).append()
 
 
-def remove_files(settings: Settings, tag: str) -> None:
-    """Removes the files of an own lake's tables, which dropping its catalog leaves in the store."""
+def _remove_files(settings: Settings, tag: str) -> None:
+    """Dropping the catalog leaves them in the store."""
     bucket, prefix = f"{warehouse(settings)}-{tag}/".removeprefix("s3://").split("/", 1)
     store = boto3.resource(
         "s3",

@@ -25,7 +25,7 @@ from streams.producers.publish import Publisher
 from tests import ground
 from tests.bench import lake_receipts
 from tests.outcome import Bar, Outcome, median, spread
-from tests.own_lake import own_lake, remove_files
+from tests.own_lake import own_lake
 
 QUICK_EVENTS = 5_000
 CORRECT = (Bar("audit_faults", at_most=0), Bar("events_missing", at_most=0), Bar("events", at_least=1))
@@ -72,15 +72,12 @@ def _round(settings: Settings, home: Path, sent: int, say: Callable[[str], None]
     bare = _bare_consumer(settings, sent)
     tag = f"{settings.topic_prefix.strip('.')}-{home.name}"
     own = settings.model_copy(update={"home": home})  # a checkpoint of its own
-    try:
-        with own_lake(settings.model_copy(update={"spark_master": "local[1]"}), tag) as session:
-            began = perf_counter()
-            bronze.run(session, own)
-            seconds = perf_counter() - began
-            there = session.table(BRONZE_EVENTS).agg(sf.count("*")).collect()[0][0]
-            faults = audit(session, own).partitions
-    finally:
-        remove_files(settings, tag)
+    with own_lake(settings.model_copy(update={"spark_master": "local[1]"}), tag) as session:
+        began = perf_counter()
+        bronze.run(session, own)
+        seconds = perf_counter() - began
+        there = session.table(BRONZE_EVENTS).agg(sf.count("*")).collect()[0][0]
+        faults = audit(session, own).partitions
     say(f"bronze {sent / seconds:,.0f} events/s, bare consumer {sent / bare:,.0f}")
     return {
         "bronze_events_per_second": round(sent / seconds),

@@ -25,7 +25,7 @@ from lake import schemas
 from lake.jobs import features, gold, silver
 from tests.bench import lake_duckdb, lake_receipts
 from tests.outcome import Bar, Outcome
-from tests.own_lake import add_to_bronze, own_lake, remove_files
+from tests.own_lake import add_to_bronze, own_lake
 
 QUICK_LINES = (50_000,)
 SAMPLE_SECONDS = 0.5
@@ -117,7 +117,6 @@ def _measured(settings: Settings, lines: int, say: Callable[[str], None]) -> Run
         return Run(sent.lines, sent.messages, ours, theirs, peak[0], values, differences)
     finally:
         shutil.rmtree(folder)
-        remove_files(settings, tag)
 
 
 def compare(session: SparkSession, theirs: Path) -> tuple[int, list[str]]:

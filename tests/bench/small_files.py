@@ -20,7 +20,7 @@ from lake import schemas
 from lake.maintain import Ages, maintain
 from lake.schemas import BRONZE_EVENTS
 from tests.outcome import Bar, Outcome, median
-from tests.own_lake import own_lake, remove_files
+from tests.own_lake import own_lake
 
 TOPIC, PARTITIONS = "small-files", 4  # a micro-batch leaves a file of each topic partition
 FIRST_DAY = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
@@ -64,23 +64,20 @@ def run(settings: Settings, days: int, mb_a_day: int, say: Callable[[str], None]
     minutes = QUICK_MINUTES if quick else days * MINUTES_A_DAY
     rows_a_file = max(1, 2 if quick else mb_a_day * 1_000_000 // (MINUTES_A_DAY * PARTITIONS * VALUE_BYTES))
     tag = f"bench-{uuid.uuid4().hex[:8]}"
-    try:
-        with own_lake(settings, tag) as session:
-            schemas.create_if_missing(session, [BRONZE_EVENTS])
-            commit_seconds = list(_filled(session, minutes, rows_a_file))
-            say(f"{minutes:,} minutes are written; one commit of one takes {median(commit_seconds[:SINGLE_COMMITS]):.2f} s")
-            before, rows = files(session), scanned(session)
-            scans_before = [_seconds(lambda: scanned(session)) for _ in range(SCANS)]
-            say(f"{before.files:,} files of {before.median_mb:.3f} MB, a scan {median(scans_before):.1f} s")
-            with _reader(session, rows) as reads:
-                began = perf_counter()
-                kept = maintain(session, BRONZE_EVENTS, system_clock(), ages=Ages(), dry_run=False)
-                seconds = perf_counter() - began
-            after = files(session)
-            scans_after = [_seconds(lambda: scanned(session)) for _ in range(SCANS)]
-            different = _different(rows, scanned(session))
-    finally:
-        remove_files(settings, tag)
+    with own_lake(settings, tag) as session:
+        schemas.create_if_missing(session, [BRONZE_EVENTS])
+        commit_seconds = list(_filled(session, minutes, rows_a_file))
+        say(f"{minutes:,} minutes are written; one commit of one takes {median(commit_seconds[:SINGLE_COMMITS]):.2f} s")
+        before, rows = files(session), scanned(session)
+        scans_before = [_seconds(lambda: scanned(session)) for _ in range(SCANS)]
+        say(f"{before.files:,} files of {before.median_mb:.3f} MB, a scan {median(scans_before):.1f} s")
+        with _reader(session, rows) as reads:
+            began = perf_counter()
+            kept = maintain(session, BRONZE_EVENTS, system_clock(), ages=Ages(), dry_run=False)
+            seconds = perf_counter() - began
+        after = files(session)
+        scans_after = [_seconds(lambda: scanned(session)) for _ in range(SCANS)]
+        different = _different(rows, scanned(session))
     say(f"{after.files:,} files of {after.median_mb:.1f} MB, a scan {median(scans_after):.1f} s; merged in {seconds:.0f} s")
     scan_before, scan_after = median(scans_before), median(scans_after)
     figures: dict[str, Any] = {

@@ -28,7 +28,7 @@ from tests.drills.ground import ground
 from tests.drills.sending import send_all
 from tests.drills.sources import events_of
 from tests.outcome import Bar, Outcome
-from tests.own_lake import own_lake, remove_files
+from tests.own_lake import own_lake
 
 CUT_OF_REPEATED = 0.05
 SHOWN = 5
@@ -66,14 +66,11 @@ def run(settings: Settings, plan: Archive, say: Callable[[str], None]) -> Outcom
         send_all(place.settings, sent)
         say(f"{len(sent):,} messages are on Kafka")
         tag = place.settings.topic_prefix.strip(".")
-        try:
-            with own_lake(settings, tag) as session:
-                own = place.settings.model_copy(update={"home": place.folder})  # bronze's checkpoint is there
-                reports = list(_line(session, own, say))
-                faults_found = audit(session, place.settings).faults
-                series, differing = revenue(session, source)
-        finally:
-            remove_files(settings, tag)
+        with own_lake(settings, tag) as session:
+            own = place.settings.model_copy(update={"home": place.folder})  # bronze's checkpoint is there
+            reports = list(_line(session, own, say))
+            faults_found = audit(session, place.settings).faults
+            series, differing = revenue(session, source)
     return _outcome(sent, {report.job: report for report in reports}, faults_found, series, differing)
 
 
