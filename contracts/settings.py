@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     quality_rules: Path | None = None  # a TOML file of rules of the user's own, beside the built-in ones
     freshness_limit_seconds: Annotated[int, Field(ge=1)] = 48 * 3600  # older online rows make a forecast a fallback
     online_read_timeout_ms: Annotated[int, Field(ge=1)] = 250
+    parity_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0  # the share of any one feature's values that may differ
 
     # The worker stops where more than this share of a topic's latest events is refused; 1: never
     dead_letter_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -40,5 +40,7 @@ MART_ACCURACY = "marts.forecast_accuracy"  # one row per candidate × origin: WA
 MART_FORECAST_ACTUAL = "marts.forecast_actual"  # judged forecasts by model version, horizon, day, store and category
 MART_PUBLICATION = "marts.publication"  # one row per mart of the lake: the run that it is of, when that was, its rows
 MART_PARITY = "monitoring.feature_parity"  # one row per parity run × view × feature
+MART_PARITY_RUN = "monitoring.parity_run"  # one row per parity run: the sample's share and salt, the threshold, the worst feature
+MART_PARITY_EXAMPLE = "monitoring.parity_example"  # one row per parity run × view × feature × key shown: served, recomputed
 MART_JOBS = "monitoring.job_run"  # one row per job run: rows in, out, rejected, seconds
 MART_QUALITY = "monitoring.quality"  # one row per check × quality rule: its state, faults by month, the first rows

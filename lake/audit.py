@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import brokers, losses, progress, schemas, spans, topic_identity
-from lake.decode import REFUSED
+from lake import brokers, losses, progress, repeats, schemas, silver_audit, spans, topic_identity
 from lake.progress import TopicPartition
-from lake.silver import ACCEPTED, DUPLICATE
+from lake.repeats import Repeat
+from lake.silver_audit import SilverAudit
 from lake.spans import Span
 
 SHOWN_GAPS = 10
-_PLACE = ["topic", "partition", "offset"]
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionAudit:
     """One topic partition. Ranges are [first, last] offsets. No faults: `waiting` offsets are in Kafka and not in bronze yet,
-    `void` ones hold no message, as Kafka says, and an `accepted_loss` was written down when it was found."""
+    `void` ones hold no message, as Kafka says, and an `accepted_loss` was written down when it was found. `repeated` rows are
+    those beyond the first of their offset."""
 
     topic: str
     partition: int
@@ -32,34 +31,13 @@ class PartitionAudit:
     kafka_next: int
     messages: int
     repeated: int = 0
+    repeated_offsets: list[Repeat] = field(default_factory=list)
     missing: int = 0
     missing_ranges: list[tuple[int, int]] = field(default_factory=list)
     void: int = 0
     accepted_loss: int = 0
     waiting: int = 0
     faults: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class SilverAudit:
-    """What silver has seen of bronze, in messages and lines, counted by Spark's own JSON reader and not by the decoder."""
-
-    messages_in: int
-    messages_out: int
-    lines_in: int
-    silver_lines: int
-    duplicate_lines: int
-    quarantined: int
-
-    @property
-    def faults(self) -> list[str]:
-        """What does not add up."""
-        lines_out = self.silver_lines + self.duplicate_lines + self.quarantined
-        return [
-            f"silver: {given} {unit} in, {taken} out"
-            for unit, given, taken in (("messages", self.messages_in, self.messages_out), ("lines", self.lines_in, lines_out))
-            if given != taken
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +54,12 @@ class Audit:
 
     def as_dict(self) -> dict[str, Any]:
         """The audit as JSON-ready values."""
-        return {"held": not self.faults, "faults": self.faults, **asdict(self)}
+        return {
+            "held": not self.faults,
+            "faults": self.faults,
+            "partitions": [asdict(part) for part in self.partitions],
+            "silver": self.silver.as_dict(),
+        }
 
 
 def audit(session: SparkSession, settings: Settings) -> Audit:
@@ -85,6 +68,7 @@ def audit(session: SparkSession, settings: Settings) -> Audit:
     schemas.create_if_missing(session, (*schemas.BRONZE, *schemas.SILVER, *schemas.PROGRESS))
     bronze = session.table(schemas.BRONZE_EVENTS.name).where(sf.col("topic").isin(list(topics)))
     found = {(row["topic"], row["partition"]): row for row in ranges(bronze).collect()}
+    again = repeats.find(bronze) if any(row["rows"] != row["offsets"] for row in found.values()) else {}
     kafka = brokers.offsets(settings, topics)  # asked after bronze was read: a running bronze job must not seem ahead of Kafka
     lost = losses.read(session)
     open_ends = {place: (row["last"] + 1, kafka[place][1]) for place, row in found.items() if place in kafka}
@@ -96,6 +80,7 @@ def audit(session: SparkSession, settings: Settings) -> Audit:
         for place in gaps.keys() & kafka.keys()
     }
     filled = brokers.filled(settings, {place: wanted for place, wanted in asked.items() if wanted})
+    read = bronze.where(progress.before(progress.read(session, schemas.SILVER_PROGRESS)))
     return Audit(
         [
             judge(
@@ -103,10 +88,11 @@ def audit(session: SparkSession, settings: Settings) -> Audit:
                 kafka.get(place),
                 found[place].asDict() if place in found else None,
                 Unread(gaps.get(place, []), filled.get(place, []), lost.get(place, []), place in void_ends),
+                again.get(place, []),
             )
             for place in sorted(kafka.keys() | found.keys())
         ],
-        _silver(session, bronze, topics),
+        silver_audit.audit(session, read, topics),
     )
 
 
@@ -144,8 +130,14 @@ class Unread:
     void_end: bool = False
 
 
-def judge(place: TopicPartition, kafka: Span | None, found: Mapping[str, int] | None, unread: Unread) -> PartitionAudit:
-    """One partition judged: `kafka` is its first and next offset, `found` its row of `ranges`."""
+def judge(
+    place: TopicPartition,
+    kafka: Span | None,
+    found: Mapping[str, int] | None,
+    unread: Unread,
+    again: Sequence[Repeat] = (),
+) -> PartitionAudit:
+    """One partition judged: `kafka` is its first and next offset, `found` its row of `ranges`, `again` its repeated offsets."""
     topic, partition = place
     first, following = kafka or (0, 0)
     unexplained = spans.without(unread.gaps, unread.lost)
@@ -168,7 +160,7 @@ def judge(place: TopicPartition, kafka: Span | None, found: Mapping[str, int] | 
     after = max(following - max(found["last"] + 1, first), 0)
     faults = _missing(place, missing)
     if repeated:
-        faults.append(f"{topic}/{partition}: {repeated} rows repeat an offset")
+        faults.append(f"{topic}/{partition}: {repeated} rows repeat an offset: {repeats.said(again)}")
     if found["last"] + 1 > following:
         faults.append(f"{topic}/{partition}: bronze has offset {found['last']}, Kafka ends before {following}: another topic now")
     return PartitionAudit(
@@ -178,6 +170,7 @@ def judge(place: TopicPartition, kafka: Span | None, found: Mapping[str, int] | 
         kafka_next=following,
         messages=found["rows"],
         repeated=repeated,
+        repeated_offsets=list(again),
         missing=spans.count(missing),
         missing_ranges=missing[:SHOWN_GAPS],
         void=spans.count(void) + (after if unread.void_end else 0),
@@ -213,47 +206,3 @@ def _gaps(
 
 def _held(kafka: Span) -> Span:
     return kafka[0], kafka[1] - 1
-
-
-def _silver(session: SparkSession, bronze: DataFrame, topics: Mapping[str, str]) -> SilverAudit:
-    read = bronze.where(progress.before(progress.read(session, schemas.SILVER_PROGRESS)))
-    of_fate = {fate: sf.sum(sf.when(sf.col("fate") == fate, sf.col("lines"))) for fate in (ACCEPTED, DUPLICATE, REFUSED)}
-    messages = sf.count_distinct(*(sf.col(name) for name in _PLACE)).alias("messages")
-    out = outcomes(session, topics).agg(messages, *(sf.coalesce(of_fate[f], sf.lit(0)).alias(f) for f in of_fate)).collect()[0]
-    refused = session.table(schemas.SILVER_QUARANTINE.name).select(*_PLACE, sf.lit(True).alias("refused")).distinct()
-    lines = sf.coalesce(sf.sum(_lines(topics)), sf.lit(0))
-    given = read.join(refused, on=_PLACE, how="left").agg(sf.count("*").alias("messages"), lines.alias("lines")).collect()[0]
-
-    return SilverAudit(
-        messages_in=given["messages"],
-        messages_out=out["messages"],
-        lines_in=given["lines"],
-        silver_lines=out[ACCEPTED],
-        duplicate_lines=out[DUPLICATE],
-        quarantined=out[REFUSED],
-    )
-
-
-def outcomes(session: SparkSession, topics: Iterable[str]) -> DataFrame:
-    """One row per row of silver, or of a list of what is not in it: where its message stood, its fate, its lines."""
-    line, counted = sf.lit(1), sf.col("lines")
-    sources = [(table.name, ACCEPTED, line) for table in schemas.SILVER_OF_KIND.values()]
-    sources += [(schemas.SILVER_DUPLICATES.name, DUPLICATE, counted), (schemas.SILVER_QUARANTINE.name, REFUSED, line)]
-    of_ours = sf.col("topic").isin(list(topics))
-    rows = [
-        session.table(name).where(of_ours).select(*_PLACE, sf.lit(fate).alias("fate"), lines.alias("lines"))
-        for name, fate, lines in sources
-    ]
-    return reduce(DataFrame.union, rows)
-
-
-def _lines(topics: Mapping[str, str]) -> Any:
-    """How many lines a message has: the length of its JSON list, 1 where it has none or was refused."""
-    text = sf.col("value").cast("string")
-    lists = {"sales": "$.lines", "forecasts": "$.days"}
-    count = sf.lit(1)
-    for topic, kind in topics.items():
-        if kind in lists:
-            length = sf.greatest(sf.json_array_length(sf.get_json_object(text, lists[kind])), sf.lit(1))
-            count = sf.when((sf.col("topic") == topic) & sf.col("refused").isNull(), length).otherwise(count)
-    return count

@@ -5,14 +5,13 @@ The level is of whole days before the as-of time, so that a sale of today moves 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from contracts.features import FEATURES, SALES_ROLLING, features_of
 from contracts.vector import MODEL_INPUTS
+from training.panels.block import Block
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
-from training.panels.features import FLOOR, Block
+from training.panels.features import FLOOR
 from training.panels.spread import unit_of_error
 from training.rows import Floats, Matrix, column
 
@@ -38,12 +37,12 @@ def known_level(x: Matrix) -> Floats:
 
 
 def block_of(x: Matrix, typical: float) -> Block:
-    """The rows of MODEL_INPUTS as [row, 1, feature]; `typical` is the level of a series of which none is known, units a day."""
+    """The rows of MODEL_INPUTS, free of units; `typical` is the level of a series of which none is known, units a day."""
     level = np.maximum(np.nan_to_num(known_level(x), nan=typical), SMALLEST * typical)
     free = x.astype(np.float64)
     free[:, _AT] /= level[:, None]
     with_level = np.concatenate([np.log(level)[:, None], free], axis=1)
-    return Block(NAMES, with_level[:, None, :].astype(np.float32), level)
+    return Block(NAMES, with_level.astype(np.float32), level)
 
 
 def spread_block(block: Block, mean: Floats) -> Block:
@@ -53,6 +52,5 @@ def spread_block(block: Block, mean: Floats) -> Block:
 
 def estimate(mean_trees: FittedTrees, spread_trees: FittedQuantiles, block: Block) -> tuple[Floats, Floats]:
     """Mean [row] and quantiles [row, level], in units: both rise with every input that a sale raises, see `models.xgboost`."""
-    mean = mean_trees.mean(block)[:, 0]
-    quantiles: Any = spread_trees.quantiles(spread_block(block, mean), around=mean[:, None])
-    return mean, quantiles[:, 0]
+    mean = mean_trees.mean(block)
+    return mean, spread_trees.quantiles(spread_block(block, mean), around=mean)

@@ -101,22 +101,39 @@ def offline(
 @app.command()
 def parity(
     views: Views = None,
-    sample: Annotated[float, typer.Option(min=0.0001, max=1.0, help="The share of keys to compare, chosen by their hash.")] = 1.0,
+    sample: Annotated[
+        float, typer.Option(min=0.0001, max=1.0, help="The share of keys to compare, by the hash of key and salt.")
+    ] = 1.0,
+    salt: Annotated[
+        str | None, typer.Option(help="Take the sample of the run that named this salt. Without it each run takes other keys.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="The share of a feature's values, from 0 to 1, that may differ, missing and extra ones among them; the worst"
+            " feature decides.",
+            show_default="RD360_PARITY_THRESHOLD, 0",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the online features with what the lake recomputes as of the same instants. Exits 5 where anything differs."""
+    """Compare the online features with what the lake recomputes as of the same instants. Exits 5 where more than the threshold
+    differs of any feature."""
     from featurestore.online import open_online_store
     from lake.jobs import parity as job
     from lake.session import open_session
 
     settings = load_settings()
     chosen = _views(views, tuple(VIEWS))
+    allowed = settings.parity_threshold if threshold is None else threshold
     online = open_online_store(settings.model_copy(update={"online_read_timeout_ms": BATCH_TIMEOUT_MS}))
     try:
         session = open_session(settings, "rd360 features parity")
         try:
             with shown(session, "features parity", quiet=as_json):
-                report = job.run(session, settings, online, chosen, sample)
+                report = job.run(session, settings, online, chosen, share=sample, salt=salt, threshold=allowed)
         finally:
             session.stop()
     finally:
@@ -130,8 +147,11 @@ def parity(
             for example in view.examples[:3]:
                 what = f"{example.feature} is {example.online}, the lake says {example.lake}" if example.feature else example.kind
                 note(f"{view.view} {'/'.join(example.key)}: {what}")
+    if sample < 1:
+        note(f"Of the keys {sample:.4%}, by their hash. The same ones again: --sample {sample} --salt {report.sample.salt}")
     job.gate(report, views or ())
-    note(f"Equal: {report.compared} rows in {report.seconds:.0f} s")
+    how = f"Within the threshold of {allowed:.4%}: {report.worst}" if report.worst else "Equal"
+    note(f"{how}; {report.compared} rows in {report.seconds:.0f} s")
 
 
 @app.command()

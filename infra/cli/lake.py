@@ -167,16 +167,17 @@ def audit(as_json: Json = False) -> None:
     else:
         columns = ("topic", "partition", "kafka", "bronze", "waiting", "missing", "void", "lost", "repeated")
         table(columns, [[str(value) for value in row] for row in _audit_rows(found.partitions)])
-        seen = found.silver
+        seen = found.silver.totals
         result(
-            f"{seen.lines_in} lines: {seen.silver_lines} silver, {seen.duplicate_lines} repeated, {seen.quarantined} quarantined"
+            f"{seen['lines_in']} lines: {seen['silver_lines']} silver, {seen['duplicate_lines']} repeated,"
+            f" {seen['quarantined']} quarantined"
         )
     if found.faults:
         raise DataGateError(
             f"The lake does not have every message once: {len(found.faults)} faults",
             doing="auditing the lake",
             why="; ".join(found.faults[:5]),
-            hint="`./rd360 lake audit --json` lists the offsets.",
+            hint="`./rd360 lake audit --json` lists the first offsets of each partition.",
         )
 
 

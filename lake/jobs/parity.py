@@ -5,58 +5,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 from pyspark.sql import SparkSession
 
 from contracts import tables
-from contracts.clock import Clock, EpochMs, system_clock
+from contracts.clock import Clock, system_clock
 from contracts.errors import DataGateError, DependencyUnavailable
 from contracts.features import VIEWS
 from contracts.settings import Settings
 from featurestore.online import OnlineStore
-from lake import progress, recompute, schemas, steps, stream_position
-from lake.database import JobIsRunning, connect, ensure_table
+from lake import parity_log, progress, recompute, schemas, steps, stream_position
+from lake.database import JobIsRunning
 from lake.jobs import bronze, silver
-from lake.parity import Key, Row, ViewParity, compare, in_sample
+from lake.parity import Key, ParityReport, Row, Sample, compare
 from lake.session import spark_errors
 
 CHUNK = 1000  # rows a read, so that each stays within the online store's time limit
-_TABLE = f"""
-    CREATE TABLE IF NOT EXISTS {tables.MART_PARITY} (
-        run_id text NOT NULL, checked_at timestamptz NOT NULL, view text NOT NULL, feature text NOT NULL,
-        compared bigint NOT NULL, mismatches bigint NOT NULL, missing bigint NOT NULL, extra bigint NOT NULL,
-        PRIMARY KEY (run_id, view, feature))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class ParityReport:
-    """One run: the share of keys looked at, and the findings of each view."""
-
-    run_id: str
-    checked_at: EpochMs
-    seconds: float
-    sample: float
-    views: tuple[ViewParity, ...]
-
-    @property
-    def compared(self) -> int:
-        """Rows compared in all views."""
-        return sum(view.compared for view in self.views)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready values."""
-        totals = {
-            "compared": self.compared,
-            "features_compared": sum(view.compared * len(view.mismatches) for view in self.views),
-            "feature_mismatches": sum(sum(view.mismatches.values()) for view in self.views),
-            "missing": sum(view.missing for view in self.views),
-            "extra": sum(view.extra for view in self.views),
-        }
-        about = {"run_id": self.run_id, "checked_at": self.checked_at, "seconds": self.seconds, "sample": self.sample}
-        return {**about, **totals, "views": [view.as_dict() for view in self.views]}
 
 
 def run(
@@ -64,15 +28,20 @@ def run(
     settings: Settings,
     online: OnlineStore,
     views: Sequence[str] = tuple(VIEWS),
-    sample: float = 1.0,
+    *,
+    share: float = 1.0,
+    salt: str | None = None,
+    threshold: float = 0.0,
     clock: Clock = system_clock,
 ) -> ParityReport:
     """Compares, records and reports. `gate` says whether it held.
 
+    A `share` of the keys is looked at; without a `salt` the run's id is one, so that each run looks at others.
     The worker's commits are asked before the online rows are read, and the lake takes in the topics after that: a row then holds
     at least what was committed, and the lake at least what any row holds.
     """
-    started = clock()
+    started, run_id = clock(), uuid.uuid4().hex
+    sample = Sample(share, run_id if salt is None else salt)
     committed = stream_position.committed(settings)
     rows = {view: online_rows(online, view, sample) for view in views}
     late = {view: stream_position.late_events(settings, recompute.TOPIC_OF[view]) for view in views if view in recompute.TOPIC_OF}
@@ -87,26 +56,28 @@ def run(
                 lake = recompute.streaming(session, settings, view, asked, late[view])
             else:
                 lake, required[view] = recompute.batch(session, VIEWS[view], rows[view])
-            found.append(compare(view, rows[view], lake, {key for key in required[view] if in_sample(key, sample)}))
+            found.append(compare(view, rows[view], lake, {key for key in required[view] if sample.has(key)}))
     ended = clock()
-    report = ParityReport(uuid.uuid4().hex, ended, (ended - started) / 1000, sample, tuple(found))
-    record(settings, report)
+    report = ParityReport(run_id, ended, (ended - started) / 1000, sample, threshold, tuple(found))
+    parity_log.record(settings, report)
     return report
 
 
 def gate(report: ParityReport, asked_for: Sequence[str] = ()) -> None:
-    """Raises DataGateError where anything differs, or where nothing was compared, in all or of a view that was asked for."""
-    unequal = [view for view in report.views if not view.equal]
-    if unequal:
+    """Raises DataGateError where a feature differs beyond the threshold, or where nothing was compared, in all or of a view that
+    was asked for.
+    """
+    if report.worst and not report.holds:
         counts = [
             f"{view.view}: {sum(view.mismatches.values())} mismatches, {view.missing} missing, {view.extra} extra"
-            for view in unequal
+            for view in report.views
+            if not view.equal
         ]
         raise DataGateError(
             "The online features are not what the lake recomputes",
             doing="checking parity",
-            why="; ".join(counts),
-            hint="`./rd360 features parity --json` shows the first rows.",
+            why=f"{report.worst}, the threshold is {report.threshold:.4%}; " + "; ".join(counts),
+            hint=f"The first rows of each feature: SELECT * FROM {tables.MART_PARITY_EXAMPLE} WHERE run_id = '{report.run_id}'",
         )
     empty = [view.view for view in report.views if view.view in asked_for and not view.compared]
     if empty or not report.compared:
@@ -118,9 +89,9 @@ def gate(report: ParityReport, asked_for: Sequence[str] = ()) -> None:
         )
 
 
-def online_rows(online: OnlineStore, view: str, sample: float) -> dict[Key, Row]:
+def online_rows(online: OnlineStore, view: str, sample: Sample) -> dict[Key, Row]:
     """The online rows of the keys in the sample."""
-    keys = [key for key in online.scan(view) if in_sample(key, sample)]
+    keys = [key for key in online.scan(view) if sample.has(key)]
     rows: dict[Key, Row] = {}
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
@@ -144,20 +115,3 @@ def take_in(session: SparkSession, settings: Settings, committed: recompute.Comm
             why=f"silver is behind in {', '.join(f'{kind}[{number}]' for kind, number in behind)}",
             hint="Where a continuous `rd360 lake bronze` runs, wait for its next batch and check again.",
         )
-
-
-def record(settings: Settings, report: ParityReport) -> None:
-    """Adds the run to the log of parity runs, one row per view × feature."""
-    at = report.checked_at / 1000
-    rows = [
-        (report.run_id, at, view.view, feature, view.compared, mismatches, view.missing, view.extra)
-        for view in report.views
-        for feature, mismatches in view.mismatches.items()
-    ]
-    with connect(settings, tables.POSTGRES_DATABASE, doing="recording a parity run") as connection:
-        ensure_table(connection, tables.MART_PARITY, _TABLE)
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO {tables.MART_PARITY} VALUES (%s, to_timestamp(%s), %s, %s, %s, %s, %s, %s)",
-                rows,
-            )

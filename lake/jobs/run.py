@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from pyspark.sql import SparkSession
@@ -14,12 +14,15 @@ from lake.database import JobIsRunning
 from lake.jobs import actuals, bronze, features, gold, silver
 from lake.report import JobReport
 
+Job = Callable[[SparkSession, Settings], JobReport]
+
 
 def run(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
     """The report of each step as it ends, recorded in the log of job runs too.
 
-    Where a continuous bronze job is running, it is left to it, and the rest works on what it has written. The line ends where
-    gold is held back. Nothing is made of the last two: what one of them holds back is said once both have run.
+    Where a continuous bronze job is running, it is left to it, and the rest works on what it has written. Where gold holds
+    anything back, forecasts are held against what it has published, and the features wait, since they are made from silver, where
+    the rows that break the rules are. The line ends with a DataGateError that names all that was held back.
     """
     for step in _steps(session, settings):
         marts.record_job(settings, step)
@@ -30,15 +33,21 @@ def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
     with suppress(JobIsRunning):
         yield bronze.run(session, settings, lock_seconds=1)
     yield silver.run(session, settings)
-    yield gold.run(session, settings)
     stopped: list[DataGateError] = []
-    for job in (actuals.run, features.run):
+
+    def tried(job: Job) -> Iterator[JobReport]:
         try:
             report = job(session, settings)
         except DataGateError as error:
             stopped.append(error)
         else:
             yield report
+
+    yield from tried(gold.run)
+    features_wait = bool(stopped)
+    yield from tried(actuals.run)  # a month is judged again by itself once gold has published it
+    if not features_wait:
+        yield from tried(features.run)
     if stopped:
         raise _as_one(stopped) from stopped[0]
 

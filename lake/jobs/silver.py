@@ -14,7 +14,7 @@ from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
 from contracts.settings import Settings
-from lake import brokers, progress, schemas, silver_pass
+from lake import brokers, progress, repeats, schemas, silver_pass
 from lake.database import sole_writer
 from lake.progress import Offsets
 from lake.report import JobReport, Stopwatch
@@ -44,7 +44,7 @@ def run(session: SparkSession, settings: Settings) -> JobReport:
         for stretch in stretches(session, topics):
             lock.require()
             passed = silver_pass.write(session, settings, stretch.bronze, stretch.messages)
-            _check(passed, stretch.messages)
+            _check(passed, stretch)
             lock.require()
             progress.write(session, schemas.SILVER_PROGRESS, stretch.seen_after)
             counts, passes = counts.plus(passed), passes + 1
@@ -92,11 +92,14 @@ def stretches(session: SparkSession, topics: Iterable[str]) -> Iterator[Stretch]
         start = {place: end for place, end in ends.items() if end <= last[place]}
 
 
-def _check(counts: Counts, in_bronze: int) -> None:
-    if counts.messages != in_bronze:
-        raise DataGateError(
-            f"{counts.messages} messages are accounted for, bronze has {in_bronze}",
-            doing="making silver from bronze",
-            why="bronze holds an offset twice, or the decoder lost a message",
-            hint="`./rd360 lake audit` names repeated offsets.",
-        )
+def _check(counts: Counts, stretch: Stretch) -> None:
+    if counts.messages == stretch.messages:
+        return
+    if found := repeats.find(stretch.bronze):
+        raise repeats.refusal(found)
+    raise DataGateError(
+        f"{counts.messages} messages are accounted for, bronze has {stretch.messages}",
+        doing="making silver from bronze",
+        why="the decoder lost a message: no offset is in bronze twice",
+        hint="Run it again. If it stays so this is a bug: `./rd360 lake audit --json` names the offsets.",
+    )

@@ -11,7 +11,7 @@ from contracts.settings import Settings
 from contracts.windows import StoreCalendars
 from featurestore.online import open_online_store
 from lake.jobs.parity import online_rows
-from lake.parity import Key, Row, ViewParity
+from lake.parity import Key, Row, Sample, ViewParity
 from lake.recompute import TOPIC_OF
 from lake.stream_position import LateKey, committed, late_events
 from streams.dead_letters import find
@@ -95,7 +95,7 @@ def _rows(settings: Settings, sent: Sequence[Sent]) -> dict[str, Mapping[Key, Ro
     kinds = {one.topic.kind for one in sent}
     online = open_online_store(settings.model_copy(update={"online_read_timeout_ms": ONLINE_TIMEOUT_MS}))
     try:
-        rows = {view: online_rows(online, view, sample=1.0) for view in TOPIC_OF}
+        rows = {view: online_rows(online, view, Sample()) for view in TOPIC_OF}
     finally:
         online.close()
     return {view: found for view, found in rows.items() if found or TOPIC_OF[view].kind in kinds}

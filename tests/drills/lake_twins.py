@@ -80,8 +80,8 @@ def figures(audited: Audit, twins: Twins) -> dict[str, Any]:
     return {
         "audit_faults": len(audited.faults),
         "unread": sum(partition.waiting for partition in audited.partitions),
-        "quarantined": audited.silver.quarantined,
-        "duplicate_lines": audited.silver.duplicate_lines,
+        "quarantined": audited.silver.totals["quarantined"],
+        "duplicate_lines": audited.silver.totals["duplicate_lines"],
         "tables": len(twins.rows),
         "rows": sum(twins.rows.values()),
         "empty_tables": sum(not count for count in twins.rows.values()),

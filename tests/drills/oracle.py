@@ -12,7 +12,7 @@ from contracts.events import InventoryEvent, PriceEvent, Receipt
 from contracts.features import AS_OF, CATEGORY_ROLLING, PRICE_PLAN, SALES_ROLLING, STOCK, STORE_ROLLING
 from contracts.request_features import planned_price
 from contracts.windows import DAY_MS, EPOCH, WINDOWS, StoreCalendars
-from lake.parity import Row, in_sample, same
+from lake.parity import Row, Sample, same
 from tests.drills.arrival import Sent, keys_of
 from tests.drills.lateness import Place
 from tests.oracles.rolling import category_rolling, sales_rolling, store_rolling
@@ -56,7 +56,8 @@ def check(
 
 
 def _chosen(rows: Mapping[Key, Row], sample: int) -> set[Key]:
-    return {key for key in rows if in_sample(key, min(1.0, sample / len(rows)))}
+    wanted = Sample(min(1.0, sample / len(rows))) if rows else Sample()
+    return {key for key in rows if wanted.has(key)}
 
 
 def _events_by_key(

@@ -27,6 +27,7 @@ from contracts.settings import Settings
 from contracts.windows import EPOCH, Calendar
 from lake import local_days, marts, schemas
 from lake import tables as lake_tables
+from lake.audit import Audit, PartitionAudit
 from lake.bronze import checkpoint_folder
 from lake.database import JobIsRunning, sole_writer
 from lake.demand import Reason
@@ -81,15 +82,15 @@ def filled(lake: Lake) -> Lake:
 
 def test_every_message_is_accounted_for(filled: Lake) -> None:
     found = audit.run(filled.session, filled.settings)
-    world = filled.world
+    world, totals = filled.world, found.silver.totals
 
     assert found.faults == []
     assert sum(part.messages for part in found.partitions) == len(world.messages)
-    assert found.silver.messages_in == len(world.messages)
-    assert found.silver.lines_in == sum(message.lines for message in world.messages)
-    assert found.silver.silver_lines == sum(m.event_lines for m in world.messages if m.fate == ACCEPTED)
-    assert found.silver.duplicate_lines == sum(message.repeated_lines for message in world.messages)
-    assert found.silver.quarantined == len(world.messages) - world.count(ACCEPTED, DUPLICATE)
+    assert totals["messages_in"] == len(world.messages)
+    assert totals["lines_in"] == sum(message.lines for message in world.messages)
+    assert totals["silver_lines"] == sum(m.event_lines for m in world.messages if m.fate == ACCEPTED)
+    assert totals["duplicate_lines"] == sum(message.repeated_lines for message in world.messages)
+    assert totals["quarantined"] == len(world.messages) - world.count(ACCEPTED, DUPLICATE)
 
 
 def test_refused_messages_keep_their_reason_and_their_bytes(filled: Lake) -> None:
@@ -344,14 +345,25 @@ def test_the_audit_names_a_lost_and_a_repeated_offset(filled: Lake) -> None:
     partition = victim.collect()[0]["partition"]
     filled.session.sql(f"DELETE FROM {names.BRONZE_EVENTS} WHERE topic='{topic}' AND `partition`={partition} AND `offset`=5")
     lost = audit.run(filled.session, filled.settings).faults
-    victim.union(victim).writeTo(names.BRONZE_EVENTS).append()
-    twice = audit.run(filled.session, filled.settings).faults
-    filled.session.sql(f"DELETE FROM {names.BRONZE_EVENTS} WHERE topic='{topic}' AND `partition`={partition} AND `offset`=5")
-    victim.writeTo(names.BRONZE_EVENTS).append()
+    for _ in range(2):  # two commits, as of two writers that took the same message
+        victim.withColumn("ingest_time", sf.current_timestamp()).writeTo(names.BRONZE_EVENTS).append()
+    twice = sales_part(audit.run(filled.session, filled.settings), topic, partition)
+    times = [dt.datetime.fromisoformat(copy.ingested) for copy in twice.repeated_offsets[0].copies]
+    filled.session.sql(
+        f"DELETE FROM {names.BRONZE_EVENTS} WHERE topic='{topic}' AND `partition`={partition} AND `offset`=5"
+        f" AND ingest_time = TIMESTAMP '{max(times).isoformat()}'"
+    )
 
     assert f"{topic}/{partition}: offsets 5 to 5 are missing" in lost
-    assert f"{topic}/{partition}: 1 rows repeat an offset" in twice
+    assert len(twice.faults) == 1
+    assert f"{topic}/{partition}: 1 rows repeat an offset: 5 (2 times, ingested " in twice.faults[0]
+    assert len({copy.file for copy in twice.repeated_offsets[0].copies}) == len(set(times)) == 2
     assert audit.run(filled.session, filled.settings).faults == []
+
+
+def sales_part(found: Audit, topic: str, partition: int) -> PartitionAudit:
+    (part,) = [part for part in found.partitions if (part.topic, part.partition) == (topic, partition)]
+    return part
 
 
 def test_a_job_that_runs_already_is_not_run_beside(filled: Lake) -> None:

@@ -21,8 +21,9 @@ from contracts.errors import DataGateError
 from contracts.events import Receipt, ReceiptLine, encode
 from contracts.settings import Settings
 from contracts.topics import SALES
+from lake import schemas, silver_audit
 from lake.audit import Audit, PartitionAudit
-from lake.jobs import audit, bronze
+from lake.jobs import audit, bronze, silver
 from streams.declare import declare
 from tests.own_lake import own_lake
 from tests.stream_worker import opened, rows, worker
@@ -50,11 +51,15 @@ def apart(settings: Settings, tmp_path: Path) -> Settings:
     return own
 
 
-def receipts(count: int, tag: str) -> list[bytes]:
-    """Receipts of one unit each, sold now."""
+def lines(count: int) -> tuple[ReceiptLine, ...]:
+    """As many lines of one unit each."""
+    return tuple(ReceiptLine(PRODUCT, 1, 100 + number, 100 + number) for number in range(count))
+
+
+def receipts(count: int, tag: str, sold: tuple[ReceiptLine, ...] = lines(1)) -> list[bytes]:
+    """Receipts of these lines each, sold now."""
     now = system_clock()
-    line = ReceiptLine(PRODUCT, 1, 100, 100)
-    return [encode(Receipt(f"r-{tag}-{number}", now, STORE, "pos", (line,))) for number in range(count)]
+    return [encode(Receipt(f"r-{tag}-{number}", now, STORE, "pos", sold)) for number in range(count)]
 
 
 def send(settings: Settings, values: Sequence[bytes]) -> None:
@@ -200,6 +205,77 @@ def test_what_was_gone_before_bronze_met_the_topic_is_noted_and_no_loss(session:
         [],
     ]
     assert audit.run(session, apart).faults == []
+
+
+def test_a_line_lost_at_one_offset_and_one_doubled_at_another_are_both_named(session: SparkSession, apart: Settings) -> None:
+    topic, table = SALES.name(apart.topic_prefix), names.SILVER_SALES
+    two, three = (lines(n) for n in (2, 3))
+    send(apart, [*receipts(2, "before", two), *receipts(1, "mixed", three), *receipts(2, "after", two)])
+    bronze.run(session, apart)
+    silver.run(session, apart)
+    assert audit.run(session, apart).faults == []
+
+    def row(offset: int, number: int) -> str:
+        return f"topic = '{topic}' AND `offset` = {offset} AND line_number = {number}"
+
+    doubled = session.sql(f"SELECT * FROM {table} WHERE {row(0, 1)} OR {row(2, 0)}").localCheckpoint()
+    session.sql(f"DELETE FROM {table} WHERE ({row(4, 1)}) OR ({row(2, 2)})")
+    doubled.writeTo(table).append()
+    found = audit.run(session, apart)
+    (part,) = [part for part in found.silver.partitions if part.topic == topic]
+
+    assert (part.messages_in, part.messages_out) == (5, 5)
+    assert part.lines_in == part.silver_lines == 11  # the totals agree, of the message at offset 2 too
+    assert [place.offset for place in part.places] == [0, 2, 4]
+    assert found.faults == [
+        f"{topic}/0: silver is not bronze at 3 offsets: 0 (2 lines in, 3 out, 1 of them again), "
+        "2 (3 lines in, 3 out, 1 of them again), 4 (2 lines in, 1 out)"
+    ]
+    remake_silver(session, topic)
+    silver.run(session, apart)
+    assert audit.run(session, apart).faults == []
+
+
+def test_a_line_in_the_place_of_another_is_seen_in_receipts_of_any_length(session: SparkSession) -> None:
+    whole = {0: range(2), 1: range(200), 2: range(2), 3: range(200), 4: range(200)}
+    there = whole | {2: [0, 0], 3: [*range(199), 150], 4: [*range(199), 3]}
+    columns = "topic string, partition int, offset bigint, fate string, item int, lines int"
+    given = session.createDataFrame([("t", 0, offset, "given", None, len(items)) for offset, items in whole.items()], columns)
+    rows = [("t", 0, offset, "accepted", item, 1) for offset, items in there.items() for item in items]
+    found = silver_audit.places(given, session.createDataFrame(rows, columns)).where("differs").orderBy("offset").collect()
+
+    assert [(row["offset"], row["lines_in"], row["silver_lines"], row["repeated_lines"]) for row in found] == [
+        (2, 2, 2, 1),
+        (3, 200, 200, 1),
+        (4, 200, 200, 1),
+    ]
+
+
+def test_silver_names_the_offsets_that_bronze_has_twice_and_goes_on_once_one_row_of_each_is_removed(
+    session: SparkSession, apart: Settings
+) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(4, "twice"))
+    bronze.run(session, apart)
+    of_topic = f"topic = '{topic}' AND `partition` = 0 AND `offset` IN (1, 3)"
+    again = session.sql(f"SELECT * FROM {names.BRONZE_EVENTS} WHERE {of_topic}").localCheckpoint()
+    later = again.withColumn("ingest_time", sf.expr("ingest_time + INTERVAL 1 SECOND")).localCheckpoint()
+    later.writeTo(names.BRONZE_EVENTS).append()
+
+    with pytest.raises(DataGateError, match=rf"{topic}/0 offset 1 \(2 times, ingested .*, 3 \(2 times, ingested ") as refused:
+        silver.run(session, apart)
+    assert "DELETE FROM lake.bronze.events" in refused.value.hint
+
+    for row in later.collect():
+        later_one = f"topic = '{topic}' AND `partition` = 0 AND `offset` = {row['offset']} AND ingest_time = "
+        session.sql(f"DELETE FROM {names.BRONZE_EVENTS} WHERE {later_one}TIMESTAMP '{row['ingest_time'].isoformat()}'")
+    assert silver.run(session, apart).rows_out == 4
+    assert audit.run(session, apart).faults == []
+
+
+def remake_silver(session: SparkSession, topic: str) -> None:
+    """Takes a topic's progress away, so that silver removes what it has of it and makes it again."""
+    session.sql(f"DELETE FROM {schemas.SILVER_PROGRESS} WHERE topic = '{topic}'")
 
 
 def test_a_topic_made_anew_is_refused_and_never_mixed(session: SparkSession, apart: Settings) -> None:

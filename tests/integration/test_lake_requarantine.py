@@ -21,11 +21,11 @@ from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
 from contracts.topics import partition_of
 from lake import brokers, progress, schemas, silver_pass
-from lake.audit import outcomes
 from lake.decode import RAW
 from lake.jobs import features, gold, requarantine
 from lake.jobs import silver as job
 from lake.months import Days
+from lake.silver_audit import outcomes
 from tests import lake_world
 from tests.drills.lake_twins import comparable, differing
 from tests.lake_world import Message

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,8 +31,7 @@ from featurestore.project import project_name
 from featurestore.registry import apply
 from lake.jobs import features, gold
 from lake.jobs import parity as job
-from lake.jobs.parity import ParityReport
-from lake.parity import Example, compared_columns
+from lake.parity import Example, ParityReport, compared_columns
 from lake.stream_position import committed, late_events
 from streams.declare import declare
 from streams.lag import drain
@@ -53,8 +53,8 @@ class World:
     settings: Settings
     online: OnlineStore
 
-    def parity(self) -> ParityReport:
-        return job.run(self.session, self.settings, self.online)
+    def parity(self, views: Sequence[str] = tuple(VIEWS), **asked: Any) -> ParityReport:
+        return job.run(self.session, self.settings, self.online, views, **asked)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,60 @@ def test_every_planted_fault_is_seen(world: World) -> None:
     with pytest.raises(DataGateError, match=r"sales_rolling: \d+ mismatches, 1 missing, 0 extra"):
         job.gate(report)
     assert recorded(world.settings, report.run_id)["sales_rolling", "units_7d"] == (6, 2, 1, 0)
+    assert shown(world.settings, report.run_id, "units_7d", "s-1") == [
+        ("mismatch", "p-2", seven_days.as_of_ms, wrong["source_offset"], wrong["units_7d"] + 1, wrong["units_7d"])
+    ]
+    assert shown(world.settings, report.run_id, "", "s-9") == [
+        ("extra", "p-1", examples(report, "stock")[-1].as_of_ms, 10**6, None, None)
+    ]
+    assert ("missing", "p-3", None, None, None, None) in shown(world.settings, report.run_id, "", "s-3")
+
+
+def test_a_difference_is_held_to_the_threshold_that_the_run_was_given(world: World) -> None:
+    row = rows_of(world, "product", ("p-2",))
+    world.online.write("product", [row | {"pack_size": 99}])
+    allowed = world.parity(["product"], threshold=0.4)
+    refused = world.parity(["product"], threshold=0.1)
+    differing = [view.shares["pack_size"] for view in (*allowed.views, *refused.views)]
+    world.online.write("product", [row])
+
+    assert differing[0] == differing[1]
+    assert 0.1 < differing[0] <= 0.4
+    job.gate(allowed)
+    with pytest.raises(DataGateError, match=r"product\.pack_size differs in"):
+        job.gate(refused)
+    assert [judged(world.settings, one.run_id)[1:] for one in (allowed, refused)] == [(0.4, True), (0.1, False)]
+
+
+def test_each_run_samples_other_keys_and_a_salt_repeats_a_runs_sample(world: World) -> None:
+    runs = [world.parity(["sales_rolling", "stock"], share=0.5) for _ in range(2)]
+    again = world.parity(["sales_rolling", "stock"], share=0.5, salt=runs[0].sample.salt)
+    salts = [judged(world.settings, one.run_id)[0] for one in (*runs, again)]
+
+    assert salts == [runs[0].run_id, runs[1].run_id, runs[0].run_id]
+    assert [counts(one) for one in (runs[0], again)] == [counts(runs[0])] * 2
+
+
+def counts(report: ParityReport) -> list[tuple[int, int, int]]:
+    return [(view.compared, view.missing, view.extra) for view in report.views]
+
+
+def shown(settings: Settings, run_id: str, feature: str, store_id: str) -> list[tuple[Any, ...]]:
+    """The examples of a feature in a store, as SQL has them: kind, product, instant, offset, served, recomputed."""
+    with psycopg.connect(settings.postgres_url(tables.POSTGRES_DATABASE)) as connection:
+        return connection.execute(
+            "SELECT kind, entity_key->>'product_id', (extract(epoch FROM as_of) * 1000)::bigint, source_offset,"
+            f" served::bigint, recomputed::bigint FROM {tables.MART_PARITY_EXAMPLE}"
+            " WHERE run_id = %s AND feature = %s AND entity_key->>'store_id' = %s",
+            (run_id, feature, store_id),
+        ).fetchall()
+
+
+def judged(settings: Settings, run_id: str) -> tuple[str, float, bool]:
+    with psycopg.connect(settings.postgres_url(tables.POSTGRES_DATABASE)) as connection:
+        query = f"SELECT salt, threshold, within_threshold FROM {tables.MART_PARITY_RUN} WHERE run_id = %s"
+        ((salt, threshold, within),) = connection.execute(query, (run_id,)).fetchall()
+    return salt, threshold, within
 
 
 def rows_of(world: World, view: str, key: tuple[str, ...]) -> dict[str, object]:

@@ -20,9 +20,9 @@ import numpy as np
 
 from contracts.vector import MODEL_INPUTS
 from training.live_block import block_of, estimate, known_level, spread_block
+from training.panels.block import Block
 from training.panels.candidates.boosted import Recipe, fit_mean, fit_quantiles
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
-from training.panels.features import Block
 from training.panels.sample import Sample
 from training.quantiles import adjust, conformal_offsets, horizon_group
 from training.rows import Floats, Forecast, History, Rows
@@ -121,23 +121,23 @@ class XGBoostQuantiles:
         return Boosters(self._mean(block, rows.target), self._spread(block, rows), typical)
 
     def _mean(self, block: Block, target: Floats) -> FittedTrees:
-        return fit_mean(Sample(block.names, block.x[:, 0], target, block.scale), self.mean, MONOTONE)
+        return fit_mean(Sample(block.names, block.x, target, block.scale), self.mean, MONOTONE)
 
     def _spread(self, block: Block, rows: Rows) -> FittedQuantiles:
         mean = self._unseen_mean(block, rows)
         errors = spread_block(block, mean)
-        return fit_quantiles(Sample(errors.names, errors.x[:, 0], rows.target - mean, errors.scale), self.spread)
+        return fit_quantiles(Sample(errors.names, errors.x, rows.target - mean, errors.scale), self.spread)
 
     def _unseen_mean(self, block: Block, rows: Rows) -> Floats:
         """The mean of each row by a model of the other half of the series: errors on fitted rows would be too small."""
         _, series = np.unique(np.stack([rows.store, rows.product]), axis=1, return_inverse=True)
         if np.max(series) + 1 < FOLDS:  # nothing to take turns with; the conformal offsets alone widen the quantiles
-            return self._mean(block, rows.target).mean(block)[:, 0]
+            return self._mean(block, rows.target).mean(block)
         mean = np.empty(len(rows))
         for fold in range(FOLDS):
             inside = series % FOLDS == fold
             learnt = self._mean(block.where(~inside), rows.target[~inside])
-            mean[inside] = learnt.mean(block.where(inside))[:, 0]
+            mean[inside] = learnt.mean(block.where(inside))
         return mean
 
 

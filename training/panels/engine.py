@@ -77,7 +77,7 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
         plan.progress(candidate.name)
         made[candidate.name] = plan.make(candidate, maker, Task(origin, (origin,), horizon))
     raw = {name: parts.means[0] for name, parts in made.items()}
-    now = Now(maker, origin, horizon, filled(raw, maker, origin))
+    now = Now(maker, origin, horizon, filled(raw, maker.scale(origin)))
     default = plan.candidates[0].name
     learnt = None if past is None else lesson.learn(past, now, default, plan.quantiles, plan.progress)
     return Result(

@@ -6,50 +6,24 @@ Every level is divided by the series' own scale at the origin, so that one model
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from contracts.errors import FingerprintMismatch
+from training.panels.block import Asked, Block
 from training.panels.calendar import Rhythm, day_features
 from training.panels.groups import Group, groups_of
-from training.panels.history import Prefix, mean_of, periods_since, ratio, smoothed
+from training.panels.history import Prefix, compact, mean_of, mean_over, parts_of, periods_since, ratio, smoothed
 from training.panels.panel import Panel
 from training.panels.plan import Plan
-from training.rows import Flags, Floats, Matrix
+from training.rows import Flags, Floats, Ints, Matrix
 
 ALPHAS = (0.05, 0.2, 0.5)
 LAGS = 4
 PHASES = 8  # repetitions of a short season that are looked back on
 FLOOR = 0.1  # of the long-run level: a scale of nearly 0 would turn the first sale after a pause into an outlier
+PART_ROWS = 32_768  # of a forecast of all series that are made at a time: some 13 MB
 Named = tuple[str, Floats | Matrix]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The rows of one origin: `x` is [series, lead, feature], `scale` [series] in units."""
-
-    names: tuple[str, ...]
-    x: Matrix
-    scale: Floats
-
-    def where(self, members: Flags) -> Block:
-        """The rows of some series."""
-        return Block(self.names, self.x[members], self.scale[members])
-
-    def of(self, names: tuple[str, ...]) -> Matrix:
-        """The features of those names, in that order, [series, lead, feature]. Raises FingerprintMismatch where one lacks."""
-        if names == self.names:
-            return self.x
-        missing = [name for name in names if name not in self.names]
-        if missing:
-            raise FingerprintMismatch(
-                f"The model reads {', '.join(missing[:5])}, of which this panel has nothing",
-                doing="forecasting with a model that was kept",
-                why="a column, an attribute or history that it was trained with is not there",
-                hint="Give the panel these columns, or forecast without --model.",
-            )
-        return self.x[:, :, [self.names.index(name) for name in names]]
 
 
 class FeatureMaker:
@@ -63,17 +37,16 @@ class FeatureMaker:
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
         self.demand = panel.full()
         self.level = Prefix.of(self.demand)
-        known_before = self.level.known
-        self.square = Prefix.of(self.demand**2, known_before)
+        self.square = Prefix.of(self.demand**2, self.level.known)
         sold = np.where(np.isnan(self.demand), np.nan, (self.demand > 0).astype(np.float64))
-        self.sold = Prefix.of(sold, known_before)
-        self.smooth = {alpha: smoothed(self.demand, alpha) for alpha in ALPHAS}
-        self.since_sale = periods_since(np.nan_to_num(panel.units))
-        self.since_known = periods_since((~np.isnan(self.demand)).astype(np.float64))
+        self.sold = Prefix.of(sold, self.level.known)
+        self.smooth = {alpha: compact(partial(smoothed, alpha=alpha), self.demand) for alpha in ALPHAS}
+        self.since_sale = compact(periods_since, panel.units)
+        self.since_known = compact(lambda demand: periods_since(~np.isnan(demand)), self.demand)
         known = ~np.isnan(panel.units)
         self.first = np.where(known.any(axis=1), known.argmax(axis=1), panel.periods)
         self.groups = groups_of(panel, self.demand)
-        self.plan = Plan(panel, self.groups, deviations)
+        self.plan = Plan(panel, self.demand, self.groups, deviations)
         self.stock = None if panel.in_stock is None else Prefix.of(panel.in_stock)
         self.sales = None if panel.in_stock is None else Prefix.of(panel.units)  # only read beside the stock
 
@@ -105,131 +78,138 @@ class FeatureMaker:
         for name in ("product", "shelf", "product_subcategory", "product_category", "store", "all"):
             if name in by_name:
                 group = by_name[name]
-                found = group.spread(group.demand.mean(origin, self.rhythm.recent))
-                level = np.where(np.isnan(level), found, level)
+                level = np.where(np.isnan(level), group.mean(origin, self.rhythm.recent), level)
         return level
 
-    def block(self, origin: int, horizon: int) -> Block:
-        """All series at one origin; the periods up to `origin + horizon` must be in the panel's plan."""
+    def parts(self, origin: int, horizon: int, series: Ints) -> Iterator[tuple[slice, Block]]:
+        """All leads of those series, some of them at a time; the periods up to the horizon must be in the panel's plan."""
         scale = self.scale(origin)
-        names, columns = [], []
-        shape = (self.panel.series, horizon)
-        for name, values in self._features(origin, horizon, scale):
-            names.append(name)
-            columns.append(np.broadcast_to(values if values.ndim == 2 else values[:, None], shape).astype(np.float32))
-        return Block(tuple(names), np.stack(columns, axis=2), scale)
+        for part in parts_of(len(series), max(1, PART_ROWS // horizon)):
+            yield part, self.block(Asked.grid(origin, horizon, series[part]), scale)
 
-    def _features(self, origin: int, horizon: int, scale: Floats) -> Iterator[Named]:
+    def block(self, asked: Asked, scale: Floats | None = None) -> Block:
+        """The rows that are asked for; `scale` [series] is that of the origin, where it is there already."""
+        own = (self.scale(asked.origin) if scale is None else scale)[asked.series]
+        names, columns = zip(*self._of_series(asked, own), strict=True)
+        more_names, more = zip(*self._of_rows(asked, own[asked.of]), strict=True)
+        of_series = np.stack([column.astype(np.float32) for column in columns], axis=1)
+        of_rows = np.stack([column.astype(np.float32) for column in more], axis=1)
+        return Block((*names, *more_names), np.concatenate([of_series[asked.of], of_rows], axis=1), own[asked.of])
+
+    def _of_series(self, asked: Asked, scale: Floats) -> Iterator[Named]:
+        """[series] of each: what does not depend on the lead."""
+        origin, series = asked.origin, asked.series
         yield "log_scale", np.log(scale)
-        yield from self._levels(origin, scale)
-        yield from self._intermittency(origin, scale)
-        yield from self._standing(origin, scale)
-        yield from self._stock(origin, scale)
-        yield from self._calendar(origin, horizon)
-        yield from self._seasonal(origin, horizon, scale)
-        yield from self._last_year(origin, horizon, scale)
-        yield from self.plan.features(origin, horizon)
+        yield from self._levels(origin, series, scale)
+        yield from self._intermittency(origin, series, scale)
+        yield from self._standing(origin, series, scale)
+        yield from self._stock(origin, series, scale)
+        yield from self._growth(origin, series)
 
-    def _levels(self, origin: int, scale: Floats) -> Iterator[Named]:
+    def _of_rows(self, asked: Asked, scale: Floats) -> Iterator[Named]:
+        """[row] of each: what depends on the planned period."""
+        yield from self._calendar(asked)
+        yield from self._seasonal(asked, scale)
+        yield from self._last_year(asked, scale)
+        yield from self.plan.features(asked)
+
+    def _levels(self, origin: int, series: Ints, scale: Floats) -> Iterator[Named]:
         for length in self.rhythm.windows:
-            yield f"mean_{length}", self.level.mean(origin, length) / scale
+            yield f"mean_{length}", self.level.mean(origin, length, series) / scale
         for alpha, level in self.smooth.items():
-            yield f"smooth_{alpha:g}", level[:, origin] / scale
+            yield f"smooth_{alpha:g}", level[series, origin] / scale
         for back in range(LAGS):
             at = origin - back
-            yield f"lag_{back + 1}", (self.demand[:, at] if at >= 0 else np.full(len(scale), np.nan)) / scale
+            yield f"lag_{back + 1}", (self.demand[series, at] if at >= 0 else np.full(len(scale), np.nan)) / scale
 
-    def _intermittency(self, origin: int, scale: Floats) -> Iterator[Named]:
+    def _intermittency(self, origin: int, series: Ints, scale: Floats) -> Iterator[Named]:
         for length in (self.rhythm.recent, self.rhythm.long):
-            mean, share = self.level.mean(origin, length), self.sold.mean(origin, length)
-            variance = np.maximum(self.square.mean(origin, length) - mean**2, 0.0)
+            mean, share = self.level.mean(origin, length, series), self.sold.mean(origin, length, series)
+            variance = np.maximum(self.square.mean(origin, length, series) - mean**2, 0.0)
             yield f"deviation_{length}", np.sqrt(variance) / scale
             yield f"selling_share_{length}", share
             yield f"size_{length}", ratio(mean, share) / scale
-        window = self.demand[:, max(0, origin + 1 - self.rhythm.recent) : origin + 1]
+        window = self.demand[series, max(0, origin + 1 - self.rhythm.recent) : origin + 1]
         empty = np.isnan(window).all(axis=1)
         yield f"max_{self.rhythm.recent}", np.where(empty, np.nan, np.nan_to_num(window, nan=-np.inf).max(axis=1)) / scale
-        yield "periods_since_sale", np.log1p(self.since_sale[:, origin].astype(np.float64))
-        yield "age", np.log1p(np.maximum(origin - self.first, -1) + 1.0)
+        yield "periods_since_sale", np.log1p(self.since_sale[series, origin].astype(np.float64))
+        yield "age", np.log1p(np.maximum(origin - self.first[series], -1) + 1.0)
 
-    def _standing(self, origin: int, scale: Floats) -> Iterator[Named]:
+    def _standing(self, origin: int, series: Ints, scale: Floats) -> Iterator[Named]:
         """Where the series stands within its groups, and where they are heading."""
+        lengths = (self.rhythm.recent, self.rhythm.long, self.rhythm.windows[0])
         for group in self.groups:
-            recent = group.spread(group.demand.mean(origin, self.rhythm.recent))
-            long = group.spread(group.demand.mean(origin, self.rhythm.long))
-            short = group.spread(group.demand.mean(origin, self.rhythm.windows[0]))
+            recent, long, short = (group.mean(origin, length, series) for length in lengths)
             if group.name != "all":
                 yield f"{group.name}_level", ratio(recent, scale)
             yield f"{group.name}_trend", ratio(recent, long)
             yield f"{group.name}_short_trend", ratio(short, recent)
 
-    def _stock(self, origin: int, scale: Floats) -> Iterator[Named]:
+    def _stock(self, origin: int, series: Ints, scale: Floats) -> Iterator[Named]:
         if self.stock is None or self.sales is None:
             return
         for length in (self.rhythm.windows[0], self.rhythm.recent):
-            sales, _ = self.sales.window(origin, length)
-            stock, known = self.stock.window(origin, length)
+            sales, _ = self.sales.window(origin, length, series)
+            stock, known = self.stock.window(origin, length, series)
             yield f"stock_share_{length}", ratio(stock, known)
             yield f"rate_in_stock_{length}", ratio(sales, stock) / scale
-        yield "periods_since_full", np.log1p(self.since_known[:, origin].astype(np.float64))
+        yield "periods_since_full", np.log1p(self.since_known[series, origin].astype(np.float64))
 
-    def _calendar(self, origin: int, horizon: int) -> Iterator[Named]:
-        ahead = np.arange(1, horizon + 1)
-        yield "lead", np.broadcast_to(ahead.astype(np.float64), (self.panel.series, horizon))
-        days = [day_features(self.panel.date_of(origin + int(step)), self.rhythm.freq) for step in ahead]
+    def _growth(self, origin: int, series: Ints) -> Iterator[Named]:
+        """The level of now over that of a year ago, of the series and of its groups."""
+        if not self._has_a_year():
+            return
+        then = origin - self.rhythm.year
+        before = self.level.mean(then, self.rhythm.long, series)
+        yield "year_growth", ratio(self.level.mean(origin, self.rhythm.long, series), before)
+        for group in self.groups:
+            now, before = (group.mean(column, self.rhythm.recent, series) for column in (origin, then))
+            yield f"{group.name}_year_growth", ratio(now, before)
+
+    def _calendar(self, asked: Asked) -> Iterator[Named]:
+        yield "lead", asked.lead.astype(np.float64)
+        days = [day_features(self.panel.date_of(asked.origin + 1 + step), self.rhythm.freq) for step in range(asked.horizon)]
         for name in days[0]:
-            yield name, np.broadcast_to(np.array([day[name] for day in days]), (self.panel.series, horizon))
+            yield name, np.array([day[name] for day in days])[asked.lead - 1]
 
-    def _seasonal(self, origin: int, horizon: int, scale: Floats) -> Iterator[Named]:
+    def _seasonal(self, asked: Asked, scale: Floats) -> Iterator[Named]:
         """The same place in the short season (the weekday of days): own values, and how the groups do on it."""
         season = self.rhythm.season
         if not season:
             return
-        own = self._phase(self.demand, origin, horizon)  # [repetition, series, lead]
-        yield "phase_last", own[0] / scale[:, None]
-        yield "phase_mean_4", mean_of(own[:4]) / scale[:, None]
-        yield "phase_mean_8", mean_of(own) / scale[:, None]
+        latest = asked.target - season * -(-asked.lead // season)
+        columns = latest[None, :] - season * np.arange(PHASES)[:, None]  # [repetition, row]
+        own = np.where(columns >= 0, self.demand[asked.row_series, np.maximum(columns, 0)], np.nan)
+        yield "phase_last", own[0] / scale
+        yield "phase_mean_4", mean_over(own[:4], 0) / scale
+        yield "phase_mean_8", mean_over(own, 0) / scale
         for group in self.groups:
-            total = np.diff(group.demand.total, axis=1)
-            number = np.diff(group.demand.known, axis=1)
-            phases = (np.sum(self._phase(values, origin, horizon, 0.0), axis=0) for values in (total, number))
-            phase = ratio(*phases)
-            level = group.demand.mean(origin, PHASES * season)
-            yield f"{group.name}_phase", group.spread(ratio(phase, level[:, None]))
+            total, number = (part.sum(axis=0) for part in group.window(columns, 1, asked.row_series))
+            level = group.mean(asked.origin, PHASES * season, asked.series)[asked.of]
+            yield f"{group.name}_phase", ratio(ratio(total, number), level)
 
-    def _phase(self, values: Floats, origin: int, horizon: int, missing: float = np.nan) -> list[Floats]:
-        season = self.rhythm.season
-        ahead = np.arange(1, horizon + 1)
-        latest = origin + ahead - season * -(-ahead // season)
-        parts = []
-        for back in range(PHASES):
-            at = latest - back * season
-            parts.append(np.where(at >= 0, values[:, np.maximum(at, 0)], missing))
-        return parts
-
-    def _last_year(self, origin: int, horizon: int, scale: Floats) -> Iterator[Named]:
+    def _last_year(self, asked: Asked, scale: Floats) -> Iterator[Named]:
         """The same periods a year ago: own values, and by how much the groups then rose over their level of then."""
-        year, near = self.rhythm.year, 1 if self.rhythm.freq == "W" else 3
-        if self.panel.periods <= year + self.rhythm.windows[0]:
-            return  # by the panel, not by the origin: all rows have the same columns
-        then = origin - year
-        ahead = range(1, horizon + 1)
-        yield "year_lag", np.stack([self._demand_at(then + step) for step in ahead], axis=1) / scale[:, None]
-        around = np.stack([self.level.between(then + step - near, min(then + step + near, origin)) for step in ahead], axis=1)
-        yield "year_mean", around / scale[:, None]
-        yield "year_rise", ratio(around, self.level.mean(then, self.rhythm.recent)[:, None])
-        yield "year_growth", ratio(self.level.mean(origin, self.rhythm.long), self.level.mean(then, self.rhythm.long))
+        if not self._has_a_year():
+            return
+        near, row = 1 if self.rhythm.freq == "W" else 3, asked.row_series
+        then = asked.origin - self.rhythm.year
+        at = then + asked.lead
+        yield "year_lag", np.where(at >= 0, self.demand[row, np.maximum(at, 0)], np.nan) / scale
+        around = self.level.between(at - near, np.minimum(at + near, asked.origin), row)
+        yield "year_mean", around / scale
+        yield "year_rise", ratio(around, self.level.mean(then, self.rhythm.recent, asked.series)[asked.of])
         for group in self.groups:
-            rises = [_rise(group, origin - year * back, horizon, near, self.rhythm.recent) for back in (1, 2)]
-            yield f"{group.name}_year_rise", group.spread(mean_of(rises))
-            now, before = (group.demand.mean(column, self.rhythm.recent) for column in (origin, then))
-            yield f"{group.name}_year_growth", group.spread(ratio(now, before))
+            rises = [_rise(group, asked, self.rhythm.year * back, near, self.rhythm.recent) for back in (1, 2)]
+            yield f"{group.name}_year_rise", mean_of(rises)
 
-    def _demand_at(self, column: int) -> Floats:
-        return self.demand[:, column] if column >= 0 else np.full(self.panel.series, np.nan)
+    def _has_a_year(self) -> bool:
+        """Of the panel, not of the origin: all rows have the same columns."""
+        return self.panel.periods > self.rhythm.year + self.rhythm.windows[0]
 
 
-def _rise(group: Group, then: int, horizon: int, near: int, recent: int) -> Floats:
-    """[group, lead]: the demand around the periods after a column, over the level before it."""
-    at = [group.demand.between(then + step - near + 1, then + step + near - 1) for step in range(1, horizon + 1)]
-    return ratio(np.stack(at, axis=1), group.demand.mean(then, recent)[:, None])
+def _rise(group: Group, asked: Asked, back: int, near: int, recent: int) -> Floats:
+    """[row]: the demand of the groups around the periods so far back, over the level before it."""
+    at = asked.target - back
+    around = group.demand.between(at - near + 1, at + near - 1, group.member[asked.row_series])
+    return ratio(around, group.mean(asked.origin - back, recent, asked.series)[asked.of])

@@ -34,14 +34,15 @@ def tidy(mean: Floats, quantiles: NDArray[np.float64]) -> PanelForecast:
 def rows_of(panel: Panel, origin: int, forecast: PanelForecast) -> pl.DataFrame:
     """One row per series × period of the horizon: origin, date, store_id, product_id, mean and the quantiles, in units."""
     series, horizon = forecast.mean.shape
+    of = np.repeat(np.arange(series), horizon)  # texts are gathered: a Python object for each row would take gigabytes
     dates = [panel.date_of(origin + 1 + lead) for lead in range(horizon)]
     columns = {name: forecast.quantiles[:, :, at].ravel() for at, name in enumerate(QUANTILES)}
     return pl.DataFrame(
         {
-            "origin": pl.Series([panel.date_of(origin)] * (series * horizon), dtype=pl.Date),
-            "date": pl.Series(dates * series, dtype=pl.Date),
-            "store_id": np.repeat(panel.stores, horizon).tolist(),
-            "product_id": np.repeat(panel.products, horizon).tolist(),
+            "origin": pl.repeat(panel.date_of(origin), series * horizon, dtype=pl.Date, eager=True),
+            "date": pl.Series(dates, dtype=pl.Date).gather(np.tile(np.arange(horizon), series)),
+            "store_id": pl.Series(panel.stores.tolist(), dtype=pl.String).gather(of),
+            "product_id": pl.Series(panel.products.tolist(), dtype=pl.String).gather(of),
             "mean": forecast.mean.ravel(),
             **columns,
         }

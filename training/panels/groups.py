@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.panels.history import Prefix
+from training.panels.history import EVERY, Columns, Counts, Prefix, parts_of
 from training.panels.panel import Panel
-from training.rows import Floats, Ints
+from training.rows import Floats, Ints, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,13 @@ class Group:
     member: Ints
     demand: Prefix
 
-    def spread(self, per_group: Floats) -> Floats:
-        """A value per group as a value per series."""
-        return per_group[self.member]
+    def window(self, last: Columns, length: Columns, series: Ints | slice = EVERY) -> tuple[Floats, Floats]:
+        """Sum and number of the known values of the series' groups, see `Prefix.window`."""
+        return self.demand.window(last, length, self.member[series])
+
+    def mean(self, last: Columns, length: Columns, series: Ints | slice = EVERY) -> Floats:
+        """Mean demand of a member of the series' groups; NaN where nothing is known."""
+        return self.demand.mean(last, length, self.member[series])
 
 
 def groups_of(panel: Panel, demand: Floats) -> list[Group]:
@@ -43,15 +47,27 @@ def groups_of(panel: Panel, demand: Floats) -> list[Group]:
 
 def sums(values: Floats, member: Ints) -> Prefix:
     """Prefix sums of the groups: values and known members added over the series of a group."""
-    known = ~np.isnan(values)
-    count = int(member.max()) + 1
-    total, number = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
-    np.add.at(total, member, np.where(known, values, 0.0))
-    np.add.at(number, member, known)
-    before = np.zeros((count, 1))
-    return Prefix(
-        np.concatenate([before, np.cumsum(total, axis=1)], axis=1), np.concatenate([before, np.cumsum(number, axis=1)], axis=1)
-    )
+    total, known = added(values, member)
+    width = values.shape[1] + 1
+    sums, counts = np.zeros((len(total), width)), np.zeros((len(total), width), dtype=np.int32)
+    np.cumsum(total, axis=1, out=sums[:, 1:])
+    np.cumsum(known, axis=1, out=counts[:, 1:])
+    return Prefix(sums, counts)
+
+
+def added(values: Floats | Matrix, member: Ints) -> tuple[Floats, Counts]:
+    """[group, column]: sum and number of the known values of a group's series."""
+    order = np.argsort(member, kind="stable")
+    total = np.zeros((int(member.max()) + 1, values.shape[1]))
+    number = np.zeros(total.shape, dtype=np.int32)
+    for part in parts_of(len(order)):
+        rows = order[part]
+        taken = values[rows]
+        known = ~np.isnan(taken)
+        groups, starts = np.unique(member[rows], return_index=True)  # they come in order: each is one run of rows
+        total[groups] += np.add.reduceat(np.where(known, taken, 0.0), starts, axis=0)
+        number[groups] += np.add.reduceat(known, starts, axis=0, dtype=np.int32)
+    return total, number
 
 
 def _tells(name: str, member: Ints) -> bool:

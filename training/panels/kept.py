@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ class KeptMeans:
         """
         if candidate.pooled:
             return self._kept(candidate, maker, task, maker.panel)
-        single = (Task(origin, (origin,), task.horizon) for origin in task.origins)
+        single = (replace(task, trained_to=origin, origins=(origin,)) for origin in task.origins)
         return Made([self._kept(candidate, maker, one, maker.panel.at(one.trained_to, one.horizon)).means[0] for one in single])
 
     def _kept(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task, known: Panel) -> Made:
@@ -61,11 +61,12 @@ def fingerprint(panel: Panel) -> str:
     for name, matrix in [*matrices.items(), *sorted(panel.known.items()), *sorted(panel.codes.items())]:
         if matrix is not None:
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(matrix).tobytes())
+            digest.update(np.ascontiguousarray(matrix).data)
     digest.update("\n".join([*panel.stores.tolist(), *panel.products.tolist()]).encode())
     return digest.hexdigest()
 
 
 def _name(candidate: PanelCandidate, panel: Panel, task: Task) -> str:
-    asked = [LAYOUT, candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon, fingerprint(panel)]
+    series = task.members(panel).tolist()
+    asked = [LAYOUT, candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon, series, fingerprint(panel)]
     return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:20]

@@ -88,8 +88,7 @@ class Lesson:
         mean = self.choice.apply(now.means, now.segment(self.volume_edges))
         quantiles = self.by_size.add(mean, now.scale, spread.constant(mean))
         if self.trees is not None:
-            quantiles += self.trees.fitted.quantiles(now.maker.block(now.origin, now.horizon))
-            quantiles /= 2
+            _meet(quantiles, self.trees.fitted, now.maker, now.origin, np.arange(len(mean)))
             quantiles = self.trees.last.add(mean, now.scale, quantiles)
         return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
 
@@ -100,7 +99,7 @@ def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: P
     Without a recipe there are no trees for quantiles.
     """
     edges = now.volume_edges()
-    segment = np.stack([segment_at(now.maker, origin, edges) for origin in past.origins])
+    segment = np.stack([segment_at(now.maker, origin, edges)[past.series] for origin in past.origins])
     made = choice.choose(choice.Seen(past.truth, past.means, past.squared_scale, segment), default)
     then = np.stack([made.apply({n: m[at] for n, m in past.means.items()}, segment[at]) for at in range(len(past.origins))])
     by_size = by_size_of(past, then)
@@ -148,10 +147,16 @@ def _trees(recipe: Recipe, past: Past, then: Floats, now: Now, by_size: Quantile
     fitted = fit_quantiles(sample, recipe)
     before = by_size  # changed in place: with its three origins it is the largest of a forecast's arrays
     for at, origin in enumerate(past.origins):
-        before[at] += fitted.quantiles(now.maker.block(origin, now.horizon))
-    before /= 2
+        _meet(before[at], fitted, now.maker, origin, past.series)
     last = spread.learn(_seen(past, then), before[past.known], LAST_SEGMENTS)
     return Trees(fitted, last), last.add(then, past.scale, before)
+
+
+def _meet(quantiles: Quantiles, fitted: FittedQuantiles, maker: FeatureMaker, origin: int, series: Ints) -> None:
+    """Quantiles [series, lead, level] of those series become, in place, their mean with those of the trees."""
+    for part, block in maker.parts(origin, quantiles.shape[1], series):
+        quantiles[part] += fitted.quantiles(block).reshape(quantiles[part].shape)
+    quantiles /= 2
 
 
 def _seen(past: Past, then: Floats) -> spread.Seen:

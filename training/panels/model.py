@@ -84,11 +84,11 @@ class PanelModel:
         maker = FeatureMaker(view_from(panel, origin, horizon), self.facts.deviations)
         task = Task(origin, (origin,), horizon)
         raw = {name: self._mean(name, maker, task) for name in self.facts.candidates}
-        return chosen_by(self.lesson, Now(maker, origin, horizon, filled(raw, maker, origin)), self.facts.default)
+        return chosen_by(self.lesson, Now(maker, origin, horizon, filled(raw, maker.scale(origin))), self.facts.default)
 
     def _mean(self, name: str, maker: FeatureMaker, task: Task) -> Floats:
         if name in self.trees:
-            return said(self.trees[name], maker, task.trained_to, task.horizon)
+            return said(self.trees[name], maker, task.trained_to, task)
         if name in self.rules:
             return self.rules[name].make(maker, task).means[0]
         return np.full((maker.panel.series, task.horizon), np.nan)  # trees that had no row to learn from

@@ -12,18 +12,20 @@ from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.features import FeatureMaker
 from training.panels.sample import FIRST
 from training.panels.scores import scales
-from training.rows import Flags, Floats
+from training.rows import Flags, Floats, Ints
 
 SHARED_FIT = 2  # past origins that one fit is asked
+MAX_SERIES = 20_000  # that are looked back on: more would say nothing new of blends and of the levels of quantiles
 Progress = Callable[[str], None]
 Make = Callable[[PanelCandidate, FeatureMaker, Task], Made]
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """`truth`, `scale` and each candidate's means are [origin, series, lead], in units; an unknown truth is NaN."""
+    """`truth`, `scale` and each candidate's means are [origin, drawn series, lead], in units; an unknown truth is NaN."""
 
     origins: tuple[int, ...]
+    series: Ints
     truth: Floats
     scale: Floats
     means: dict[str, Floats]
@@ -49,29 +51,42 @@ def look_back(
     make: Make,
     progress: Progress,
 ) -> Past:
-    """All candidates at all past origins. What learns over all series learns anew for every second one of them.
+    """All candidates at all past origins, of at most MAX_SERIES series. What learns over all series learns anew for every second
+    one of the origins.
 
     Learning once would be cheaper, and would judge the candidates that learn by what they knew three horizons ago.
     """
+    series = drawn(maker.panel.series)
     chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
     raw: dict[str, list[Floats]] = {}
     for candidate in candidates:
         progress(f"{candidate.name} on {len(origins)} past origins")
-        raw[candidate.name] = [mean for chunk in chunks for mean in make(candidate, maker, Task(chunk[0], chunk, horizon)).means]
-    by_origin = [filled({name: parts[at] for name, parts in raw.items()}, maker, origin) for at, origin in enumerate(origins)]
-    truth = np.stack([maker.demand[:, origin + 1 : origin + 1 + horizon] for origin in origins])
-    scale = np.stack([maker.scale(origin) for origin in origins])[:, :, None]
+        tasks = (Task(chunk[0], chunk, horizon, series) for chunk in chunks)
+        raw[candidate.name] = [mean for task in tasks for mean in make(candidate, maker, task).means]
+    by_origin = [
+        filled({name: parts[at] for name, parts in raw.items()}, maker.scale(origin)[series]) for at, origin in enumerate(origins)
+    ]
+    truth = np.stack([maker.demand[series, origin + 1 : origin + 1 + horizon] for origin in origins])
+    scale = np.stack([maker.scale(origin)[series] for origin in origins])[:, :, None]
     return Past(
         origins,
+        series,
         truth,
         np.broadcast_to(scale, truth.shape),
         {name: np.stack([filling[name] for filling in by_origin]) for name in raw},
-        scales(maker.panel.units[:, : origins[0] + 1])[0],
+        scales(maker.panel.units[series, : origins[0] + 1])[0],
     )
 
 
-def filled(means: Mapping[str, Floats], maker: FeatureMaker, origin: int) -> dict[str, Floats]:
-    """What a candidate left open is the moving average; of series without any history, the level of their groups."""
-    fallback = means.get(MOVING_AVERAGE, np.full((maker.panel.series, 1), np.nan))
-    fallback = np.where(np.isnan(fallback), maker.scale(origin)[:, None], fallback)
+def drawn(series: int) -> Ints:
+    """Of so many series at most MAX_SERIES, evenly, the same every time; ascending."""
+    if series <= MAX_SERIES:
+        return np.arange(series)
+    return np.sort(np.random.default_rng(series).choice(series, MAX_SERIES, replace=False))
+
+
+def filled(means: Mapping[str, Floats], scale: Floats) -> dict[str, Floats]:
+    """What a candidate left open is the moving average; without any history, the scale [series]."""
+    fallback = means.get(MOVING_AVERAGE, np.full((len(scale), 1), np.nan))
+    fallback = np.where(np.isnan(fallback), scale[:, None], fallback)
     return {name: np.where(np.isnan(mean), fallback, mean) for name, mean in means.items()}

@@ -9,16 +9,19 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from training.panels.block import Asked
 from training.panels.calendar import Rhythm
-from training.panels.groups import Group
-from training.panels.history import Prefix, ratio, smoothed
+from training.panels.groups import Group, added
+from training.panels.history import compact, mean_over, parts_of, ratio, shifted, smoothed
 from training.panels.panel import Panel
-from training.rows import Floats, Ints, Matrix
+from training.rows import Floats, Matrix
 
 Named = tuple[str, Floats | Matrix]
 ANALOG_WIDTH = 0.35  # how alike plans must be, in standard deviations of the panel
 ANALOG_PERIODS = 104  # looked back on
 ANALOG_SMOOTH = 0.1  # of the level that a period is set against
+ANALOG_ROWS = 8192  # that are looked back from at a time
+USUAL_PRICE_SMOOTH = 0.1  # of the price that stands for a base price where there is none
 MAX_UPLIFT = 20.0  # a first sale after a long pause is no promotion
 ANALOG_PRIOR = 2.0  # periods at the usual level that an analogue is drawn towards
 
@@ -33,99 +36,104 @@ def filled(price: Floats) -> Floats:
 class Plan:
     """The plan of a panel as features; causal but for what was announced.
 
-    `deviations` are the signals' standard deviations, by which the analogue tells how alike two plans are: the panel's own,
-    unless a model that was kept brings those it has learnt with.
+    `signals` are the covariates known ahead, and the discount. `deviations` are their standard deviations, by which the analogue
+    tells how alike two plans are: the panel's own, unless a model that was kept brings those it has learnt with.
     """
 
-    def __init__(self, panel: Panel, groups: list[Group], deviations: Mapping[str, float] | None = None) -> None:
-        self.panel = panel
+    def __init__(self, panel: Panel, demand: Floats, groups: list[Group], deviations: Mapping[str, float] | None = None) -> None:
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
-        self.by_name = {group.name: group for group in groups}
-        self.price = None if panel.price is None else _log(filled(panel.price))
-        self.base = None if panel.base_price is None else _log(filled(panel.base_price))
-        self.signals: dict[str, Floats] = dict(panel.known)
-        if self.price is not None:
-            usual = self.base if self.base is not None else _shifted(smoothed(self.price, 0.1))
-            self.signals["discount"] = self.price - usual
-        self.prefix = {name: Prefix.of(values) for name, values in self.signals.items()}
-        self.price_prefix = None if self.price is None else Prefix.of(self.price)
-        self.peers = {name: self._peers(values) for name, values in self.signals.items()}
-        self.uplift = self._uplift()
+        self.price = None if panel.price is None else compact(_log, panel.price)
+        self.signals: dict[str, Floats | Matrix] = dict(panel.known)
+        if panel.price is not None:
+            prices = [panel.price] if panel.base_price is None else [panel.price, panel.base_price]
+            self.signals["discount"] = compact(_discount, *prices)
+        by_name = {group.name: group for group in groups}
+        self.shelf = by_name.get("shelf") or by_name.get("store")
+        self.on_shelf = {} if self.shelf is None else {name: added(v, self.shelf.member) for name, v in self.signals.items()}
+        self.uplift = compact(_uplift, demand)
         self.deviations = {name: _deviation(v) for name, v in self.signals.items()} if deviations is None else deviations
-        self.like = self._standardised()
+        self.telling = [name for name in self.signals if self.deviations.get(name, 0.0) > 0]
 
-    def _peers(self, values: Floats) -> Matrix | None:
-        """Mean of a signal over the other series of the shelf (else the store): a neighbour's promotion takes sales away."""
-        group = self.by_name.get("shelf") or self.by_name.get("store")
-        if group is None:
-            return None
-        known = ~np.isnan(values)
-        total, number = (_grouped(part, group.member) for part in (np.where(known, values, 0.0), known.astype(np.float64)))
-        return ratio(total[group.member] - np.where(known, values, 0.0), number[group.member] - known).astype(np.float32)
-
-    def _uplift(self) -> Matrix:
-        """[series, column]: demand over the level before it."""
-        demand = self.panel.full()
-        level = _shifted(smoothed(demand, ANALOG_SMOOTH))
-        return np.where(level > 0, ratio(demand, level), np.nan).clip(0.0, MAX_UPLIFT).astype(np.float32)
-
-    def _standardised(self) -> list[Matrix]:
-        told = ((values, self.deviations.get(name, 0.0)) for name, values in self.signals.items())
-        return [(values / deviation).astype(np.float32) for values, deviation in told if deviation > 0]
-
-    def features(self, origin: int, horizon: int) -> Iterator[Named]:
-        """The plan of the periods origin + 1 .. origin + horizon."""
-        target = np.arange(origin + 1, origin + 1 + horizon)
+    def features(self, asked: Asked) -> Iterator[Named]:
+        """[row] of each; the plan of the periods up to the horizon."""
+        row, target = asked.row_series, asked.target
         for name, values in self.signals.items():
-            yield name, values[:, target]
-            yield f"{name}_change", values[:, target] - self.prefix[name].mean(origin, self.rhythm.recent)[:, None]
-            yield f"{name}_before", values[:, target - 1]
-            after = np.minimum(target + 1, min(origin + horizon, values.shape[1] - 1))
-            yield f"{name}_after", values[:, after]
-            peers = self.peers[name]
-            if peers is not None:
-                yield f"{name}_peers", peers[:, target]
-        if self.price is not None and self.price_prefix is not None:
-            yield "price_change", self.price[:, target] - self.price_prefix.mean(origin, self.rhythm.recent)[:, None]
-            yield "price_long_change", self.price[:, target] - self.price_prefix.mean(origin, self.rhythm.long)[:, None]
-            yield "price_step", self.price[:, target] - self.price[:, target - 1]
-        if self.like:
-            yield from self._analogue(origin, target)
+            now = values[row, target]
+            yield name, now
+            yield f"{name}_change", now - self._usual(values, asked, self.rhythm.recent)
+            yield f"{name}_before", values[row, target - 1]
+            last = min(asked.origin + asked.horizon, values.shape[1] - 1)
+            yield f"{name}_after", values[row, np.minimum(target + 1, last)]
+            if self.shelf is not None:
+                yield f"{name}_peers", self._peers(name, now, asked)
+        if self.price is not None:
+            now = self.price[row, target]
+            yield "price_change", now - self._usual(self.price, asked, self.rhythm.recent)
+            yield "price_long_change", now - self._usual(self.price, asked, self.rhythm.long)
+            yield "price_step", now - self.price[row, target - 1]
+        if self.telling:
+            yield from self._analogue(asked)
 
-    def _analogue(self, origin: int, target: Ints) -> Iterator[Named]:
-        past = slice(max(0, origin + 1 - ANALOG_PERIODS), origin + 1)
-        uplift = self.uplift[:, past]
+    def _usual(self, values: Floats | Matrix, asked: Asked, length: int) -> Floats:
+        """[row]: the mean over the periods up to the origin."""
+        window = values[asked.series, max(0, asked.origin + 1 - length) : asked.origin + 1]
+        return mean_over(window, 1)[asked.of]
+
+    def _peers(self, name: str, now: Floats | Matrix, asked: Asked) -> Floats:
+        """[row]: mean of a signal over the other series of the shelf (else the store): their promotion takes sales away."""
+        if self.shelf is None:
+            return np.full(len(now), np.nan)
+        total, number = self.on_shelf[name]
+        at, known = (self.shelf.member[asked.row_series], asked.target), ~np.isnan(now)
+        return ratio(total[at] - np.where(known, now, 0.0), (number[at] - known).astype(np.float64))
+
+    def _analogue(self, asked: Asked) -> Iterator[Named]:
+        past = slice(max(0, asked.origin + 1 - ANALOG_PERIODS), asked.origin + 1)
+        uplift = self.uplift[asked.series, past]
         known = ~np.isnan(uplift)
         value = np.where(known, uplift, np.float32(0.0))
-        mean = np.empty((len(uplift), len(target)))
-        weight = np.empty_like(mean)
         usual = ratio(value.sum(axis=1), known.sum(axis=1).astype(np.float64))
-        for lead, column in enumerate(target):
-            distance = np.zeros(value.shape, dtype=np.float32)
-            for values in self.like:
-                gap = np.nan_to_num(values[:, past] - values[:, column : column + 1])
+        plans = [self._standard(name, self.signals[name][asked.series, past]) for name in self.telling]
+        planned = [self._standard(name, self.signals[name][asked.row_series, asked.target]) for name in self.telling]
+        mean, weight = np.empty(len(asked.of)), np.empty(len(asked.of))
+        for rows in parts_of(len(asked.of), ANALOG_ROWS):
+            of = asked.of[rows]
+            distance = np.zeros((len(of), value.shape[1]), dtype=np.float32)
+            for plan, target in zip(plans, planned, strict=True):
+                gap = np.nan_to_num(plan[of] - target[rows, None])
                 distance += gap * gap
-            alike = np.exp(distance * np.float32(-0.5 / ANALOG_WIDTH**2)) * known
-            weight[:, lead] = alike.sum(axis=1)
-            mean[:, lead] = (alike * value).sum(axis=1)
-        yield "analogue", (mean + ANALOG_PRIOR * usual[:, None]) / (weight + ANALOG_PRIOR)
+            alike = np.exp(distance * np.float32(-0.5 / ANALOG_WIDTH**2)) * known[of]
+            weight[rows] = alike.sum(axis=1)
+            mean[rows] = (alike * value[of]).sum(axis=1)
+        yield "analogue", (mean + ANALOG_PRIOR * usual[asked.of]) / (weight + ANALOG_PRIOR)
         yield "analogue_weight", weight
 
+    def _standard(self, name: str, values: Floats | Matrix) -> Matrix:
+        return (values / self.deviations[name]).astype(np.float32)
 
-def _deviation(values: Floats) -> float:
-    return float(np.nanstd(values)) if np.isfinite(values).any() else 0.0
+
+def _uplift(demand: Floats) -> Floats:
+    """[series, column]: demand over the level before it."""
+    level = shifted(smoothed(demand, ANALOG_SMOOTH))
+    return np.where(level > 0, ratio(demand, level), np.nan).clip(0.0, MAX_UPLIFT)
+
+
+def _discount(price: Floats, base: Floats | None = None) -> Floats:
+    """[series, column]: logarithm of the price over the base price, else over what it was of late."""
+    known = _log(price)
+    return known - (shifted(smoothed(known, USUAL_PRICE_SMOOTH)) if base is None else _log(base))
 
 
 def _log(price: Floats) -> Floats:
-    return np.log(np.where(price > 0, price, np.nan))
+    known = filled(price)
+    return np.log(np.where(known > 0, known, np.nan))
 
 
-def _shifted(values: Floats) -> Floats:
-    """Each column as it was one before."""
-    return np.concatenate([np.full((len(values), 1), np.nan), values[:, :-1]], axis=1)
-
-
-def _grouped(values: Floats, member: Ints) -> Floats:
-    out = np.zeros((int(member.max()) + 1, values.shape[1]))
-    np.add.at(out, member, values)
-    return out
+def _deviation(values: Floats | Matrix) -> float:
+    """The standard deviation of what is known; 0 where nothing is."""
+    count = sum(int((~np.isnan(values[part])).sum()) for part in parts_of(len(values)))
+    if not count:
+        return 0.0
+    mean = sum(float(np.nansum(values[part], dtype=np.float64)) for part in parts_of(len(values))) / count
+    square = sum(float(np.nansum((values[part] - mean) ** 2, dtype=np.float64)) for part in parts_of(len(values)))
+    return float(np.sqrt(square / count))

@@ -86,11 +86,11 @@ def to_panel(
 ) -> Panel:
     """Matrices of a typed frame. Raises DataGateError on no rows, repeated rows, null keys and dates off the grid."""
     _check_rows(frame, dataset)
-    series = frame.select(KEYS).unique().sort(KEYS).with_row_index("series")
     first = cast("dt.date", frame["date"].min())
-    row = frame.select(KEYS).join(series, on=KEYS, how="left", maintain_order="left")["series"].to_numpy().astype(np.int64)
+    series, row = _series(frame)
     column = (frame["date"] - first).dt.total_days().to_numpy() // dataset.step_days
     shape = (series.height, int(column.max()) + 1)
+    _check_once(frame, dataset, row * shape[1] + column, shape[0] * shape[1])
 
     def matrix(name: str) -> Floats:
         out = np.full(shape, np.nan)
@@ -116,17 +116,30 @@ def to_panel(
     )
 
 
+def _series(frame: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+    """The series in the order of their ids, and [row] which one each is. By numbers: texts of all rows would take gigabytes."""
+    ids = {key: frame[key].unique().sort() for key in KEYS}
+    store, product = (frame[key].cast(pl.Enum(ids[key])).to_physical().to_numpy().astype(np.int64) for key in KEYS)
+    pairs, row = np.unique(store * len(ids["product_id"]) + product, return_inverse=True)
+    at = dict(zip(KEYS, np.divmod(pairs, len(ids["product_id"])), strict=True))
+    return pl.DataFrame({key: ids[key].gather(at[key]) for key in KEYS}), row.astype(np.int64)
+
+
+def _check_once(frame: pl.DataFrame, dataset: Dataset, cell: Ints, cells: int) -> None:
+    met = np.zeros(cells, dtype=np.bool_)
+    met[cell] = True
+    if int(met.sum()) == len(cell):
+        return
+    repeated = frame.filter(frame.select("date", *KEYS).is_duplicated())
+    date, store, product = repeated.select("date", *KEYS).row(0)
+    raise _broken(dataset.name, f"{repeated.height:,} rows are of one series and period, such as {store} {product} {date}")
+
+
 def _check_rows(frame: pl.DataFrame, dataset: Dataset) -> None:
     if frame.is_empty():
         raise _broken(dataset.name, "it has no rows")
     if sum(frame.select(pl.col("date", *KEYS).null_count()).row(0)):
         raise _broken(dataset.name, "a row has no date, store or product")
-    repeated = frame.select("date", *KEYS).is_duplicated()
-    if repeated.any():
-        date, store, product = frame.filter(repeated).select("date", *KEYS).row(0)
-        raise _broken(
-            dataset.name, f"{int(repeated.sum()):,} rows are of one series and period, such as {store} {product} {date}"
-        )
     off = (frame["date"] - frame["date"].min()).dt.total_days() % dataset.step_days != 0
     if off.any():
         raise _broken(

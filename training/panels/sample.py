@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.panels.block import Asked
 from training.panels.calendar import YEAR_PERIODS
 from training.panels.features import FeatureMaker
 from training.rows import Floats, Matrix
@@ -69,5 +70,5 @@ def _of_origin(maker: FeatureMaker, origin: int, known: int, horizon: int, limit
     if len(series) > limit:
         chosen = np.sort(np.random.default_rng([seed, origin]).choice(len(series), limit, replace=False))
         series, lead = series[chosen], lead[chosen]
-    block = maker.block(origin, horizon)
-    return Sample(block.names, block.x[series, lead], target[series, lead], block.scale[series])
+    block = maker.block(Asked.pairs(origin, horizon, series, lead + 1))
+    return Sample(block.names, block.x, target[series, lead], block.scale)

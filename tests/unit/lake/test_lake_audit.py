@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lake import audit
-from lake.audit import PartitionAudit, SilverAudit, Unread
+from lake.audit import PartitionAudit, Unread
+from lake.repeats import Copy, Repeat
+from lake.silver_audit import SilverAudit, SilverPartition, SilverPlace
 from lake.spans import Span
 
 PLACE = ("sales", 0)
@@ -87,9 +89,15 @@ def test_an_accepted_loss_is_named_and_is_no_fault() -> None:
     assert (part.accepted_loss, part.missing_ranges, part.waiting) == (2, [(7, 7)], 12)
 
 
-def test_a_repeated_offset_is_a_fault() -> None:
-    assert judge(PLACE, (0, 10), found(0, 9, rows=12), []).repeated == 2
-    assert judge(PLACE, (0, 10), found(0, 9, rows=12), []).faults
+def test_a_repeated_offset_is_a_fault_and_is_named_with_the_times_of_its_ingest() -> None:
+    again = [Repeat(at, 2, [Copy(f"2024-05-01T10:00:0{at}Z", "a"), Copy("2024-05-01T11:00:00Z", "b")]) for at in (2, 7)]
+    part = audit.judge(PLACE, (0, 10), found(0, 9, rows=12), Unread(), again)
+
+    assert (part.repeated, part.repeated_offsets) == (2, again)
+    assert part.faults == [
+        "sales/0: 2 rows repeat an offset: 2 (2 times, ingested 2024-05-01T10:00:02Z, 2024-05-01T11:00:00Z), "
+        "7 (2 times, ingested 2024-05-01T10:00:07Z, 2024-05-01T11:00:00Z)"
+    ]
 
 
 def test_a_topic_that_was_made_anew_is_a_fault() -> None:
@@ -97,9 +105,21 @@ def test_a_topic_that_was_made_anew_is_a_fault() -> None:
     assert judge(PLACE, None, found(0, 9), []).faults
 
 
-def test_silver_adds_up_in_messages_and_in_lines() -> None:
-    sound = SilverAudit(messages_in=4, messages_out=4, lines_in=10, silver_lines=7, duplicate_lines=2, quarantined=1)
-    lost = SilverAudit(messages_in=4, messages_out=4, lines_in=11, silver_lines=7, duplicate_lines=2, quarantined=1)
+def test_a_line_lost_at_one_offset_and_one_doubled_at_another_are_two_faults_though_the_totals_agree() -> None:
+    places = [SilverPlace(3, 2, 1, 0, 0, 0), SilverPlace(7, 2, 3, 0, 0, 1)]
+    sound = SilverPartition("sales", 0, 4, 4, 10, 7, 2, 1)
+    bent = SilverPartition("sales", 1, 2, 2, 4, 4, 0, 0, 2, places)
+    found = SilverAudit([sound, bent])
 
     assert sound.faults == []
-    assert lost.faults == ["silver: 11 lines in, 10 out"]
+    assert found.totals == {
+        "messages_in": 6,
+        "messages_out": 6,
+        "lines_in": 14,
+        "silver_lines": 11,
+        "duplicate_lines": 2,
+        "quarantined": 1,
+    }
+    assert found.faults == [
+        "sales/1: silver is not bronze at 2 offsets: 3 (2 lines in, 1 out), 7 (2 lines in, 3 out, 1 of them again)"
+    ]

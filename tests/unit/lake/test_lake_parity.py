@@ -10,8 +10,8 @@ from contracts.errors import DataGateError
 from contracts.features import CATALOGUE_FINGERPRINT, features_of
 from contracts.settings import Settings
 from contracts.topics import partition_of
-from lake.jobs.parity import ParityReport, gate
-from lake.parity import EXAMPLES, Key, ViewParity, compare, in_sample, same
+from lake.jobs.parity import gate
+from lake.parity import EXAMPLES, Key, ParityReport, Sample, ViewParity, Worst, compare, same
 from lake.recompute import fences
 
 NAN = float("nan")
@@ -22,8 +22,8 @@ def row(**features: Any) -> dict[str, Any]:
     return {"as_of_ms": 9, "source_offset": 4, "fingerprint": CATALOGUE_FINGERPRINT, **empty, **features}
 
 
-def report(*views: ViewParity) -> ParityReport:
-    return ParityReport("run", 0, 0.0, 1.0, views)
+def report(*views: ViewParity, threshold: float = 0.0) -> ParityReport:
+    return ParityReport("run", 0, 0.0, Sample(), threshold, views)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,15 @@ def test_all_differences_are_counted_and_the_first_are_shown() -> None:
     assert len(found.examples) == EXAMPLES
 
 
+def test_a_feature_that_is_wrong_everywhere_leaves_room_for_the_examples_of_another() -> None:
+    online: dict[Key, Any] = {("s", f"{n:02}"): row(on_hand=n, counted_ms=0 if n == 99 else 1) for n in range(100)}
+
+    found = compare("stock", online, {key: row(on_hand=-1, counted_ms=1) for key in online}, ())
+
+    (other,) = [example for example in found.examples if example.feature == "counted_ms"]
+    assert (other.key, other.as_of_ms, other.source_offset, other.online, other.lake) == (("s", "99"), 9, 4, 0, 1)
+
+
 @pytest.mark.parametrize(
     "unequal",
     [ViewParity("stock", 5, missing=1), ViewParity("stock", 5, extra=1), ViewParity("stock", 5, mismatches={"on_hand": 1})],
@@ -94,6 +103,34 @@ def test_all_differences_are_counted_and_the_first_are_shown() -> None:
 def test_a_run_fails_on_any_difference(unequal: ViewParity) -> None:
     with pytest.raises(DataGateError, match="not what the lake recomputes"):
         gate(report(ViewParity("price_plan", 5), unequal))
+
+
+@pytest.mark.parametrize(
+    ("unequal", "share"),
+    [
+        (ViewParity("stock", 10, mismatches={"on_hand": 3, "counted_ms": 1}), 0.3),  # 0.2 on the mean of these two
+        (ViewParity("stock", 7, missing=3), 0.3),
+        (ViewParity("stock", 7, extra=3), 0.3),
+        (ViewParity("stock", 8, missing=1, extra=1, mismatches={"on_hand": 1}), 0.3),
+    ],
+)
+def test_a_run_holds_up_to_the_threshold_and_its_worst_feature_decides(unequal: ViewParity, share: float) -> None:
+    views = (ViewParity("price_plan", 1_000_000, mismatches={"plan_price": 1}), unequal)
+
+    gate(report(*views, threshold=share))
+
+    with pytest.raises(DataGateError, match=r"stock\.\w+ differs in 30\.0000% of its values, the threshold is 29\.9900%"):
+        gate(report(*views, threshold=0.2999))
+
+
+def test_the_report_names_the_worst_feature_the_threshold_and_the_salt() -> None:
+    view = ViewParity("stock", 4, mismatches={"on_hand": 1})
+    found = ParityReport("run", 0, 0.0, Sample(0.5, "s"), 0.3, (ViewParity("price_plan", 9), view))
+
+    assert found.worst == Worst("stock", "on_hand", 0.25)
+    said = found.as_dict()
+    assert (said["sample"], said["salt"], said["threshold"], said["within_threshold"]) == (0.5, "s", 0.3, True)
+    assert said["worst"] == {"view": "stock", "feature": "on_hand", "share": 0.25}
 
 
 def test_a_run_that_compared_nothing_fails() -> None:
@@ -120,12 +157,3 @@ def test_price_plans_are_routed_by_their_product() -> None:
     committed = {("prices", partition_of("p-1", settings.topic_partitions)): 8}
 
     assert fences("price_plan", {("*", "p-1"): row()}, committed, settings).column("fence").to_pylist() == [7]
-
-
-def test_a_larger_sample_holds_the_smaller_one() -> None:
-    keys = [(f"s-{n % 7}", f"p-{n}") for n in range(5_000)]
-    tenth = {key for key in keys if in_sample(key, 0.1)}
-
-    assert 350 < len(tenth) < 650
-    assert tenth <= {key for key in keys if in_sample(key, 0.5)}
-    assert all(in_sample(key, 1.0) for key in keys)

@@ -49,7 +49,7 @@ def test_a_series_of_which_no_day_is_known_stands_at_the_typical_level_and_a_dea
 def test_amounts_are_multiples_of_the_level_and_the_rest_is_as_it_was() -> None:
     given = {"demand_mean_28d": 10.0, "units_today": 5.0, "receipts_7d": 20.0, "sales_24h": 900.0, "planned_price": 99.0}
     block = block_of(row(**given), typical=1.0)
-    found = dict(zip(block.names, block.x[0, 0].tolist(), strict=True))
+    found = dict(zip(block.names, block.x[0].tolist(), strict=True))
     assert block.names == NAMES
     assert found[LOG_LEVEL] == pytest.approx(np.log(10.0))
     assert (found["units_today"], found["receipts_7d"], found["sales_24h"], found["planned_price"]) == (0.5, 2.0, 90.0, 99.0)

@@ -5,26 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from training.panels.candidates.fitted import FittedTrees
 from training.panels.features import FeatureMaker
-from training.rows import Floats
+from training.panels.panel import Panel
+from training.rows import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What is asked: `horizon` periods after each of the `origins` (columns).
 
-    What is learnt over all series is learnt from columns up to `trained_to` alone, which no origin is before.
+    What is learnt over all series is learnt from columns up to `trained_to` alone, which no origin is before. `series` are
+    those asked for, ascending; None: all.
     """
 
     trained_to: int
     origins: tuple[int, ...]
     horizon: int
+    series: Ints | None = None
+
+    def members(self, panel: Panel) -> Ints:
+        """The series asked for."""
+        return np.arange(panel.series) if self.series is None else self.series
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`means` is [series, lead] per origin, in units, NaN where the candidate has nothing to say of a series.
+    """`means` is [asked series, lead] per origin, in units, NaN where the candidate has nothing to say of a series.
 
     `trees` are those that the means came from, where it learnt over all series.
     """

@@ -15,6 +15,7 @@ import xgboost
 
 from training.panels.candidates.base import Made, Task
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
+from training.panels.candidates.naive import closed_is_zero
 from training.panels.features import FeatureMaker
 from training.panels.sample import Sample, draw
 from training.rows import LEVELS, Floats
@@ -76,14 +77,18 @@ class GlobalTrees:
         """Learns from rows whose targets lie up to `trained_to`; NaN where there are none."""
         sample = draw(maker, task.trained_to, task.horizon, self.recipe.rows, self.recipe.seed)
         if sample is None:
-            return Made([np.full((maker.panel.series, task.horizon), np.nan) for _ in task.origins])
+            return Made([np.full((len(task.members(maker.panel)), task.horizon), np.nan) for _ in task.origins])
         fitted = fit_mean(sample, self.recipe)
-        return Made([said(fitted, maker, origin, task.horizon) for origin in task.origins], fitted)
+        return Made([said(fitted, maker, origin, task) for origin in task.origins], fitted)
 
 
-def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
-    """[series, lead], in units: what the trees say at an origin, and 0 where the store is known to be closed."""
-    return np.where(maker.closed(origin, horizon), 0.0, fitted.mean(maker.block(origin, horizon)))
+def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, task: Task) -> Floats:
+    """[asked series, lead], in units: what the trees say at an origin, and 0 where the store is known to be closed."""
+    asked = task.members(maker.panel)
+    out = np.empty((len(asked), task.horizon))
+    for part, block in maker.parts(origin, task.horizon, asked):
+        out[part] = fitted.mean(block).reshape(-1, task.horizon)
+    return closed_is_zero(maker, origin, asked, out)
 
 
 def fit_mean(sample: Sample, recipe: Recipe, rising: Mapping[str, int] | None = None) -> FittedTrees:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.boosters import load_booster
-from training.panels.features import Block
+from training.panels.block import Block
 from training.rows import LEVELS, Floats, Matrix
 
 _NAMES = "features"  # an attribute within the booster's file; XGBoost's own names allow no < and no [
@@ -25,10 +25,8 @@ class FittedTrees:
     names: tuple[str, ...]
 
     def mean(self, block: Block) -> Floats:
-        """[series, lead], in units."""
-        series, horizon, _ = block.x.shape
-        scaled = _predicted(self.booster, block.of(self.names)).reshape(series, horizon)
-        return np.maximum(scaled, 0.0) * block.scale[:, None]
+        """[row], in units."""
+        return np.maximum(_predicted(self.booster, block.of(self.names)), 0.0) * block.scale
 
     def importance(self) -> dict[str, float]:
         """Feature -> its share of the total gain, the largest first; a feature that no tree cuts is left out."""
@@ -55,15 +53,14 @@ class FittedQuantiles:
     names: tuple[str, ...]
 
     def quantiles(self, block: Block, around: Floats | None = None) -> NDArray[np.float64]:
-        """[series, lead, level], in units; in order and at least 0.
+        """[row, level], in units; in order and at least 0.
 
-        Of trees that have learnt the errors of a mean, `around` is that mean [series, lead], in units.
+        Of trees that have learnt the errors of a mean, `around` is that mean [row], in units.
         """
-        series, horizon, _ = block.x.shape
-        found = _predicted(self.booster, block.of(self.names)).reshape(series, horizon, len(LEVELS)) * block.scale[:, None, None]
+        found = _predicted(self.booster, block.of(self.names)).reshape(-1, len(LEVELS)) * block.scale[:, None]
         if around is not None:
-            found += around[:, :, None]
-        return np.sort(np.maximum(found, 0.0), axis=2)
+            found += around[:, None]
+        return np.sort(np.maximum(found, 0.0), axis=1)
 
     def save(self, path: Path) -> None:
         """Into one file."""
@@ -76,9 +73,8 @@ class FittedQuantiles:
 
 
 def _predicted(booster: Any, x: Matrix) -> Floats:
-    """One value per series × lead and output, flat."""
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[2])
-    values: Floats = booster.inplace_predict(rows, missing=np.nan).astype(np.float64)
+    """One value per row and output."""
+    values: Floats = booster.inplace_predict(np.ascontiguousarray(x), missing=np.nan).astype(np.float64)
     return values
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from training.panels.candidates.base import Made, Task
 from training.panels.features import FeatureMaker
-from training.rows import Floats
+from training.rows import Floats, Ints
 
 SEASONAL_NAIVE, MOVING_AVERAGE = "seasonal_naive", "moving_average"
 WINDOW = 28
@@ -28,13 +28,9 @@ class SeasonalNaive:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns nothing over all series."""
-        season = maker.panel.dataset.season_length
-        return Made(
-            [
-                closed_is_zero(maker, origin, seasonal(maker.panel.units[:, : origin + 1], season, task.horizon))
-                for origin in task.origins
-            ]
-        )
+        season, asked = maker.panel.dataset.season_length, task.members(maker.panel)
+        said = (seasonal(maker.panel.units[asked, : origin + 1], season, task.horizon) for origin in task.origins)
+        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +46,9 @@ class MovingAverage:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns nothing over all series."""
-        return Made(
-            [closed_is_zero(maker, origin, average(maker.panel.units[:, : origin + 1], task.horizon)) for origin in task.origins]
-        )
+        asked = task.members(maker.panel)
+        said = (average(maker.panel.units[asked, : origin + 1], task.horizon) for origin in task.origins)
+        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
 
 
 def seasonal(history: Floats, season: int, horizon: int) -> Floats:
@@ -84,7 +80,6 @@ def last_known(history: Floats) -> Floats:
     return history[np.arange(len(history)), column]
 
 
-def closed_is_zero(maker: FeatureMaker, origin: int, mean: Floats) -> Floats:
-    """Nothing is sold in a period known to be closed."""
-    shut = maker.closed(origin, mean.shape[1])
-    return np.where(shut, 0.0, mean)
+def closed_is_zero(maker: FeatureMaker, origin: int, series: Ints, mean: Floats) -> Floats:
+    """Nothing is sold in a period known to be closed; the means [series, lead] are of those series."""
+    return np.where(maker.closed(origin, mean.shape[1])[series], 0.0, mean)

@@ -13,9 +13,10 @@ import pandas as pd
 
 from training.models.quiet_prophet import Prophet, quiet
 from training.panels.candidates.base import Made, Task
+from training.panels.candidates.naive import closed_is_zero
 from training.panels.candidates.routing import PROPHET, largest
 from training.panels.features import FeatureMaker
-from training.rows import Floats
+from training.rows import Floats, Ints
 
 MIN_PERIODS = {"D": 28, "W": 26}
 BOUND = 3.0  # times the largest value seen: a trend that runs away is no forecast
@@ -37,16 +38,18 @@ class ProphetPerSeries:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
-        return Made([self._means(maker, origin, task.horizon) for origin in task.origins])
+        asked = task.members(maker.panel)
+        said = (self._means(maker, origin, asked, task.horizon) for origin in task.origins)
+        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
 
-    def _means(self, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
-        out = np.full((maker.panel.series, horizon), np.nan)
+    def _means(self, maker: FeatureMaker, origin: int, asked: Ints, horizon: int) -> Floats:
+        out = np.full((len(asked), horizon), np.nan)
         shortest = MIN_PERIODS[maker.rhythm.freq]
         with quiet():
-            for series in largest(maker.panel, origin, shortest, self.max_series):
-                if (~np.isnan(maker.demand[series, : origin + 1])).sum() >= shortest:
-                    out[series] = self._series(maker, int(series), origin, horizon)
-        return np.where(maker.closed(origin, horizon), 0.0, out)
+            for at in largest(maker.panel.units[asked, : origin + 1], shortest, self.max_series):
+                if (~np.isnan(maker.demand[asked[at], : origin + 1])).sum() >= shortest:
+                    out[at] = self._series(maker, int(asked[at]), origin, horizon)
+        return out
 
     def _series(self, maker: FeatureMaker, series: int, origin: int, horizon: int) -> Floats:
         history, future, regressors = frames(maker, series, origin, horizon)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.panels.panel import Panel
 from training.rows import Floats, Ints
 
 PROPHET = "prophet"  # here, so that its name can be read without its library
 RECENT_SHARE = 0.5  # of the history: a model per series is for the series that sell now
 
 
-def largest(panel: Panel, origin: int, min_periods: int, limit: int | None) -> Ints:
-    """The series with enough known periods and any sale, those with the largest mean of late first; all where `limit` is None."""
-    history = panel.units[:, : origin + 1]
+def largest(history: Floats, min_periods: int, limit: int | None) -> Ints:
+    """The rows of [series, period] with enough known periods and any sale that sell most of late; all where `limit` is None."""
     late = np.nan_to_num(history[:, int(history.shape[1] * (1 - RECENT_SHARE)) :])
     known = (~np.isnan(history)).sum(axis=1)
     usable = np.nonzero((known >= min_periods) & (late.sum(axis=1) > 0))[0]

@@ -13,9 +13,10 @@ import numpy as np
 from statsforecast.models import TSB, AutoETS, CrostonSBA
 
 from training.panels.candidates.base import Made, Task
+from training.panels.candidates.naive import closed_is_zero
 from training.panels.candidates.routing import gapless, largest
 from training.panels.features import FeatureMaker
-from training.rows import Floats
+from training.rows import Floats, Ints
 
 AUTO_ETS, TSB_NAME, SBA_NAME = "auto_ets", "tsb", "sba"
 ETS_SEASON = 24  # the longest season that the exponential smoothing state carries; beyond it there is none
@@ -42,14 +43,16 @@ class Statistical:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
-        return Made([self._means(maker, origin, task.horizon) for origin in task.origins])
+        asked = task.members(maker.panel)
+        said = (self._means(maker, origin, asked, task.horizon) for origin in task.origins)
+        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
 
-    def _means(self, maker: FeatureMaker, origin: int, horizon: int) -> Floats:
+    def _means(self, maker: FeatureMaker, origin: int, asked: Ints, horizon: int) -> Floats:
         season = maker.panel.dataset.season_length
         model, shortest = _model(self.kind, season)
-        out = np.full((maker.panel.series, horizon), np.nan)
-        demand = maker.demand[:, : origin + 1]
-        for series in largest(maker.panel, origin, shortest, self.max_series):
+        out = np.full((len(asked), horizon), np.nan)
+        demand = maker.demand[asked, : origin + 1]
+        for series in largest(maker.panel.units[asked, : origin + 1], shortest, self.max_series):
             if (~np.isnan(demand[series])).sum() < shortest:
                 continue  # long enough, but hardly ever in stock
             values = gapless(demand[series])
@@ -58,7 +61,7 @@ class Statistical:
             except Exception:  # noqa: BLE001  # "no model able to be fitted" has no class of its own; it is counted as uncovered
                 continue
             out[series] = np.clip(mean, 0.0, BOUND * max(float(np.max(values)), 0.0))
-        return np.where(maker.closed(origin, horizon), 0.0, out)
+        return out
 
 
 def _model(kind: str, season: int) -> tuple[Any, int]:

@@ -41,7 +41,7 @@ class Counting:
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Ones."""
         self.asked += 1
-        return Made([np.ones((maker.panel.series, task.horizon)) for _ in task.origins])
+        return Made([np.ones((len(task.members(maker.panel)), task.horizon)) for _ in task.origins])
 
 
 def test_every_candidate_is_scored_at_every_origin_and_the_rules_are_among_them() -> None:

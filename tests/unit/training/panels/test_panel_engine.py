@@ -10,6 +10,7 @@ from statsforecast.models import CrostonSBA
 
 from contracts.errors import DataGateError
 from tests.panel_world import DAYS, START, panel_of, rows_of, shop, without_future
+from training.panels import past
 from training.panels.candidates.boosted import GlobalTrees, Recipe
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
 from training.panels.candidates.statistical import SBA_NAME, Statistical
@@ -201,3 +202,16 @@ def test_weeks_with_a_year_of_history_are_forecast() -> None:
     weeks = replace(DAYS, freq="W", season_length=52, horizon=HORIZON)
     panel = replace(shop(series=6, periods=130, dataset=weeks), first=START)
     sound(run(panel, 120), 6)
+
+
+def test_of_many_series_some_are_looked_back_on_and_all_are_forecast(monkeypatch: pytest.MonkeyPatch, made: Result) -> None:
+    monkeypatch.setattr(past, "MAX_SERIES", 5)
+    some = run(shop())
+    sound(some, shop().series)
+    assert some.past is not None
+    assert made.past is not None
+    drawn = some.past.series
+    assert len(drawn) == 5
+    for name, means in some.past.means.items():
+        np.testing.assert_array_equal(means, made.past.means[name][:, drawn], err_msg="what is said of a series is the same")
+    np.testing.assert_array_equal(some.past.truth, made.past.truth[:, drawn])

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.panel_world import DAYS, panel_of, shop
+from training.panels import features, history
+from training.panels.block import Asked, Block
 from training.panels.features import FeatureMaker
+from training.panels.groups import added
 from training.panels.history import Prefix, periods_since, smoothed
 from training.panels.panel import Panel
 from training.panels.plan import filled
@@ -21,9 +24,14 @@ HORIZON = 7
 
 def feature(panel: Panel, name: str, origin: int, horizon: int = HORIZON) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """[series, lead] of one feature."""
-    block = FeatureMaker(panel).block(origin, horizon)
-    found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = block.x[:, :, block.names.index(name)]
+    block = whole(FeatureMaker(panel), origin, horizon)
+    found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = block.x[:, block.names.index(name)].reshape(-1, horizon)
     return found
+
+
+def whole(maker: FeatureMaker, origin: int, horizon: int = HORIZON) -> Block:
+    """All rows of an origin."""
+    return maker.block(Asked.grid(origin, horizon, np.arange(maker.panel.series)))
 
 
 @given(seed=st.integers(0, 1000), origin=st.integers(0, 75))
@@ -32,16 +40,16 @@ def test_demand_after_the_origin_changes_no_feature(seed: int, origin: int) -> N
     panel = shop(series=6)
     other = panel.units.copy()
     other[:, origin + 1 :] = np.random.default_rng(seed).poisson(40.0, other[:, origin + 1 :].shape)
-    one, two = (FeatureMaker(replace(panel, units=units)).block(origin, HORIZON) for units in (panel.units, other))
+    one, two = (whole(FeatureMaker(replace(panel, units=units)), origin) for units in (panel.units, other))
     assert np.array_equal(one.x, two.x, equal_nan=True)
     assert np.array_equal(one.scale, two.scale)
 
 
 def test_features_do_not_depend_on_the_unit_but_for_the_scale_itself() -> None:
     panel = shop()
-    one, two = (FeatureMaker(replace(panel, units=panel.units * factor)).block(60, HORIZON) for factor in (1.0, 1000.0))
+    one, two = (whole(FeatureMaker(replace(panel, units=panel.units * factor)), 60) for factor in (1.0, 1000.0))
     others = [at for at, name in enumerate(one.names) if name != "log_scale"]
-    assert np.allclose(one.x[:, :, others], two.x[:, :, others], rtol=1e-4, atol=1e-6, equal_nan=True)
+    assert np.allclose(one.x[:, others], two.x[:, others], rtol=1e-4, atol=1e-6, equal_nan=True)
     assert np.allclose(two.scale, 1000.0 * one.scale)
 
 
@@ -149,3 +157,31 @@ def test_training_rows_are_of_what_is_known_and_the_same_for_a_seed() -> None:
     assert two is not None
     assert len(one) <= 500
     assert np.array_equal(one.x, two.x, equal_nan=True)
+
+
+@pytest.mark.parametrize("horizon", [1, 7])
+def test_a_few_rows_are_those_of_all_rows(horizon: int) -> None:
+    panel = replace(shop(series=9), codes={"product_category": np.arange(9) % 2})
+    maker, rng = FeatureMaker(panel), np.random.default_rng(3)
+    series, lead = rng.integers(0, 9, 20), rng.integers(1, horizon + 1, 20)
+    some, everything = maker.block(Asked.pairs(60, horizon, series, lead)), whole(maker, 60, horizon)
+    np.testing.assert_array_equal(some.x, everything.x[series * horizon + lead - 1])
+    np.testing.assert_array_equal(some.scale, everything.scale[series * horizon + lead - 1])
+
+
+def test_parts_are_all_rows_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "PART_ROWS", 3 * HORIZON)
+    maker = FeatureMaker(shop(series=7))
+    parts = list(maker.parts(60, HORIZON, np.arange(7)))
+    assert [part for part, _ in parts] == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    np.testing.assert_array_equal(np.concatenate([block.x for _, block in parts]), whole(maker, 60).x)
+
+
+def test_sums_of_groups_are_those_of_their_members_whatever_lies_between_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    values, member = np.where(rng.random((40, 6)) < 0.2, np.nan, rng.random((40, 6))), rng.permutation(np.arange(40) % 7)
+    monkeypatch.setattr(history, "PART", 3)
+    total, number = added(values, member)
+    for group in range(7):
+        np.testing.assert_allclose(total[group], np.nansum(values[member == group], axis=0))
+        np.testing.assert_array_equal(number[group], (~np.isnan(values[member == group])).sum(axis=0))
