@@ -19,10 +19,9 @@ from lake.cluster import computed_once
 _AT, _TO, _CURRENT = "valid_from", "valid_to", "is_current"
 
 
-def record(session: SparkSession, view: View, given: DataFrame, now: EpochMs) -> int:
-    """Brings the history of a view up to what a load at `now` gives: one row per key, with the view's features.
-
-    Returns how many keys are new, changed or gone; where there are none, nothing is written.
+def after(session: SparkSession, view: View, given: DataFrame, now: EpochMs) -> tuple[dict[str, DataFrame], int]:
+    """The history of a view after a load at `now` of `given`, one row per key with the view's features: its rows by table, none
+    where they stay as they are, and how many keys are new, changed or gone.
     """
     table = schemas.HISTORY_TABLES[view.name]
     history = session.table(table.name).select(*table.column_names)
@@ -30,9 +29,7 @@ def record(session: SparkSession, view: View, given: DataFrame, now: EpochMs) ->
     at_ms = max(now, latest_change_ms(history) + 1)
     versions = computed_once(next_versions(history, given, key, at_ms))  # it reads the table it replaces
     changed = versions.where("touched").select(key).distinct().count()
-    if changed:
-        versions.select(*table.column_names).writeTo(table.name).overwrite(sf.lit(True))
-    return changed
+    return {table.name: versions.select(*table.column_names)} if changed else {}, changed
 
 
 def next_versions(history: DataFrame, given: DataFrame, key: str, at_ms: EpochMs) -> DataFrame:

@@ -64,8 +64,8 @@ class Months:
 
     def hold_instant(self, instant: Column) -> Column:
         """Whether a timestamp lies in them, in UTC."""
-        since = instant >= sf.lit(_midnight(self.first))
-        return since if self.last is None else since & (instant < sf.lit(_midnight(following(self.last))))
+        since = instant >= sf.lit(midnight(self.first))
+        return since if self.last is None else since & (instant < sf.lit(midnight(following(self.last))))
 
     def names(self, until: dt.date) -> list[str]:
         """Each month as 2024-03, none after that of `until`."""
@@ -135,5 +135,6 @@ def following(month: dt.date) -> dt.date:
     return (month + dt.timedelta(days=31)).replace(day=1)
 
 
-def _midnight(day: dt.date) -> dt.datetime:
+def midnight(day: dt.date) -> dt.datetime:
+    """The instant at which a day begins in UTC."""
     return dt.datetime.combine(day, dt.time(), dt.UTC)

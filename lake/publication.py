@@ -46,16 +46,15 @@ def drafts(session: SparkSession, outputs: Mapping[str, DataFrame], replaced: Co
             discard(session, table)
 
 
-def publish(draft: Draft, passing: Column | None = None) -> int:
+def publish(draft: Draft, passing: Column | None = None) -> None:
     """Makes the draft's rows those of the table, in one commit: all of them, or where given only those that are `passing`, which
-    are copied. Returns how many rows came.
+    are copied.
 
     Where somebody else has written to the table since, the rows are copied too: what they wrote elsewhere in it stays.
     """
     if passing is not None or not _fast_forwarded(draft):
         may = sf.lit(True) if passing is None else passing
         draft.rows.where(may).writeTo(draft.table).overwrite(draft.replaced & may)
-    return int(tables.last_commit(draft.session, draft.table).get("added-records", 0))
 
 
 def discard(session: SparkSession, table: str) -> None:

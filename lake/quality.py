@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from contracts import tables
 from contracts.errors import ConfigurationError
 from contracts.events import EARLIEST_EVENT_MS, LATEST_EVENT_MS, MAX_CENTS, MAX_QUANTITY
 from contracts.settings import Settings
+from lake import schemas
 
 STOP, WARN = "stop", "warn"
 _HINT = "docs/lake.md shows the shape of a rule."
+QUERY_NAMES = {name.removeprefix("lake.").replace(".", "_"): name for name in schemas.BY_NAME}  # what queries call the tables
+# Where a failed rule keeps rows back: from the table itself, or, of silver, from what gold makes of them
+JUDGED_SOURCES = (tables.SILVER_SALES, tables.SILVER_INVENTORY)
+_STOPPABLE = {table.name for table in schemas.PUBLISHED} | set(JUDGED_SOURCES)
+# Of every other table, by the beginning of its name: why nothing is kept back, and where it can be
+_ACCEPTED = "what the contract accepts is in silver, and nothing is taken out of it or kept from it"
+_NEVER_STOPPED = (
+    ("lake.bronze.", "bronze keeps every message as it came, whatever it says", "a rule about a gold table that is made of it"),
+    (tables.SILVER_PRICES, _ACCEPTED, f"a rule about {tables.GOLD_DAILY}, which has the price of each day"),
+    (tables.SILVER_FORECASTS, _ACCEPTED, f"a rule about {tables.GOLD_FORECAST_ACTUAL}, which has each forecast"),
+    ("lake.silver.", "it holds what silver did not take, and is not published", "a rule about a gold table"),
+    (tables.GOLD_FORECASTS, "the nightly scoring writes it, without Spark", f"a rule about {tables.GOLD_FORECAST_ACTUAL}"),
+    ("lake.gold.", "it is a job's note of what it has seen", "a rule about the table that the job makes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +38,8 @@ class Rule:
     """One rule about one table, with either `holds` or `faults`.
 
     `holds` is a SQL predicate that is true of every row; null is not true. `faults` is a SQL query whose rows are the faults:
-    `{rows}` is the table, `{silver_sales}`, `{gold_daily}` and so on are others. A row belongs to the month of its `local_day`.
+    `{rows}` is the table, `{silver_sales}`, `{gold_daily}` and so on are others. A row belongs to the month by which its table is
+    partitioned, where the query gives that column.
     """
 
     name: str
@@ -34,7 +52,12 @@ class Rule:
     @property
     def compares_with_silver(self) -> bool:
         """Whether it holds only of a gold that has seen all of silver."""
-        return self.table.startswith("lake.gold.") and "{silver_" in self.faults
+        return self.table.startswith("lake.gold.") and any(name.startswith("lake.silver.") for name in self.others)
+
+    @property
+    def others(self) -> list[str]:
+        """The other tables of the lake that its query names."""
+        return sorted(QUERY_NAMES[name] for name in _named(self.faults) if name in QUERY_NAMES)
 
 
 BUILT_IN = (
@@ -152,8 +175,31 @@ def _rule(path: Path, entry: Any) -> Rule:
         raise _refused(path, f"the rule {rule.name} needs one of holds and faults")
     if rule.severity not in (STOP, WARN):
         raise _refused(path, f"the severity of {rule.name} is {rule.severity}, neither {STOP} nor {WARN}")
+    _require_askable(path, rule)
     return rule
 
 
-def _refused(path: Path, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{path} is no file of quality rules", doing="reading the quality rules", why=why, hint=_HINT)
+def _require_askable(path: Path, rule: Rule) -> None:
+    """Raises ConfigurationError for a rule that is well written and of which nothing would come."""
+    if rule.table not in schemas.BY_NAME:
+        raise _refused(path, f"the rule {rule.name} is about {rule.table}, which is no table of the lake")
+    if rule.severity == STOP and rule.table not in _STOPPABLE:
+        why, instead = next(reason for name, *reason in _NEVER_STOPPED if rule.table.startswith(name))
+        hint = f'Give {rule.name} severity = "{WARN}", by which `./rd360 lake quality` tells of it, or write {instead}.'
+        raise _refused(path, f"the rule {rule.name} cannot stop {rule.table}: {why}", hint)
+    try:
+        unknown = _named(rule.faults) - {"rows", *QUERY_NAMES}
+    except ValueError as error:
+        raise _refused(path, f"the query of {rule.name} has a brace too many or too few: {error}") from error
+    if unknown:
+        no_table = f"{{{min(unknown)}}}, which is no table of the lake; a brace itself is doubled"
+        raise _refused(path, f"the query of {rule.name} names {no_table}")
+
+
+def _named(query: str) -> set[str]:
+    """The names in braces of a query, by Python's rule for format strings, which is Spark's too."""
+    return {re.split(r"[.\[]", name)[0] for _, name, _, _ in Formatter().parse(query) if name is not None}
+
+
+def _refused(path: Path, why: str, hint: str = _HINT) -> ConfigurationError:
+    return ConfigurationError(f"{path} cannot be taken as quality rules", doing="reading the quality rules", why=why, hint=hint)

@@ -16,9 +16,8 @@ from pyspark.sql import functions as sf
 
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
-from lake import local_days
-from lake.months import following
-from lake.quality import STOP, Rule
+from lake import local_days, schemas
+from lake.quality import QUERY_NAMES, STOP, Rule
 
 SHOWN = 3  # rows named per rule and month
 
@@ -54,18 +53,20 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        months = {_name(month): count for month, count in self.months.items()}
+        months = {month_name(month): count for month, count in self.months.items()}
         identity = {"rule": self.rule.name, "table": self.rule.table, "severity": self.rule.severity, "why": self.rule.why}
         return {**identity, "state": self.state, "faults": self.faults, "months": months, "examples": self.examples}
 
     def __str__(self) -> str:
-        months = ", ".join(f"{_name(month)}: {count}" for month, count in self.months.items())
+        months = ", ".join(f"{month_name(month)}: {count}" for month, count in self.months.items())
         return f"{self.rule.name} ({months}), such as {'; '.join(self.examples[:SHOWN])}"
 
 
 def check(rules: Sequence[Rule], rows: Mapping[str, DataFrame], settings: Settings) -> list[Finding]:
-    """One finding per rule about a table of `rows` (by table name). Raises ConfigurationError where a rule is no SQL of them."""
-    rules = [rule for rule in rules if rule.table in rows]
+    """One finding per rule. `rows` are, by table name, those of the rules' tables and of others that their queries name.
+
+    Raises ConfigurationError where a rule is no SQL of them.
+    """
     zoned = {name: _with_zone(table, settings) for name, table in rows.items()}
     findings = {rule.name: Finding(rule) for rule in rules}
     for row in _counted(_faults(rules, zoned, with_rows=False)):
@@ -76,25 +77,13 @@ def check(rules: Sequence[Rule], rows: Mapping[str, DataFrame], settings: Settin
     return list(findings.values())
 
 
-def held_back(findings: Iterable[Finding]) -> list[dt.date]:
-    """The first days of the months that must not be published."""
-    return sorted({month for finding in findings if finding.stops for month in finding.months if month is not None})
+def held_back(findings: Iterable[Finding]) -> frozenset[dt.date | None]:
+    """The first days of the months that must not be published; None among them: no month must."""
+    return frozenset(month for finding in findings if finding.stops for month in finding.months)
 
 
-def publishable(findings: Iterable[Finding]) -> Column:
-    """Whether a row's `local_day` lies in no month that is held back; no row is, where the faults have no day.
-
-    Ranges of days, which Iceberg knows for ranges of partitions.
-    """
-    findings = list(findings)
-    if any(finding.stops and None in finding.months for finding in findings):
-        return sf.lit(False)
-    day = sf.col("local_day")
-    parts = [(day < sf.lit(month)) | (day >= sf.lit(following(month))) for month in held_back(findings)]
-    return reduce(Column.__and__, parts, sf.lit(True))
-
-
-def _name(month: dt.date | None) -> str:
+def month_name(month: dt.date | None) -> str:
+    """A month as 2024-03, or what it is called where rows belong to none."""
     return "all" if month is None else f"{month:%Y-%m}"
 
 
@@ -113,11 +102,11 @@ def _faults(rules: Sequence[Rule], rows: Mapping[str, DataFrame], *, with_rows: 
     for name, table in rows.items():
         if of_table := [rule for rule in rules if rule.table == name and rule.holds]:
             broken, columns = _broken(table, of_table), table.columns
-            parts.append(_as_fault(broken, sf.col("broken_rule"), columns if with_rows else ()))
+            parts.append(_as_fault(broken, name, sf.col("broken_rule"), columns if with_rows else ()))
     for rule in rules:
         if rule.faults:
             found = _faulty(rule, rows)
-            parts.append(_as_fault(found, sf.lit(rule.name), found.columns if with_rows else ()))
+            parts.append(_as_fault(found, rule.table, sf.lit(rule.name), found.columns if with_rows else ()))
     return reduce(DataFrame.unionAll, parts) if parts else None
 
 
@@ -133,13 +122,14 @@ def _broken(rows: DataFrame, rules: Sequence[Rule]) -> DataFrame:
 
 def _faulty(rule: Rule, rows: Mapping[str, DataFrame]) -> DataFrame:
     """A row per row of the rule's query."""
-    others: dict[str, Any] = {name.removeprefix("lake.").replace(".", "_"): table for name, table in rows.items()}
+    others: dict[str, Any] = {called: rows[name] for called, name in QUERY_NAMES.items() if name in rows}
     table = rows[rule.table]
     return _understood(rule, lambda: table.sparkSession.sql(rule.faults, rows=table, **others))
 
 
-def _as_fault(rows: DataFrame, rule: Column, shown: Sequence[str]) -> DataFrame:
-    month = sf.trunc("local_day", "MM") if "local_day" in rows.columns else sf.lit(None).cast("date")
+def _as_fault(rows: DataFrame, table: str, rule: Column, shown: Sequence[str]) -> DataFrame:
+    moment = schemas.BY_NAME[table].month_of
+    month = sf.trunc(moment, "MM") if moment in rows.columns else sf.lit(None).cast("date")
     example = sf.to_json(sf.struct(*(sf.col(f"`{name}`") for name in shown))) if shown else sf.lit(None).cast("string")
     return rows.select(rule.alias("rule"), month.alias("month"), example.alias("example"))
 

@@ -20,6 +20,7 @@ from contracts.settings import Settings
 from contracts.topics import ALL_STORES
 from lake import history, local_days, schemas
 from lake.cluster import computed_once
+from lake.quality_gate import Gate
 
 FILES = {PRODUCT.name: "products.parquet", STORE.name: "stores.parquet"}
 _VIEWS = (PRODUCT, STORE)
@@ -33,7 +34,7 @@ class Loaded:
     changed: int
 
 
-def load(session: SparkSession, settings: Settings, folder: Path, now: EpochMs) -> dict[str, Loaded]:
+def load(gate: Gate, folder: Path, now: EpochMs) -> dict[str, Loaded]:
     """Replaces the master data with the files of a folder, plus a default row for whatever else was seen, by view; what the files
     change begins a new version at `now`.
 
@@ -48,23 +49,23 @@ def load(session: SparkSession, settings: Settings, folder: Path, now: EpochMs) 
             doing="loading the master data",
             hint="docs/lake.md describes the two files.",
         )
-    given = {name: session.read.parquet(str(path)) for name, path in there.items()}
+    given = {name: gate.session.read.parquet(str(path)) for name, path in there.items()}
     keyed = {view.name: _keyed(given[view.name], view, there[view.name]) for view in _VIEWS if view.name in given}
-    return {view.name: _replace(session, settings, view, keyed.get(view.name), now) for view in _VIEWS}
+    return {view.name: _replace(gate, view, keyed.get(view.name), now) for view in _VIEWS}
 
 
-def complete(session: SparkSession, settings: Settings) -> int:
+def complete(gate: Gate) -> int:
     """Adds a row with the catalogue's defaults for each product and store that silver names and the master data do not, and
     stamps all rows anew where the catalogue or a store's zone has changed. Returns how many rows that touched.
     """
     changed = 0
     for view in _VIEWS:
-        current = session.table(view.table)
-        wanted = computed_once(master_rows(view, current, _seen(session, view), settings))
+        current = gate.session.table(view.table)
+        wanted = computed_once(master_rows(view, current, _seen(gate.session, view), gate.settings))
         compared = [name for name in wanted.columns if name not in ("created",)]
         difference = wanted.select(compared).exceptAll(current.select(compared)).count()
         if difference:
-            wanted.writeTo(view.table).overwrite(sf.lit(True))
+            gate.publish({view.table: wanted}, sf.lit(True))
         changed += difference
     return changed
 
@@ -115,14 +116,16 @@ def _keyed(given: DataFrame, view: View, path: Path) -> DataFrame:
     return rows
 
 
-def _replace(session: SparkSession, settings: Settings, view: View, given: DataFrame | None, now: EpochMs) -> Loaded:
-    key = ENTITY_KEYS[view.entities[0]]
+def _replace(gate: Gate, view: View, given: DataFrame | None, now: EpochMs) -> Loaded:
+    """Master data and their history are published together: what is held back has no version."""
+    session, key = gate.session, ENTITY_KEYS[view.entities[0]]
     current = session.table(view.table) if given is None else given
-    rows = computed_once(master_rows(view, current, _seen(session, view), settings))  # it reads the table it replaces
-    rows.writeTo(view.table).overwrite(sf.lit(True))
-    if given is None:
-        return Loaded(rows.count(), changed=0)
-    return Loaded(rows.count(), history.record(session, view, rows.join(given.select(key), on=key, how="leftsemi"), now))
+    rows = computed_once(master_rows(view, current, _seen(session, view), gate.settings))  # it reads the table it replaces
+    made, changed = {view.table: rows}, 0
+    if given is not None:
+        versions, changed = history.after(session, view, rows.join(given.select(key), on=key, how="leftsemi"), now)
+        made |= versions
+    return Loaded(gate.publish(made, sf.lit(True)).rows[view.table], changed)
 
 
 def _seen(session: SparkSession, view: View) -> DataFrame:

@@ -308,6 +308,17 @@ TABLES = (
     *HISTORY_TABLES.values(),
     *PROGRESS,
 )
+BY_NAME = {table.name: table for table in TABLES}
+# Replaced by the lake's jobs, month by month or as a whole, and so published under the quality rules
+PUBLISHED = (
+    GOLD_DAILY,
+    GOLD_RETURNS,
+    GOLD_CALENDAR,
+    OWN_HOLIDAYS,
+    GOLD_FORECAST_ACTUAL,
+    *FEATURE_TABLES.values(),
+    *HISTORY_TABLES.values(),
+)
 
 
 def create_if_missing(session: SparkSession, wanted: Iterable[Table] = TABLES) -> None:

@@ -11,25 +11,25 @@ from pyspark.sql import functions as sf
 from contracts.settings import Settings
 from contracts.topics import ALL_STORES
 from lake import public_holidays, schemas
-from lake.cluster import computed_once
 from lake.public_holidays import OwnDay
+from lake.quality_gate import Gate
 
 DAYS_AHEAD = 400  # a year and the longest lead time of an order beyond it
 _YEARS_AROUND = 1  # so that the first and the last day know the holiday before and after them
 _KEYED = "calendar string, local_day date, name string"
 
 
-def write(session: SparkSession, settings: Settings, own: Sequence[OwnDay] | None = None) -> int:
+def write(gate: Gate, own: Sequence[OwnDay] | None = None) -> int:
     """Makes gold.calendar of the days in gold.daily and DAYS_AHEAD more; returns how many rows.
 
-    `own` takes the place of the kept file's holidays. Raises ConfigurationError where the settings name a place that has none.
+    `own` takes the place of the kept file's holidays, where both tables keep the quality rules. Raises ConfigurationError where
+    the settings name a place that has none.
     """
-    rows = rows_now(session, settings, own)
-    if rows is None:
-        return 0
-    counted = computed_once(rows)
-    counted.writeTo(schemas.GOLD_CALENDAR.name).overwrite(sf.lit(True))
-    return counted.count()
+    calendar = schemas.GOLD_CALENDAR.name
+    made = {} if own is None else {schemas.OWN_HOLIDAYS.name: _own_rows(gate.session, own)}
+    if (rows := rows_now(gate.session, gate.settings, own)) is not None:
+        made[calendar] = rows
+    return gate.publish(made, sf.lit(True)).rows.get(calendar, 0)
 
 
 def rows_now(session: SparkSession, settings: Settings, own: Sequence[OwnDay] | None = None) -> DataFrame | None:
@@ -54,13 +54,6 @@ def rows_now(session: SparkSession, settings: Settings, own: Sequence[OwnDay] | 
 def own_days(session: SparkSession) -> list[OwnDay]:
     """The holidays of the file that was brought last, in order."""
     return sorted(OwnDay(*row) for row in session.table(schemas.OWN_HOLIDAYS.name).select("store_id", "day", "name").collect())
-
-
-def keep_own_days(session: SparkSession, own: Sequence[OwnDay]) -> None:
-    """Puts a file's holidays in the place of those of the file before."""
-    rows = [(each.store_id, each.day, each.name) for each in own]
-    frame = session.createDataFrame(rows, "store_id string, day date, name string").coalesce(1)
-    frame.writeTo(schemas.OWN_HOLIDAYS.name).overwrite(sf.lit(True))
 
 
 def holidays_by_calendar(
@@ -108,6 +101,11 @@ def calendar(stores: DataFrame, holidays: DataFrame, first_day: Column, last_day
         .withColumnRenamed("name", "holiday")
     )
     return told.join(stores, on="calendar", how="inner").select(*schemas.GOLD_CALENDAR.column_names)
+
+
+def _own_rows(session: SparkSession, own: Sequence[OwnDay]) -> DataFrame:
+    rows = [(each.store_id, each.day, each.name) for each in own]
+    return session.createDataFrame(rows, "store_id string, day date, name string").coalesce(1)
 
 
 def _years(first: dt.date, last: dt.date) -> range:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ _KEEP_RECENT = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }
+_MONTHS = re.compile(r"months\((\w+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Table:
     def column_names(self) -> list[str]:
         """The columns in table order."""
         return [name for name, _ in self.columns]
+
+    @property
+    def month_of(self) -> str | None:
+        """The date or timestamp by whose months the table is partitioned; none of a table that is not."""
+        found = [part[1] for name in self.partitions if (part := _MONTHS.fullmatch(name))]
+        return found[0] if found else None
 
     def ddl(self) -> str:
         """The statement that creates the table where it is missing."""

@@ -8,24 +8,27 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import schemas, source_files, steps
+from lake import quality, schemas, source_files, steps
 from lake.database import sole_writer
 from lake.forecast_actual import judged, scored, served
+from lake.quality_gate import Gate
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
-from lake.tables import last_commit
 
 _TABLE = schemas.GOLD_FORECAST_ACTUAL.name
+_DOING = "holding forecasts against what came"
 
 
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
     """`rows_in` is forecasts × target days of the months made anew, `rows_out` as many rows (with `dry_run`: that would be).
 
-    Months are made anew whole, `full` makes all of them.
+    Months are made anew whole, `full` makes all of them. One that breaks a quality rule keeps its old rows, and the next run
+    tries it again. Raises DataGateError then.
     """
+    rules = quality.rules_of(settings)
     watch = Stopwatch("actuals")
     schemas.create_if_missing(session)
-    with sole_writer(settings, "lake actuals"), spark_errors("holding forecasts against what came"):
+    with sole_writer(settings, "lake actuals") as lock, spark_errors(_DOING):
         steps.begin(session, _TABLE)
         # asked before the rows are read: what comes between is seen by the next run
         now = _source_months(session)
@@ -37,11 +40,14 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
         if dry_run:
             count = rows.count()
             return watch.report(count, count, months=_names(months), dry_run=True)
-        rows.writeTo(_TABLE).overwrite(sf.lit(True) if full else source_files.within(months, "target_day"))
-        written = int(last_commit(session, _TABLE).get("added-records", 0))
-        known = session.createDataFrame(sorted(now.items()), "month date, files string").coalesce(1)
+        gate = Gate(session, settings, rules, watch.started_at, lock.require)
+        published = gate.publish({_TABLE: rows}, sf.lit(True) if full else source_files.within(months, "target_day"))
+        made = {month: files for month, files in now.items() if month not in months or not published.keeps(month)}
+        known = session.createDataFrame(sorted(made.items()), "month date, files string").coalesce(1)
         known.writeTo(schemas.FORECAST_ACTUAL_SOURCES).overwrite(sf.lit(True))
-    return watch.report(written, written, months=_names(months))
+        gate.require_passed(_DOING)
+    written = published.rows[_TABLE]
+    return watch.report(written, written, months=_names(months), warnings=gate.warnings)
 
 
 def _rows(session: SparkSession, settings: Settings, months: list[dt.date]) -> DataFrame:

@@ -22,14 +22,15 @@ from contracts.features import (
 )
 from contracts.settings import Settings
 from contracts.windows import EPOCH
-from lake import brokers, features, months, progress, schemas, snapshot_grid, steps, tables
+from lake import brokers, features, months, progress, quality, schemas, snapshot_grid, steps, tables
 from lake.daily_features import demand_daily
 from lake.database import sole_writer
 from lake.months import Days, Known, Months
+from lake.quality_gate import Gate
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
-from lake.tables import last_commit
 
+_DOING = "making offline features"
 _KINDS = ("sales", "inventory", "prices")
 _VIEWS = (SALES_ROLLING, STORE_ROLLING, CATEGORY_ROLLING, STOCK, PRICE_PLAN, DEMAND_DAILY)
 
@@ -41,11 +42,14 @@ def run(
 
     Rows before the first new event cannot change; those after it are made anew, from the start of its month, since the tables'
     partitions are months and each is replaced whole. With `days` it is the months in UTC that have an instant of these, whatever
-    the features have seen, which stays as it is. Raises UsageError where silver has none of them.
+    the features have seen, which stays as it is. A month of a table that breaks a quality rule keeps its old rows there. Raises
+    DataGateError then, and leaves the progress where it was, so that the next run tries again; UsageError where silver has none
+    of the `days`.
     """
+    rules = quality.rules_of(settings)
     watch = Stopwatch("features")
     schemas.create_if_missing(session)
-    with sole_writer(settings, "lake features") as lock, spark_errors("making offline features"):
+    with sole_writer(settings, "lake features") as lock, spark_errors(_DOING):
         seen = progress.read(session, schemas.GOLD_PROGRESS)
         silver = {kind: tables.as_it_stands(session, schemas.SILVER_OF_KIND[kind]) for kind in _KINDS}
         known = months.known(silver["sales"], silver["inventory"])
@@ -54,6 +58,7 @@ def run(
         if chosen is None or known.latest_ms is None:
             return watch.report(new_rows, 0, first_event=None)
         replaced = sf.lit(True) if full else chosen.hold_instant(sf.col("event_time"))
+        gate = Gate(session, settings, rules, watch.started_at, lock.require)
         written = {}
         for view, rows in feature_rows(session, silver, settings, chosen, known.latest_ms).items():
             steps.begin(session, view.table)
@@ -61,14 +66,16 @@ def run(
             if dry_run:
                 written[view.name] = table.count()
                 continue
-            lock.require()
-            table.writeTo(view.table).overwrite(replaced)
-            written[view.name] = int(last_commit(session, view.table).get("added-records", 0))
+            written[view.name] = gate.publish({view.table: table}, replaced).rows[view.table]
+        if gate.stopped and full:  # there may be nothing new that would bring the next run to these months
+            progress.write(session, schemas.FEATURES_PROGRESS, {})
+        gate.require_passed(_DOING)
         if not dry_run and days is None:
             lock.require()
             progress.write(session, schemas.FEATURES_PROGRESS, seen)
     since, named = (None, None) if full else (chosen.first.isoformat(), chosen.names(months.day_of(known.latest_ms)))
-    return watch.report(new_rows, sum(written.values()), since=since, months=named, rows=written, dry_run=dry_run)
+    total = sum(written.values())
+    return watch.report(new_rows, total, since=since, months=named, rows=written, warnings=gate.warnings, dry_run=dry_run)
 
 
 def feature_rows(

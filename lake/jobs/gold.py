@@ -8,36 +8,21 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from contracts.errors import DataGateError
 from contracts.settings import Settings
-from lake import (
-    brokers,
-    gold,
-    months,
-    progress,
-    public_holidays,
-    publication,
-    quality,
-    quality_log,
-    reference,
-    returns,
-    schemas,
-    steps,
-    store_calendar,
-)
+from lake import brokers, gold, months, progress, public_holidays, quality, reference, returns, schemas, steps, store_calendar
 from lake.database import sole_writer
 from lake.months import Days, Known, Months
-from lake.publication import Draft
-from lake.quality_check import Finding, check, held_back, publishable
+from lake.quality_gate import Gate
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 from lake.tables import as_it_stands
 
 LATEST_COLUMN = "received_units"  # of gold.daily; never null in a row that was made with it
-PUBLISHED = (schemas.GOLD_DAILY.name, schemas.GOLD_RETURNS.name)  # by way of a branch
+_MADE = (schemas.GOLD_DAILY.name, schemas.GOLD_RETURNS.name)  # in the order in which they are published
+_DOING = "making gold from silver"
 _SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_from"}  # kind -> the first day a row can change
 
 
@@ -46,15 +31,15 @@ def run(
 ) -> JobReport:
     """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be).
 
-    With `days` the months of these are made anew whatever gold has seen, which stays as it is. Months of which a quality rule
-    does not hold keep their old rows, the others are published. Raises DataGateError then, and leaves the progress where it was,
-    so that the next run tries again; UsageError where silver has none of the `days`.
+    With `days` the months of these are made anew whatever gold has seen, which stays as it is. What breaks a quality rule keeps
+    its old rows: a month, or all of the master data or the calendar; the rest is published. Raises DataGateError then, and leaves
+    the progress where it was, so that the next run tries again; UsageError where silver has none of the `days`.
     """
     rules = quality.rules_of(settings)
     watch = Stopwatch("gold")
     public_holidays.require_known(settings)
     schemas.create_if_missing(session)
-    with sole_writer(settings, "lake gold") as lock, spark_errors("making gold from silver"):
+    with sole_writer(settings, "lake gold") as lock, spark_errors(_DOING):
         steps.begin(session, schemas.GOLD_DAILY.name)
         seen = progress.read(session, schemas.SILVER_PROGRESS)
         silver = {kind: as_it_stands(session, schemas.SILVER_OF_KIND[kind]) for kind in _SOURCES}
@@ -67,21 +52,14 @@ def run(
         if dry_run:
             rows = {table: frame.count() for table, frame in made.items()}
             return watch.report(new_rows, rows[schemas.GOLD_DAILY.name], **said, rows=rows, dry_run=True)
-        replaced = sf.lit(True) if full else chosen.hold(sf.col("local_day"))
-        with publication.drafts(session, made, replaced) as drafts:
-            steps.begin(session, "quality rules")
-            findings = check(rules, _checked(silver, drafts, chosen), settings)
-            quality_log.record(settings, quality_log.BEFORE, watch.started_at, findings)
-            stopped = any(finding.stops for finding in findings)
-            passing = publishable(findings) if stopped else None
-            lock.require()
-            rows = {table: publication.publish(draft, passing) for table, draft in drafts.items()}
-        added = reference.complete(session, settings)
-        calendar_rows = store_calendar.write(session, settings)
-        if stopped:
-            if full:  # there may be nothing new that would bring the next run to these months
-                progress.write(session, schemas.GOLD_PROGRESS, {})
-            raise _held(findings)
+        gate = Gate(session, settings, rules, watch.started_at, lock.require)
+        in_months = chosen.hold(sf.col("local_day"))
+        rows = dict(gate.publish(made, sf.lit(True) if full else in_months, _judged(silver, in_months)).rows)
+        added = reference.complete(gate)
+        calendar_rows = store_calendar.write(gate)
+        if gate.stopped and full:  # there may be nothing new that would bring the next run to these months
+            progress.write(session, schemas.GOLD_PROGRESS, {})
+        gate.require_passed(_DOING)
         if days is None:
             lock.require()
             progress.write(session, schemas.GOLD_PROGRESS, seen)
@@ -92,7 +70,7 @@ def run(
         rows=rows,
         calendar_rows=calendar_rows,
         master_rows_changed=added,
-        warnings=[str(finding) for finding in findings if finding.months],
+        warnings=gate.warnings,
     )
 
 
@@ -105,28 +83,17 @@ def _changed(session: SparkSession, settings: Settings, known: Known, *, full: b
 
 
 def _made(silver: Mapping[str, DataFrame], settings: Settings, chosen: Months, latest_ms: int) -> dict[str, DataFrame]:
-    """The rows of these months, by table, in the order in which they are published."""
+    """The rows of these months, by table."""
     sales, inventory, prices = (silver[kind] for kind in _SOURCES)
     daily = gold.daily(sales, inventory, prices, settings, sf.lit(chosen.first), latest_ms, chosen.last_day)
     given_back = returns.returns(sales, chosen.hold(sf.col("local_day")))
-    return dict(zip(PUBLISHED, (daily, given_back), strict=True))
+    return dict(zip(_MADE, (daily, given_back), strict=True))
 
 
-def _checked(silver: Mapping[str, DataFrame], drafts: Mapping[str, Draft], chosen: Months) -> dict[str, DataFrame]:
-    """What the rules are asked of: the drafts, and the sales and stock events of their months."""
-    in_months = chosen.hold(sf.col("local_day"))
-    events = {schemas.SILVER_OF_KIND[kind].name: silver[kind].where(in_months) for kind in ("sales", "inventory")}
-    return {table: draft.rows for table, draft in drafts.items()} | events
-
-
-def _held(findings: list[Finding]) -> DataGateError:
-    named = ", ".join(f"{month:%Y-%m}" for month in held_back(findings)) or "every month"
-    return DataGateError(
-        f"Gold keeps its old rows of {named}",
-        doing="making gold from silver",
-        why="rows break the quality rules " + "; ".join(str(finding) for finding in findings if finding.stops),
-        hint="The other months are published. Put the cause right and run the same command again.",
-    )
+def _judged(silver: Mapping[str, DataFrame], in_months: Column) -> dict[str, DataFrame]:
+    """The events of the months that the rules are asked of too, by table."""
+    by_name = {schemas.SILVER_OF_KIND[kind].name: rows for kind, rows in silver.items()}
+    return {name: by_name[name].where(in_months) for name in quality.JUDGED_SOURCES}
 
 
 def first_changed_day(session: SparkSession, settings: Settings, known_from: dt.date | None) -> tuple[int, dt.date | None]:

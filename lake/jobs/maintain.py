@@ -11,7 +11,6 @@ from contracts.clock import Clock, system_clock
 from contracts.settings import Settings
 from lake import publication, schemas
 from lake.database import sole_writer
-from lake.jobs.gold import PUBLISHED
 from lake.maintain import Ages, maintain
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
@@ -29,8 +28,8 @@ def run(
     schemas.create_if_missing(session)
     with ExitStack() as locks, spark_errors("maintaining the lake"):
         held = [locks.enter_context(sole_writer(settings, job)) for job in _WRITERS]
-        for name in PUBLISHED if not dry_run else ():
-            publication.discard(session, name)  # a killed run's: gold's lock is ours
+        for table in schemas.PUBLISHED if not dry_run else ():
+            publication.discard(session, table.name)  # a killed run's: the locks of its writers are ours
         tables = []
         for table in schemas.TABLES:
             for lock in held:

@@ -8,20 +8,28 @@ from pyspark.sql import SparkSession
 
 from contracts.clock import Clock, system_clock
 from contracts.settings import Settings
-from lake import reference, schemas
+from lake import quality, reference, schemas
 from lake.database import sole_writer
+from lake.quality_gate import Gate
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
+
+_DOING = "loading the master data"
 
 
 def run(session: SparkSession, settings: Settings, folder: Path, clock: Clock = system_clock) -> JobReport:
     """`rows_in` and `rows_out` are products and stores, those without master data included; `changed` the keys with a version
     made or closed.
+
+    Raises DataGateError where they break a quality rule: products, or stores, stay as they were, and so does their history.
     """
+    rules = quality.rules_of(settings)
     watch = Stopwatch("reference", clock)
     schemas.create_if_missing(session)
-    with sole_writer(settings, "lake gold"), spark_errors("loading the master data"):
-        loaded = reference.load(session, settings, folder, clock())
+    with sole_writer(settings, "lake gold") as lock, spark_errors(_DOING):
+        gate = Gate(session, settings, rules, watch.started_at, lock.require)
+        loaded = reference.load(gate, folder, clock())
+        gate.require_passed(_DOING)
     rows = {name: view.rows for name, view in loaded.items()}
     changed = {name: view.changed for name, view in loaded.items()}
-    return watch.report(sum(rows.values()), sum(rows.values()), **rows, changed=changed)
+    return watch.report(sum(rows.values()), sum(rows.values()), **rows, changed=changed, warnings=gate.warnings)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from pyspark.sql import SparkSession
@@ -13,18 +11,18 @@ from contracts.errors import DataGateError
 from contracts.settings import Settings
 from lake import marts
 from lake.database import JobIsRunning
-from lake.jobs import actuals, bronze, gold, silver
+from lake.jobs import actuals, bronze, features, gold, silver
 from lake.report import JobReport
 
-FEATURES = "lake.jobs.features"
+Job = Callable[[SparkSession, Settings], JobReport]
 
 
 def run(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
     """The report of each step as it ends, recorded in the log of job runs too.
 
-    Where a continuous bronze job is running, it is left to it, and the rest works on what it has written. Where gold holds months
-    back, forecasts are held against what it has published, and then its DataGateError, which names the months, ends the line: the
-    features wait, since they are made from silver, where the rows that break the rules are.
+    Where a continuous bronze job is running, it is left to it, and the rest works on what it has written. Where gold holds
+    anything back, forecasts are held against what it has published, and the features wait, since they are made from silver, where
+    the rows that break the rules are. The line ends with a DataGateError that names all that was held back.
     """
     for step in _steps(session, settings):
         marts.record_job(settings, step)
@@ -35,13 +33,26 @@ def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
     with suppress(JobIsRunning):
         yield bronze.run(session, settings, lock_seconds=1)
     yield silver.run(session, settings)
-    try:
-        made = gold.run(session, settings)
-    except DataGateError:
-        yield actuals.run(session, settings)  # a month is judged again by itself once gold has published it
-        raise
-    yield made
-    yield actuals.run(session, settings)
-    if importlib.util.find_spec(FEATURES):
-        report: JobReport = importlib.import_module(FEATURES).run(session, settings)
-        yield report
+    stopped: list[DataGateError] = []
+
+    def tried(job: Job) -> Iterator[JobReport]:
+        try:
+            report = job(session, settings)
+        except DataGateError as error:
+            stopped.append(error)
+        else:
+            yield report
+
+    yield from tried(gold.run)
+    features_wait = bool(stopped)
+    yield from tried(actuals.run)  # a month is judged again by itself once gold has published it
+    if not features_wait:
+        yield from tried(features.run)
+    if stopped:
+        raise _as_one(stopped) from stopped[0]
+
+
+def _as_one(errors: list[DataGateError]) -> DataGateError:
+    parts = [(error.what, error.doing, error.why, error.hint) for error in errors]
+    what, doing, why, hint = ("; ".join(dict.fromkeys(said)) for said in zip(*parts, strict=True))
+    return DataGateError(what, doing=doing, why=why, hint=hint)

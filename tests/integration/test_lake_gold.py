@@ -25,7 +25,7 @@ from lake.returns import BAND_UNITS, Link, returns
 from lake.tables import as_it_stands
 from tests.oracles import lake_returns
 from tests.oracles.lake_returns import Line
-from tests.own_lake import own_lake
+from tests.own_lake import open_gate, own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -90,7 +90,7 @@ def library() -> dict[str, Mapping[dt.date, str]]:
 
 
 def test_each_store_has_the_public_holidays_of_its_place(session: SparkSession, kept: Settings) -> None:
-    rows = store_calendar.write(session, kept)
+    rows = store_calendar.write(open_gate(session, kept))
     found = found_calendar(session)
 
     assert rows == len(found)
@@ -107,7 +107,7 @@ def test_a_files_holidays_take_the_librarys_place_until_an_empty_one_gives_it_ba
     )
     (tmp_path / "none.csv").write_text("day,name\n", encoding="utf-8")
     fair, move, long_ago = dt.date(2024, 1, 5), dt.date(2024, 2, 1), dt.date(2020, 1, 1)
-    store_calendar.write(session, kept)
+    store_calendar.write(open_gate(session, kept))
     planned = calendar.run(session, kept, of_one, dry_run=True)
     untouched = found_calendar(session)
     calendar.run(session, kept, of_one)
@@ -122,7 +122,7 @@ def test_a_files_holidays_take_the_librarys_place_until_an_empty_one_gives_it_ba
     calendar.run(session, kept, of_all)
     everywhere = {LONDON: {fair: "Fair", move: "Move"}, NEW_YORK: {fair: "Sale"}, LISBON: {fair: "Sale"}}
     assert found_calendar(session) == expected_calendar(everywhere)
-    store_calendar.write(session, kept)  # as the next `lake gold` does
+    store_calendar.write(open_gate(session, kept))  # as the next `lake gold` does
     assert found_calendar(session) == expected_calendar(everywhere)
 
     calendar.run(session, kept, tmp_path / "none.csv")
@@ -153,17 +153,16 @@ def as_of(loads_so_far: Sequence[Load], key: str, at_ms: int) -> Attributes | No
     return [rows for when, rows in loads_so_far if when <= at_ms][-1].get(key)
 
 
-def test_what_was_known_at_an_instant_is_a_plain_join(session: SparkSession) -> None:
+def test_what_was_known_at_an_instant_is_a_plain_join(session: SparkSession, kept: Settings) -> None:
     start_ms, done, table = 1_700_000_000_000, list[Load](), names.GOLD_PRODUCT_HISTORY
     columns = schemas.HISTORY_TABLES[PRODUCT.name].column_names[:-3]
     for now_ms, rows in loads(random.Random(11), start_ms):
         kinds = ", ".join(f"{name} {dict(schemas.HISTORY_TABLES[PRODUCT.name].columns)[name]}" for name in columns)
         given = session.createDataFrame([(key, *values) for key, values in rows.items()], kinds)
-        history.record(session, PRODUCT, given, now_ms)
+        versions, _ = history.after(session, PRODUCT, given, now_ms)
+        open_gate(session, kept).publish(versions, sf.lit(True))
         done.append((max(now_ms, done[-1][0] + 1 if done else 0), rows))
-    before = session.table(f"{table}.refs").collect()
-    assert history.record(session, PRODUCT, given, now_ms + 1) == 0
-    assert session.table(f"{table}.refs").collect() == before
+    assert history.after(session, PRODUCT, given, now_ms + 1) == ({}, 0)
 
     instants = sorted({EARLIEST_EVENT_MS, LATEST_EVENT_MS - 1, *(when + off for when, _ in done for off in (-1, 0, 1))})
     asked = session.createDataFrame([(key, at) for key in KEYS for at in instants], "product_id string, at_ms bigint")

@@ -1,29 +1,36 @@
-"""Quality rules: each finds the fault that it is for, and gold keeps the old rows of a month that breaks one."""
+"""Quality rules: each finds the fault that it is for, and every published table keeps the old rows of what breaks one."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.errors import ConfigurationError, DataGateError
+from contracts.features import SALES_ROLLING, STORE_ROLLING
 from contracts.settings import Settings
-from lake import brokers, progress, publication, schemas
+from lake import brokers, progress, publication, quality_gate, schemas
 from lake import gold as lake_gold
 from lake import returns as lake_returns
-from lake.jobs import gold, quality
+from lake.jobs import actuals, bronze, calendar, features, gold, quality, reference, silver
+from lake.jobs import run as line
+from lake.publication import Draft
 from lake.quality import BUILT_IN, Rule
 from lake.quality_check import Finding, check
+from lake.report import Stopwatch
 from tests.own_lake import own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -65,8 +72,22 @@ class Shop:
         return {row["month"]: (row["days"], row["units"]) for row in found.collect()}
 
     def branches(self) -> set[tuple[str, str]]:
-        """The branches of the published tables."""
-        return {(name, row["name"]) for name in gold.PUBLISHED for row in self.session.table(f"{name}.refs").collect()}
+        """The branches of the published tables but main."""
+        refs = ((table.name, self.session.table(f"{table.name}.refs")) for table in schemas.PUBLISHED)
+        return {(name, row["name"]) for name, branches in refs for row in branches.where("name <> 'main'").collect()}
+
+    def contents(self) -> dict[str, list[str]]:
+        """The rows of every published table."""
+        rows = {table.name: self.session.table(table.name).collect() for table in schemas.PUBLISHED}
+        return {name: sorted(repr(row) for row in found) for name, found in rows.items()}
+
+    def strict(self, path: Path, rules: Mapping[str, tuple[str, str]]) -> Settings:
+        """Settings with rules of one's own: by name, about which table, and what it says as TOML."""
+        texts = (
+            f'[[rule]]\nname = "{name}"\ntable = "{table}"\n{said}\nwhy = "we say so"\n' for name, (table, said) in rules.items()
+        )
+        path.write_text("\n".join(texts), encoding="utf-8")
+        return self.settings.model_copy(update={"quality_rules": path})
 
     def _line(self, day: dt.date, quantity: int) -> dict[str, Any]:
         at = dt.datetime.combine(day, dt.time(12), ZoneInfo(self.settings.time_zone))
@@ -189,12 +210,7 @@ def test_a_month_that_breaks_a_rule_keeps_its_old_rows_until_it_does_not(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user's rule here: it is judged as the built-in ones are."""
-    path = tmp_path / "rules.toml"
-    path.write_text(
-        f'[[rule]]\nname = "small"\ntable = "{names.GOLD_DAILY}"\nholds = "units < 50"\nwhy = "no day sells that much"\n',
-        encoding="utf-8",
-    )
-    strict = shop.settings.model_copy(update={"quality_rules": path})
+    strict = shop.strict(tmp_path / "rules.toml", {"small": (names.GOLD_DAILY, 'holds = "units < 50"')})
     before = shop.months()
     seen = progress.read(shop.session, schemas.GOLD_PROGRESS)
     shop.sell((MARCH, 60), (APRIL, 3))
@@ -213,15 +229,16 @@ def test_a_month_that_breaks_a_rule_keeps_its_old_rows_until_it_does_not(
     _killed_before_it_publishes(shop)  # nothing new came, and it is tried again
     assert shop.months() == held
     assert progress.read(shop.session, schemas.GOLD_PROGRESS) == seen
-    assert len(shop.branches()) == 4  # of each table, main and what the killed run left
+    left = {(name, publication.BRANCH) for name in (names.GOLD_DAILY, names.GOLD_RETURNS)}
+    assert shop.branches() == left  # by the killed run
 
     with monkeypatch.context() as patch:
-        patch.setattr(gold, "check", _while_somebody_writes(shop))
+        patch.setattr(quality_gate, "check", _while_somebody_writes(shop))
         gold.run(shop.session, shop.settings)
     steps = shop.months()
     assert steps == {FEBRUARY: (1, 7), MARCH: (before[MARCH][0], before[MARCH][1] + 60), APRIL: held[APRIL]}
     assert progress.read(shop.session, schemas.GOLD_PROGRESS) != seen
-    assert shop.branches() == {(names.GOLD_DAILY, "main"), (names.GOLD_RETURNS, "main")}
+    assert not shop.branches()
 
     with pytest.raises(DataGateError):
         gold.run(shop.session, strict, full=True)
@@ -252,3 +269,139 @@ def _while_somebody_writes(shop: Shop) -> Callable[..., list[Finding]]:
         return check(*given)
 
     return checked
+
+
+def test_a_rule_about_silver_holds_back_what_gold_makes_of_it(shop: Shop, tmp_path: Path) -> None:
+    """The line itself stays where it is: silver has what the contract accepts."""
+    strict = shop.strict(tmp_path / "rules.toml", {"few": (names.SILVER_SALES, 'holds = "quantity < 70"')})
+    gold.run(shop.session, shop.settings)
+    before = shop.months()
+    shop.sell((MARCH, 75), (APRIL, 1))
+
+    with pytest.raises(DataGateError, match="2024-03") as stopped:
+        gold.run(shop.session, strict)
+    assert "few (2024-03: 1)" in stopped.value.why
+    assert shop.months() == {MARCH: before[MARCH], APRIL: (before[APRIL][0], before[APRIL][1] + 1)}
+
+
+def _forecast(shop: Shop, *target_days: dt.date) -> None:
+    """Has the nightly scoring say something of these days."""
+    as_of = dt.datetime.combine(MARCH, dt.time(), ZoneInfo(shop.settings.time_zone))
+    said = {"model_name": "m", "model_version": "1", "store_id": STORE, "product_id": PRODUCT, "mean": 1.0}
+    said |= {"as_of": as_of, "as_of_ms": int(as_of.timestamp() * 1000)}
+    kinds = dict(schemas.GOLD_FORECASTS.columns)
+    given = ", ".join(f"{name} {kinds[name]}" for name in (*said, "target_day"))
+    rows = shop.session.createDataFrame([(*said.values(), day) for day in target_days], given)
+    lacking = {name: sf.lit(None).cast(kind) for name, kind in schemas.GOLD_FORECASTS.columns if name not in rows.columns}
+    rows.withColumns(lacking).select(*schemas.GOLD_FORECASTS.column_names).writeTo(names.GOLD_FORECASTS).append()
+
+
+def _units(shop: Shop, table: str, day: str, units: str) -> dict[dt.date, float]:
+    """The greatest number of units of each month of a table."""
+    of_month = shop.session.table(table).groupBy(sf.trunc(day, "MM").alias("month")).agg(sf.max(units).alias("units"))
+    return {row["month"]: row["units"] for row in of_month.collect()}
+
+
+def _drafted(patch: pytest.MonkeyPatch) -> set[str]:
+    """The tables of which a branch is made from now on."""
+    seen, drafts = set[str](), publication.drafts
+
+    def noted(
+        session: SparkSession, outputs: Mapping[str, DataFrame], replaced: Column
+    ) -> AbstractContextManager[dict[str, Draft]]:
+        seen.update(outputs)
+        return drafts(session, outputs, replaced)
+
+    patch.setattr(publication, "drafts", noted)
+    return seen
+
+
+def test_months_of_other_tables_are_held_back_too_and_come_once_the_rule_holds(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds back one of the line's last steps does not keep the other from what it may publish."""
+    for earlier in (bronze, silver):  # the sales are in silver already
+        monkeypatch.setattr(earlier, "run", lambda *_, **__: Stopwatch("earlier").report(0, 0))
+    drafted = _drafted(monkeypatch)
+    _forecast(shop, MARCH, APRIL)
+    list(line.run(shop.session, shop.settings))
+    assert drafted == {names.GOLD_DAILY, names.GOLD_RETURNS}  # no rule can stop another table
+
+    columns = {
+        names.GOLD_FORECAST_ACTUAL: ("target_day", "units"),
+        SALES_ROLLING.table: ("event_time", "units_7d"),
+        STORE_ROLLING.table: ("event_time", "store_units_7d"),
+    }
+    before = {table: _units(shop, table, *of) for table, of in columns.items()}
+    strict = shop.strict(
+        tmp_path / "rules.toml",
+        {
+            "few_came": (names.GOLD_FORECAST_ACTUAL, "holds = \"target_day < DATE '2024-04-01' OR units < 250\""),
+            "few_sold": (SALES_ROLLING.table, "holds = \"event_time < TIMESTAMP '2024-04-01' OR units_7d < 250\""),
+        },
+    )
+    seen = progress.read(shop.session, schemas.FEATURES_PROGRESS)
+    shop.sell((MARCH, 300), (APRIL, 300))
+    with pytest.raises(DataGateError) as stopped:
+        list(line.run(shop.session, strict))
+
+    assert f"{names.GOLD_FORECAST_ACTUAL} of 2024-04" in stopped.value.what
+    assert f"{SALES_ROLLING.table} of 2024-04" in stopped.value.what
+    assert "few_came (2024-04: 1)" in stopped.value.why
+    assert "few_sold (2024-04: " in stopped.value.why
+    new = {table: {month: units + 300 for month, units in of.items()} for table, of in before.items()}
+    assert {table: _units(shop, table, *of) for table, of in columns.items()} == {
+        names.GOLD_FORECAST_ACTUAL: new[names.GOLD_FORECAST_ACTUAL] | {APRIL: before[names.GOLD_FORECAST_ACTUAL][APRIL]},
+        SALES_ROLLING.table: new[SALES_ROLLING.table] | {APRIL: before[SALES_ROLLING.table][APRIL]},
+        STORE_ROLLING.table: new[STORE_ROLLING.table],
+    }
+    assert not shop.branches()
+    assert progress.read(shop.session, schemas.FEATURES_PROGRESS) == seen
+    assert [row["month"] for row in shop.session.table(schemas.FORECAST_ACTUAL_SOURCES).collect()] == [MARCH]
+
+    list(line.run(shop.session, shop.settings))  # no new event has come
+    assert {table: _units(shop, table, *of) for table, of in columns.items()} == new
+    assert progress.read(shop.session, schemas.FEATURES_PROGRESS) != seen
+
+
+def test_every_published_table_keeps_its_rows_where_a_rule_stops_it(shop: Shop, tmp_path: Path) -> None:
+    """A fault of no month holds back all of them; of a table that has no months, it is all or nothing always."""
+    tag = uuid.uuid4().hex[:8]
+    rules = {f"{tag} {table.name}": (table.name, "faults = \"SELECT 'no' AS said\"") for table in schemas.PUBLISHED}
+    strict = shop.strict(tmp_path / "rules.toml", rules)
+    holidays = tmp_path / "holidays.csv"
+    holidays.write_text("day,name\n2024-03-05,Fair\n", encoding="utf-8")
+    pq.write_table(pa.table({"product_id": [PRODUCT], "pack_size": [6]}), tmp_path / "products.parquet")
+    pq.write_table(pa.table({"store_id": [STORE], "region": ["north"]}), tmp_path / "stores.parquet")
+    jobs: dict[str, Callable[[Settings], object]] = {
+        "gold": lambda settings: gold.run(shop.session, settings),
+        "actuals": lambda settings: actuals.run(shop.session, settings),
+        "features": lambda settings: features.run(shop.session, settings),
+        "calendar": lambda settings: calendar.run(shop.session, settings, holidays),
+        "reference": lambda settings: reference.run(shop.session, settings, tmp_path),
+    }
+    for job in jobs.values():  # all but the loads of this test
+        if job not in (jobs["calendar"], jobs["reference"]):
+            job(shop.settings)
+    before = shop.contents()
+    shop.sell((MARCH, 2), (MARCH, -1), (APRIL, 2))
+    _forecast(shop, MARCH + dt.timedelta(days=1))
+
+    said = ""
+    for job in jobs.values():
+        with pytest.raises(DataGateError) as stopped:
+            job(strict)
+        said += f"{stopped.value.what} "
+    assert {table.name for table in schemas.PUBLISHED if table.name not in said} == set()
+    assert shop.contents() == before
+    assert not shop.branches()
+    with psycopg.connect(shop.settings.postgres_url(names.POSTGRES_DATABASE)) as connection:
+        query = f"SELECT DISTINCT table_name FROM {names.MART_QUALITY} WHERE state = 'stop' AND rule LIKE %s"
+        logged = {row[0] for row in connection.execute(query, (f"{tag}%",)).fetchall()}
+    assert logged == {table.name for table in schemas.PUBLISHED}
+
+    for job in jobs.values():
+        job(shop.settings)
+    after = shop.contents()
+    same = {name for name, rows in after.items() if rows == before[name]}
+    assert same == {name for name, rows in after.items() if not rows}  # those of which this shop has none

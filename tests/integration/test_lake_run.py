@@ -84,7 +84,7 @@ def test_where_a_month_is_held_back_forecasts_are_judged_and_features_wait_until
     shop.sell(MARCH + dt.timedelta(days=1), 1)
     shop.forecast(MARCH, MARCH.date() + dt.timedelta(days=1))
     done: list[str] = []
-    with pytest.raises(DataGateError, match="Gold keeps its old rows of 2024-04"):
+    with pytest.raises(DataGateError, match=f"{names.GOLD_DAILY}, {names.GOLD_RETURNS} of 2024-04"):
         done.extend(report.job for report in line.run(shop.session, shop.strict))  # keeps those that ended before
 
     assert done == ["bronze", "silver", "actuals"]

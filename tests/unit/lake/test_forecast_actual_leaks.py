@@ -17,5 +17,5 @@ def test_only_its_writer_and_the_marts_name_the_table_of_what_came() -> None:
     }
     naming = {path for path, text in code.items() if any(name in text for name in NAMES)}
 
-    assert naming == WRITERS
+    assert naming == WRITERS | {"lake/quality.py"}  # which makes no rows: it says about which table to write a rule instead
     assert all(view.table != GOLD_FORECAST_ACTUAL for view in VIEWS.values())
