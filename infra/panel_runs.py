@@ -19,7 +19,7 @@ from training.panels.kept import KeptMeans, fingerprint
 from training.panels.model import learnt_by
 from training.panels.panel import Panel
 from training.panels.portfolio import every as every_candidate
-from training.panels.portfolio import quick
+from training.panels.portfolio import quantile_recipe, quick
 from training.panels.read import read_panel
 from training.panels.report import page
 from training.registry import ModelRegistry
@@ -61,7 +61,7 @@ def forecast_panel(
     registry = None if track is None else track.of(panel)
     column, length = panel.column_of(origin), horizon or panel.dataset.horizon
     candidates = every_candidate(threads, seed) if every else quick(threads, seed)
-    plan = Plan(candidates, progress=progress)
+    plan = Plan(candidates, quantile_recipe(threads, seed), progress=progress)
     made = forecast(panel, column, length, plan)
     done = {"choice": explained(made)}
     if registry is not None:
@@ -124,7 +124,7 @@ def backtest_panel(
     registry = None if track is None else track.of(panel)
     candidates = every_candidate(threads, seed, ets_series, prophet_series)
     with tempfile.TemporaryDirectory(prefix="rd360-backtest-") as scratch:
-        plan = Plan(candidates, progress=progress, make=KeptMeans(keep or Path(scratch)))
+        plan = Plan(candidates, quantile_recipe(threads, seed), progress=progress, make=KeptMeans(keep or Path(scratch)))
         done = backtest(panel, origins or default_origins(panel), plan)
     if forecasts is not None:
         write_rows([done.forecasts], forecasts)

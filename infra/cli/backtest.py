@@ -10,7 +10,7 @@ import typer
 from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result, table
-from infra.cli.options import ModelName, day
+from infra.cli.options import CORES, ModelName, Threads, day
 from infra.cli.train import Json, Origins, ProphetSeries, Rows, Seed, show
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def backtest(
     keep: Annotated[Path | None, typer.Option(help="With --panel: a folder that lets an interrupted run go on.")] = None,
     forecasts: Annotated[Path | None, typer.Option(help="With --panel: write the chosen forecasts to this parquet file.")] = None,
     html: Annotated[Path | None, typer.Option(help="With --panel: write a report with charts to this file.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="With --panel: of the trees.")] = 1,
+    threads: Threads = CORES,
     track: Annotated[
         bool, typer.Option(help="With --panel: keep run and model in MLflow; the gate decides on champion.")
     ] = False,

@@ -10,7 +10,7 @@ import typer
 from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import json_result, note, result, table
-from infra.cli.options import ModelName, day
+from infra.cli.options import CORES, ModelName, Threads, day
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def panel(
     every: Annotated[
         bool, typer.Option("--every-candidate", help="AutoETS and Prophet take part too, for the largest series.")
     ] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Of the trees.")] = 1,
+    threads: Threads = CORES,
     seed: Annotated[int, typer.Option(help="Of the sample and of the models.")] = 7,
     track: Annotated[bool, typer.Option(help="Keep the model in MLflow, with its parameters and past errors.")] = False,
     model: Annotated[

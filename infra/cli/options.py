@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,8 @@ LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The la
 ModelName = Annotated[
     str | None, typer.Option("--model-name", help="Whose versions. Default: the live model's, with --panel the panel's own.")
 ]
+Threads = Annotated[int, typer.Option(min=1, help="Of the trees; the result does not depend on it.")]
+CORES = len(os.sched_getaffinity(0))  # those that this process may use, which are fewer in a container than the machine has
 
 
 def instant(option: str, text: str) -> int:

@@ -24,7 +24,7 @@ from training.panels.engine import Plan, forecast
 from training.panels.forecasts import PanelForecast, tidy
 from training.panels.panel import Panel
 from training.panels.plan import filled
-from training.panels.portfolio import quick
+from training.panels.portfolio import quantile_recipe, quick
 from training.panels.read import read_panel
 from training.panels.scores import measure, pooled
 from training.rows import LEVELS, Floats
@@ -72,7 +72,7 @@ def run(settings: Settings, folder: Path | None, rounds: int, say: Say, *, quick
 def ours(panel: Panel, origin: int, horizon: int) -> Run:
     """The engine as `rd360 forecast --panel` runs it: five candidates, three past origins, quantiles of both kinds."""
     started = perf_counter()
-    made = forecast(panel, origin, horizon, Plan(quick(THREADS)))
+    made = forecast(panel, origin, horizon, Plan(quick(THREADS), quantile_recipe(THREADS)))
     return Run(OURS, perf_counter() - started, made.chosen)
 
 

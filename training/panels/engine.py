@@ -21,10 +21,10 @@ from training.panels.forecasts import PanelForecast
 from training.panels.lesson import Lesson, Now
 from training.panels.panel import Panel
 from training.panels.past import Make, Past, Progress, filled, look_back, past_origins
+from training.panels.portfolio import quantile_recipe
 from training.rows import Floats, Ints
 
 PAST = 3
-QUANTILE_RECIPE = Recipe(rounds=30, depth=4, eta=0.25, columns=0.5, bins=64, rows=80_000)
 
 
 def compute(candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> Made:
@@ -37,7 +37,7 @@ class Plan:
     """How to forecast. The first candidate is the default; the moving average fills what another leaves open."""
 
     candidates: Sequence[PanelCandidate]
-    quantiles: Recipe | None = QUANTILE_RECIPE
+    quantiles: Recipe | None = field(default_factory=quantile_recipe)
     past: int = PAST
     make: Make = compute
     progress: Progress = field(default=lambda _: None)
