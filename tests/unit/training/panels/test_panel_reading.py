@@ -99,18 +99,23 @@ def test_receipts_become_days_of_the_stores_time_zone(tmp_path: Path) -> None:
     assert panel.units[0, -1] == -1, "a return is subtracted"
 
 
-def test_days_without_a_line_are_zeros_between_the_first_and_the_last(tmp_path: Path) -> None:
+def test_days_without_a_line_are_zeros_from_a_series_first_day_to_the_last_day_of_all(tmp_path: Path) -> None:
+    first = dt.datetime(2024, 1, 1)  # noqa: DTZ001  # no zone
     lines = pl.DataFrame(
         {
-            "event_time": [dt.datetime(2024, 1, 1) + dt.timedelta(days=2 * day) for day in range(60)],  # noqa: DTZ001  # no zone
+            "event_time": [first + dt.timedelta(days=day) for day in [*range(0, 120, 2), *range(1, 61), 130]],
             "store_id": "S",
-            "product_id": "A",
+            "product_id": ["A"] * 60 + ["B"] * 60 + ["rare"],
             "quantity": 1,
         }
     )
     lines.write_parquet(tmp_path / "lines.parquet")
     (tmp_path / "dataset.json").write_text(json.dumps({"name": "made"}))
-    assert read_panel(tmp_path).units[0, :4].tolist() == [1, 0, 1, 0]
+    every_other, gone = read_panel(tmp_path).units
+    assert every_other[:4].tolist() == [1, 0, 1, 0]
+    assert np.isnan(gone[0])
+    assert gone[1:61].tolist() == [1] * 60
+    assert gone[61:].tolist() == [0] * 70, "receipts of others tell that nobody bought it"
 
 
 @pytest.mark.parametrize(
