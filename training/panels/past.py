@@ -14,7 +14,6 @@ from training.panels.sample import FIRST
 from training.panels.scores import scales
 from training.rows import Flags, Floats, Ints
 
-SHARED_FIT = 2  # past origins that one fit is asked
 MAX_SERIES = 20_000  # that are looked back on: more would say nothing new of blends and of the levels of quantiles
 Progress = Callable[[str], None]
 Make = Callable[[PanelCandidate, FeatureMaker, Task], Made]
@@ -51,18 +50,16 @@ def look_back(
     make: Make,
     progress: Progress,
 ) -> Past:
-    """All candidates at all past origins, of at most MAX_SERIES series. What learns over all series learns anew for every second
-    one of the origins.
+    """All candidates at all past origins, of at most MAX_SERIES series.
 
-    Learning once would be cheaper, and would judge the candidates that learn by what they knew three horizons ago.
+    What learns over all series learns once, up to the earliest of them: a fit for every second one chose the same, for more time.
     """
     series = drawn(maker.panel.series)
-    chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
+    task = Task(origins[0], origins, horizon, series)
     raw: dict[str, list[Floats]] = {}
     for candidate in candidates:
         progress(f"{candidate.name} on {len(origins)} past origins")
-        tasks = (Task(chunk[0], chunk, horizon, series) for chunk in chunks)
-        raw[candidate.name] = [mean for task in tasks for mean in make(candidate, maker, task).means]
+        raw[candidate.name] = make(candidate, maker, task).means
     by_origin = [
         filled({name: parts[at] for name, parts in raw.items()}, maker.scale(origin)[series]) for at, origin in enumerate(origins)
     ]
