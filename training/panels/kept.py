@@ -35,7 +35,7 @@ class KeptMeans:
         """
         if candidate.pooled:
             return self._kept(candidate, maker, task, maker.panel)
-        single = (replace(task, trained_to=origin, origins=(origin,)) for origin in task.origins)
+        single = (replace(task, trained_to=origin, origins=(origin,), rows_share=1.0) for origin in task.origins)
         return Made([self._kept(candidate, maker, one, maker.panel.at(one.trained_to, one.horizon)).means[0] for one in single])
 
     def _kept(self, candidate: PanelCandidate, maker: FeatureMaker, task: Task, known: Panel) -> Made:
@@ -67,6 +67,6 @@ def fingerprint(panel: Panel) -> str:
 
 
 def _name(candidate: PanelCandidate, panel: Panel, task: Task) -> str:
-    series = task.members(panel).tolist()
-    asked = [LAYOUT, candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon, series, fingerprint(panel)]
+    asked = [LAYOUT, candidate.name, candidate.params(), task.trained_to, task.origins, task.horizon]
+    asked += [task.members(panel).tolist(), task.rows_share, fingerprint(panel)]
     return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:20]

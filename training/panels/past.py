@@ -14,6 +14,7 @@ from training.panels.sample import FIRST
 from training.panels.scores import scales
 from training.rows import Flags, Floats, Ints
 
+SHARED_FIT, ROWS_SHARE = 2, 0.5  # past origins that one fit is asked, and its share of the rows
 MAX_SERIES = 20_000  # that are looked back on: more would say nothing new of blends and of the levels of quantiles
 Progress = Callable[[str], None]
 Make = Callable[[PanelCandidate, FeatureMaker, Task], Made]
@@ -52,14 +53,16 @@ def look_back(
 ) -> Past:
     """All candidates at all past origins, of at most MAX_SERIES series.
 
-    What learns over all series learns once, up to the earliest of them: a fit for every second one chose the same, for more time.
+    What learns over all series learns anew for every second one of them, from half the rows. Learning once would cost the same,
+    and would judge it by what it knew three horizons ago, beside candidates that know all of them.
     """
     series = drawn(maker.panel.series)
-    task = Task(origins[0], origins, horizon, series)
+    chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
     raw: dict[str, list[Floats]] = {}
     for candidate in candidates:
         progress(f"{candidate.name} on {len(origins)} past origins")
-        raw[candidate.name] = make(candidate, maker, task).means
+        tasks = (Task(chunk[0], chunk, horizon, series, ROWS_SHARE) for chunk in chunks)
+        raw[candidate.name] = [mean for task in tasks for mean in make(candidate, maker, task).means]
     by_origin = [
         filled({name: parts[at] for name, parts in raw.items()}, maker.scale(origin)[series]) for at, origin in enumerate(origins)
     ]

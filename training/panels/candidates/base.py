@@ -18,13 +18,14 @@ class Task:
     """What is asked: `horizon` periods after each of the `origins` (columns).
 
     What is learnt over all series is learnt from columns up to `trained_to` alone, which no origin is before. `series` are
-    those asked for, ascending; None: all.
+    those asked for, ascending; None: all. `rows_share` is of the training rows that a candidate takes at most.
     """
 
     trained_to: int
     origins: tuple[int, ...]
     horizon: int
     series: Ints | None = None
+    rows_share: float = 1.0
 
     def members(self, panel: Panel) -> Ints:
         """The series asked for."""

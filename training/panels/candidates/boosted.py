@@ -75,7 +75,7 @@ class GlobalTrees:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns from rows whose targets lie up to `trained_to`; NaN where there are none."""
-        sample = draw(maker, task.trained_to, task.horizon, self.recipe.rows, self.recipe.seed)
+        sample = draw(maker, task.trained_to, task.horizon, int(self.recipe.rows * task.rows_share), self.recipe.seed)
         if sample is None:
             return Made([np.full((len(task.members(maker.panel)), task.horizon), np.nan) for _ in task.origins])
         fitted = fit_mean(sample, self.recipe)
