@@ -12,7 +12,7 @@ import numpy as np
 from training.panels.block import Asked
 from training.panels.calendar import Rhythm
 from training.panels.groups import Group, added
-from training.panels.history import compact, mean_over, parts_of, ratio, shifted, smoothed
+from training.panels.history import Counts, compact, mean_over, parts_of, ratio, shifted, smoothed
 from training.panels.panel import Panel
 from training.rows import Floats, Matrix
 
@@ -49,7 +49,9 @@ class Plan:
             self.signals["discount"] = compact(_discount, *prices)
         by_name = {group.name: group for group in groups}
         self.shelf = by_name.get("shelf") or by_name.get("store")
-        self.on_shelf = {} if self.shelf is None else {name: added(v, self.shelf.member) for name, v in self.signals.items()}
+        self.on_shelf: dict[str, tuple[Floats, Counts]] = (
+            {} if self.shelf is None else {name: added(v, self.shelf.member) for name, v in self.signals.items()}
+        )
         self.uplift = compact(_uplift, demand)
         self.deviations = {name: _deviation(v) for name, v in self.signals.items()} if deviations is None else deviations
         self.telling = [name for name in self.signals if self.deviations.get(name, 0.0) > 0]
@@ -65,7 +67,8 @@ class Plan:
             last = min(asked.origin + asked.horizon, values.shape[1] - 1)
             yield f"{name}_after", values[row, np.minimum(target + 1, last)]
             if self.shelf is not None:
-                yield f"{name}_peers", self._peers(name, now, asked)
+                shelf, (total, number) = self.shelf.member[row], self.on_shelf[name]
+                yield f"{name}_peers", _of_others(now, total[shelf, target], number[shelf, target])
         if self.price is not None:
             now = self.price[row, target]
             yield "price_change", now - self._usual(self.price, asked, self.rhythm.recent)
@@ -78,14 +81,6 @@ class Plan:
         """[row]: the mean over the periods up to the origin."""
         window = values[asked.series, max(0, asked.origin + 1 - length) : asked.origin + 1]
         return mean_over(window, 1)[asked.of]
-
-    def _peers(self, name: str, now: Floats | Matrix, asked: Asked) -> Floats:
-        """[row]: mean of a signal over the other series of the shelf (else the store): their promotion takes sales away."""
-        if self.shelf is None:
-            return np.full(len(now), np.nan)
-        total, number = self.on_shelf[name]
-        at, known = (self.shelf.member[asked.row_series], asked.target), ~np.isnan(now)
-        return ratio(total[at] - np.where(known, now, 0.0), (number[at] - known).astype(np.float64))
 
     def _analogue(self, asked: Asked) -> Iterator[Named]:
         past = slice(max(0, asked.origin + 1 - ANALOG_PERIODS), asked.origin + 1)
@@ -110,6 +105,12 @@ class Plan:
 
     def _standard(self, name: str, values: Floats | Matrix) -> Matrix:
         return (values / self.deviations[name]).astype(np.float32)
+
+
+def _of_others(now: Floats | Matrix, total: Floats, number: Counts) -> Floats:
+    """[row]: mean of a signal over the other series of the shelf (else the store): their promotion takes sales away."""
+    known = ~np.isnan(now)
+    return ratio(total - np.where(known, now, 0.0), (number - known).astype(np.float64))
 
 
 def _uplift(demand: Floats) -> Floats:
