@@ -22,6 +22,7 @@ from training.panels.lesson import Lesson, Now
 from training.panels.panel import Panel
 from training.panels.past import Make, Past, Progress, filled, look_back, past_origins
 from training.panels.portfolio import quantile_recipe
+from training.panels.sample import TrainingRows
 from training.rows import Floats, Ints
 
 PAST = 3
@@ -69,17 +70,18 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     """All series from the last period of history on. Raises DataGateError where nothing is known up to the origin."""
     maker = FeatureMaker(view_from(panel, origin, horizon))
     windows = past_origins(panel.dataset.freq, origin, horizon, plan.past)
-    past = look_back(plan.candidates, maker, windows, horizon, plan.make, plan.progress) if windows else None
+    rows = TrainingRows(maker, origin, horizon)
+    past = look_back(plan.candidates, maker, windows, rows, plan.make, plan.progress) if windows else None
     if past is not None and not past.known.any():
         past = None
     made = {}
     for candidate in plan.candidates:
         plan.progress(candidate.name)
-        made[candidate.name] = plan.make(candidate, maker, Task(origin, (origin,), horizon))
+        made[candidate.name] = plan.make(candidate, maker, Task(origin, (origin,), horizon, rows=rows))
     raw = {name: parts.means[0] for name, parts in made.items()}
     now = Now(maker, origin, horizon, filled(raw, maker.scale(origin)))
     default = plan.candidates[0].name
-    learnt = None if past is None else lesson.learn(past, now, default, plan.quantiles, plan.progress)
+    learnt = None if past is None else lesson.learn(past, now, rows, default, plan.quantiles, plan.progress)
     return Result(
         chosen=lesson.chosen_by(learnt, now, default),
         now=now,

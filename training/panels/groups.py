@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.panels.history import EVERY, Columns, Counts, Prefix, parts_of
+from training.panels.history import EVERY, Columns, Counts, Prefix, parts_of, ratio
 from training.panels.panel import Panel
 from training.rows import Floats, Ints, Matrix
 
@@ -21,11 +21,15 @@ class Group:
 
     def window(self, last: Columns, length: Columns, series: Ints | slice = EVERY) -> tuple[Floats, Floats]:
         """Sum and number of the known values of the series' groups, see `Prefix.window`."""
-        return self.demand.window(last, length, self.member[series])
+        member = self.member[series]
+        if isinstance(last, int) and isinstance(length, int):  # the same for all: once a group, not once a series
+            total, known = self.demand.window(last, length)
+            return total[member], known[member]
+        return self.demand.window(last, length, member)
 
     def mean(self, last: Columns, length: Columns, series: Ints | slice = EVERY) -> Floats:
         """Mean demand of a member of the series' groups; NaN where nothing is known."""
-        return self.demand.mean(last, length, self.member[series])
+        return ratio(*self.window(last, length, series))
 
 
 def groups_of(panel: Panel, demand: Floats) -> list[Group]:

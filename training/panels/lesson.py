@@ -18,7 +18,7 @@ from training.panels.candidates.fitted import FittedQuantiles
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
 from training.panels.past import Past, Progress
-from training.panels.sample import draw
+from training.panels.sample import TrainingRows
 from training.rows import LEVELS, Floats, Ints
 
 MEDIAN = LEVELS.index(0.5)
@@ -93,7 +93,7 @@ class Lesson:
         return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
 
 
-def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: Progress) -> Lesson:
+def learn(past: Past, now: Now, rows: TrainingRows, default: str, recipe: Recipe | None, progress: Progress) -> Lesson:
     """From the past origins. A series' segment is that of then: today's would tell the choice how the horizons went.
 
     Without a recipe there are no trees for quantiles.
@@ -107,7 +107,7 @@ def learn(past: Past, now: Now, default: str, recipe: Recipe | None, progress: P
     trees = None
     if recipe is not None:
         progress("quantiles")
-        trees, quantiles = _trees(recipe, past, then, now, quantiles)
+        trees, quantiles = _trees(recipe, past, then, now, rows, quantiles)
     # where shelves run empty, a low mean orders less, sells less and so confirms itself: it must not be biased
     free = now.maker.panel.in_stock is None
     pull = choice.pulled(past.truth, then, quantiles[..., MEDIAN], past.squared_scale) if free else 0.0
@@ -139,9 +139,11 @@ def normal(mean: Floats, deviation: Floats) -> Quantiles:
     return out
 
 
-def _trees(recipe: Recipe, past: Past, then: Floats, now: Now, by_size: Quantiles) -> tuple[Trees | None, Quantiles]:
+def _trees(
+    recipe: Recipe, past: Past, then: Floats, now: Now, rows: TrainingRows, by_size: Quantiles
+) -> tuple[Trees | None, Quantiles]:
     """Trees that had seen none of the past origins, and the quantiles at these; without training rows none, and those by size."""
-    sample = draw(now.maker, past.origins[0], now.horizon, recipe.rows, recipe.seed)
+    sample = rows.until(past.origins[0], recipe.rows, recipe.seed)
     if sample is None:
         return None, by_size
     fitted = fit_quantiles(sample, recipe)

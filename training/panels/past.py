@@ -10,7 +10,7 @@ import numpy as np
 from training.panels.candidates.base import Made, PanelCandidate, Task
 from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.features import FeatureMaker
-from training.panels.sample import FIRST
+from training.panels.sample import FIRST, TrainingRows
 from training.panels.scores import scales
 from training.rows import Flags, Floats, Ints
 
@@ -47,7 +47,7 @@ def look_back(
     candidates: Sequence[PanelCandidate],
     maker: FeatureMaker,
     origins: tuple[int, ...],
-    horizon: int,
+    rows: TrainingRows,
     make: Make,
     progress: Progress,
 ) -> Past:
@@ -56,12 +56,12 @@ def look_back(
     What learns over all series learns anew for every second one of them, from half the rows. Learning once would cost the same,
     and would judge it by what it knew three horizons ago, beside candidates that know all of them.
     """
-    series = drawn(maker.panel.series)
+    series, horizon = drawn(maker.panel.series), rows.horizon
     chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
     raw: dict[str, list[Floats]] = {}
     for candidate in candidates:
         progress(f"{candidate.name} on {len(origins)} past origins")
-        tasks = (Task(chunk[0], chunk, horizon, series, ROWS_SHARE) for chunk in chunks)
+        tasks = (Task(chunk[0], chunk, horizon, series, ROWS_SHARE, rows) for chunk in chunks)
         raw[candidate.name] = [mean for task in tasks for mean in make(candidate, maker, task).means]
     by_origin = [
         filled({name: parts[at] for name, parts in raw.items()}, maker.scale(origin)[series]) for at, origin in enumerate(origins)

@@ -85,21 +85,25 @@ class Plan:
     def _analogue(self, asked: Asked) -> Iterator[Named]:
         past = slice(max(0, asked.origin + 1 - ANALOG_PERIODS), asked.origin + 1)
         uplift = self.uplift[asked.series, past]
-        known = ~np.isnan(uplift)
-        value = np.where(known, uplift, np.float32(0.0))
-        usual = ratio(value.sum(axis=1), known.sum(axis=1).astype(np.float64))
+        known = (~np.isnan(uplift)).astype(np.float32)
+        value = np.nan_to_num(uplift)
+        usual = ratio(value.sum(axis=1, dtype=np.float64), known.sum(axis=1, dtype=np.float64))
         plans = [self._standard(name, self.signals[name][asked.series, past]) for name in self.telling]
         planned = [self._standard(name, self.signals[name][asked.row_series, asked.target]) for name in self.telling]
+        whole = [not (np.isnan(plan).any() or np.isnan(target).any()) for plan, target in zip(plans, planned, strict=True)]
         mean, weight = np.empty(len(asked.of)), np.empty(len(asked.of))
         for rows in parts_of(len(asked.of), ANALOG_ROWS):
             of = asked.of[rows]
             distance = np.zeros((len(of), value.shape[1]), dtype=np.float32)
-            for plan, target in zip(plans, planned, strict=True):
-                gap = np.nan_to_num(plan[of] - target[rows, None])
-                distance += gap * gap
-            alike = np.exp(distance * np.float32(-0.5 / ANALOG_WIDTH**2)) * known[of]
-            weight[rows] = alike.sum(axis=1)
-            mean[rows] = (alike * value[of]).sum(axis=1)
+            for plan, target, complete in zip(plans, planned, whole, strict=True):
+                gap = plan[of]
+                gap -= target[rows, None]
+                gap *= gap
+                distance += gap if complete else np.nan_to_num(gap)
+            distance *= np.float32(-0.5 / ANALOG_WIDTH**2)
+            alike = np.exp(distance, out=distance)
+            weight[rows] = np.einsum("rp,rp->r", alike, known[of])
+            mean[rows] = np.einsum("rp,rp->r", alike, value[of])
         yield "analogue", (mean + ANALOG_PRIOR * usual[asked.of]) / (weight + ANALOG_PRIOR)
         yield "analogue_weight", weight
 

@@ -14,12 +14,14 @@ import numpy as np
 from training.panels.block import Asked
 from training.panels.calendar import YEAR_PERIODS
 from training.panels.features import FeatureMaker
-from training.rows import Floats, Matrix
+from training.rows import Floats, Ints, Matrix
 
 STEP = {"D": 5, "W": 2}  # periods between origins: 5 and 7 share no factor, so that every weekday comes at every lead
 FIRST = {"D": 28, "W": 26}  # periods of history before the first origin, where the panel has them
 LATEST, OF_A_YEAR, YEARS = 40, 10, 2  # origins: the latest, those of each earlier year, and how many of these
 MAX_ORIGINS = LATEST + OF_A_YEAR * YEARS
+MAX_ROWS = 200_000
+ENOUGH = 0.5  # of the rows that a fit asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class Sample:
     def __len__(self) -> int:
         return len(self.target)
 
+    def at(self, rows: Ints) -> Sample:
+        """Those rows."""
+        return Sample(self.names, self.x[rows], self.target[rows], self.scale[rows])
+
 
 def training_origins(freq: str, trained_to: int, horizon: int) -> list[int]:
     """The origins of which some of the horizon is known, latest first; a short panel has fewer periods before them."""
@@ -46,23 +52,65 @@ def training_origins(freq: str, trained_to: int, horizon: int) -> list[int]:
     return sorted({*latest, *seasonal, *others}, reverse=True)
 
 
-def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int) -> Sample | None:
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample, and the column of each row's target."""
+
+    sample: Sample
+    column: Ints
+
+    def until(self, column: int, limit: int, seed: int) -> Sample | None:
+        """At most `limit` of the rows whose target lies up to a column; None where there are none."""
+        known = np.flatnonzero(self.column <= column)
+        if len(known) > limit:
+            known = np.sort(np.random.default_rng([seed, column]).choice(known, limit, replace=False))
+        if not len(known):
+            return None
+        every = len(known) == len(self.column)
+        return self.sample if every else self.sample.at(known)
+
+
+class TrainingRows:
+    """What all fits of a forecast learn from, drawn once: a fit for a past origin takes the rows that were known by then.
+
+    They are made when the first fit asks for them, since what was kept of an earlier run may need none. Where hardly any were
+    known by then, as with a short history or a long horizon, the fit has rows of its own.
+    """
+
+    def __init__(self, maker: FeatureMaker, origin: int, horizon: int) -> None:
+        self.horizon = horizon
+        self._maker, self._origin = maker, origin
+        self._drawn: dict[int, Drawn | None] = {}  # by seed
+
+    def until(self, column: int, limit: int, seed: int) -> Sample | None:
+        """At most `limit` rows, the same for the same seed, whose targets lie up to a column; None where there are none."""
+        if seed not in self._drawn:
+            self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed)
+        drawn = self._drawn[seed]
+        if column < self._origin and (drawn is None or (drawn.column <= column).sum() < limit * ENOUGH):
+            drawn = draw(self._maker, column, self.horizon, limit, seed)
+        return None if drawn is None else drawn.until(column, limit, seed)
+
+
+def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int) -> Drawn | None:
     """At most `limit` rows, the same for the same seed; None where the panel has none."""
     origins = [origin for origin in training_origins(maker.rhythm.freq, trained_to, horizon) if origin >= 0]
     each = max(1, limit // max(1, len(origins)))
     parts = [_of_origin(maker, origin, min(horizon, trained_to - origin), horizon, each, seed) for origin in origins]
-    full = [part for part in parts if len(part)]
+    full = [part for part in parts if len(part.column)]
     if not full:
         return None
-    return Sample(
-        full[0].names,
-        np.concatenate([part.x for part in full]),
-        np.concatenate([part.target for part in full]),
-        np.concatenate([part.scale for part in full]),
+    samples = [part.sample for part in full]
+    sample = Sample(
+        samples[0].names,
+        np.concatenate([part.x for part in samples]),
+        np.concatenate([part.target for part in samples]),
+        np.concatenate([part.scale for part in samples]),
     )
+    return Drawn(sample, np.concatenate([part.column for part in full]))
 
 
-def _of_origin(maker: FeatureMaker, origin: int, known: int, horizon: int, limit: int, seed: int) -> Sample:
+def _of_origin(maker: FeatureMaker, origin: int, known: int, horizon: int, limit: int, seed: int) -> Drawn:
     """Of the first `known` periods of the horizon: what comes after them is not known yet to who learns."""
     target = maker.demand[:, origin + 1 : origin + 1 + known]
     # a series that starts within the horizon is a cold start: learnt from as well
@@ -71,4 +119,4 @@ def _of_origin(maker: FeatureMaker, origin: int, known: int, horizon: int, limit
         chosen = np.sort(np.random.default_rng([seed, origin]).choice(len(series), limit, replace=False))
         series, lead = series[chosen], lead[chosen]
     block = maker.block(Asked.pairs(origin, horizon, series, lead + 1))
-    return Sample(block.names, block.x, target[series, lead], block.scale)
+    return Drawn(Sample(block.names, block.x, target[series, lead], block.scale), origin + 1 + lead)

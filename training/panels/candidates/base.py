@@ -10,6 +10,7 @@ import numpy as np
 from training.panels.candidates.fitted import FittedTrees
 from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
+from training.panels.sample import Sample, TrainingRows
 from training.rows import Floats, Ints
 
 
@@ -18,7 +19,8 @@ class Task:
     """What is asked: `horizon` periods after each of the `origins` (columns).
 
     What is learnt over all series is learnt from columns up to `trained_to` alone, which no origin is before. `series` are
-    those asked for, ascending; None: all. `rows_share` is of the training rows that a candidate takes at most.
+    those asked for, ascending; None: all. `rows_share` is of the training rows that a candidate takes at most. `rows` are those
+    that all fits of a forecast share; None: of this task's own.
     """
 
     trained_to: int
@@ -26,10 +28,16 @@ class Task:
     horizon: int
     series: Ints | None = None
     rows_share: float = 1.0
+    rows: TrainingRows | None = None
 
     def members(self, panel: Panel) -> Ints:
         """The series asked for."""
         return np.arange(panel.series) if self.series is None else self.series
+
+    def sample(self, maker: FeatureMaker, limit: int, seed: int) -> Sample | None:
+        """What may be learnt from, at most the share of `limit` rows; None where there are none."""
+        rows = TrainingRows(maker, self.trained_to, self.horizon) if self.rows is None else self.rows
+        return rows.until(self.trained_to, int(limit * self.rows_share), seed)
 
 
 @dataclass(frozen=True, slots=True)

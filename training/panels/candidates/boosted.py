@@ -17,12 +17,13 @@ from training.panels.candidates.base import Made, Task
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
 from training.panels.candidates.naive import closed_is_zero
 from training.panels.features import FeatureMaker
-from training.panels.sample import Sample, draw
-from training.rows import LEVELS, Floats
+from training.panels.sample import MAX_ROWS, Sample
+from training.rows import LEVELS, Floats, Matrix
 
 XGBOOST = "xgboost"
 NO_SALE = 1e-6  # where trees of demand over scale start that have seen none
 FAR = 1000.0  # times a series' scale: beyond it lies a mistake, which one leaf would hand on to other series
+EDGE_ROWS = 20_000  # at least, that say where bins end
 OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
 
 
@@ -31,16 +32,16 @@ class Recipe:
     """The hyperparameters of one booster; `rows` bounds its memory, `threads` its cores (the result depends on neither order)."""
 
     objective: str = "tweedie"
-    rounds: int = 150
+    rounds: int = 100
     depth: int = 6
-    eta: float = 0.08
+    eta: float = 0.12
     smallest_leaf: float = 1 / 4000  # of the rows: fewer are an accident
     columns: float = 0.6  # share of the features looked at for a cut
     rows_share: float = 0.8  # share of the rows looked at for a tree
     tweedie_power: float = 1.4
     weight_power: float = 0.5
     bins: int = 128
-    rows: int = 200_000
+    rows: int = MAX_ROWS
     threads: int = 1
     seed: int = 7
 
@@ -75,7 +76,7 @@ class GlobalTrees:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns from rows whose targets lie up to `trained_to`; NaN where there are none."""
-        sample = draw(maker, task.trained_to, task.horizon, int(self.recipe.rows * task.rows_share), self.recipe.seed)
+        sample = task.sample(maker, self.recipe.rows, self.recipe.seed)
         if sample is None:
             return Made([np.full((len(task.members(maker.panel)), task.horizon), np.nan) for _ in task.origins])
         fitted = fit_mean(sample, self.recipe)
@@ -103,13 +104,7 @@ def fit_mean(sample: Sample, recipe: Recipe, rising: Mapping[str, int] | None = 
     if not label.any():
         settings["base_score"] = NO_SALE  # the default is the labels' mean, whose logarithm does not exist here
     weight = sample.scale**recipe.weight_power
-    data = xgboost.QuantileDMatrix(
-        sample.x,
-        label=label,
-        weight=weight / weight.mean(),
-        max_bin=recipe.bins,
-        nthread=recipe.threads,
-    )
+    data = _binned(sample.x, label, weight / weight.mean(), recipe)
     return FittedTrees(xgboost.train(settings, data, recipe.rounds), sample.names)
 
 
@@ -118,7 +113,15 @@ def fit_quantiles(sample: Sample, recipe: Recipe) -> FittedQuantiles:
 
     The targets may be the errors of a mean, and the scale their unit.
     """
-    data = xgboost.QuantileDMatrix(sample.x, label=sample.target / sample.scale, max_bin=recipe.bins, nthread=recipe.threads)
+    data = _binned(sample.x, sample.target / sample.scale, None, recipe)
     shared = {name: value for name, value in recipe.settings(len(sample)).items() if name != "tweedie_variance_power"}
     settings = shared | {"objective": "reg:quantileerror", "quantile_alpha": np.array(LEVELS)}
     return FittedQuantiles(xgboost.train(settings, data, recipe.rounds), sample.names)
+
+
+def _binned(x: Matrix, label: Floats, weight: Floats | None, recipe: Recipe) -> Any:
+    """The rows as XGBoost trains on them. Where bins end is said well enough by some of many rows, in a third of the time."""
+    shared = {"max_bin": recipe.bins, "nthread": recipe.threads}
+    step = len(x) // EDGE_ROWS
+    edges = xgboost.QuantileDMatrix(x[::step], **shared) if step > 1 else None
+    return xgboost.QuantileDMatrix(x, label=label, weight=weight, ref=edges, **shared)

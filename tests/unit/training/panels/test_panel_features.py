@@ -17,7 +17,6 @@ from training.panels.groups import added
 from training.panels.history import Prefix, periods_since, smoothed
 from training.panels.panel import Panel
 from training.panels.plan import filled
-from training.panels.sample import draw, training_origins
 
 HORIZON = 7
 
@@ -129,34 +128,9 @@ def test_a_series_that_pauses_has_a_scale_that_is_not_nothing() -> None:
     assert FeatureMaker(panel).scale(299)[0] > 0.1
 
 
-@pytest.mark.parametrize(("freq", "year", "step"), [("D", 364, 5), ("W", 52, 2)])
-def test_a_long_history_is_learnt_from_at_the_same_place_of_earlier_years_too(freq: str, year: int, step: int) -> None:
-    now = 3 * year
-    origins = training_origins(freq, now, HORIZON)
-    assert len(origins) <= 60
-    assert origins[0] == now - step
-    for back in (1, 2):
-        assert sum(abs(origin - (now - back * year)) <= 5 * step for origin in origins) >= 10
-    assert len(training_origins(freq, 20 * step, HORIZON)) <= 20
-
-
 def test_a_window_without_a_sale_has_a_mean_of_nothing_whatever_the_running_sum_is() -> None:
     values = np.array([[0.1, 0.7, 1234.3, 0.2, 0.0, 0.0, 0.0]])
     assert Prefix.of(values).mean(6, 3).tolist() == [0.0]
-
-
-def test_training_rows_are_of_what_is_known_and_the_same_for_a_seed() -> None:
-    maker, cut = FeatureMaker(shop()), FeatureMaker(shop().at(69, HORIZON))
-    early, late = (draw(each, 69, HORIZON, 500, seed=7) for each in (maker, cut))
-    assert early is not None
-    assert late is not None
-    np.testing.assert_array_equal(early.target, late.target)
-    assert 69 - HORIZON < max(training_origins("D", 69, HORIZON)) < 69, "the newest days are learnt from at short leads"
-    one, two = (draw(maker, 69, HORIZON, 500, seed=7) for _ in range(2))
-    assert one is not None
-    assert two is not None
-    assert len(one) <= 500
-    assert np.array_equal(one.x, two.x, equal_nan=True)
 
 
 @pytest.mark.parametrize("horizon", [1, 7])
