@@ -21,8 +21,8 @@ import numpy as np
 from contracts.vector import MODEL_INPUTS
 from training.live_block import block_of, estimate, known_level, spread_block
 from training.panels.block import Block
-from training.panels.candidates.boosted import Recipe, fit_mean, fit_quantiles
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
+from training.panels.candidates.fitting import Recipe, fit_mean, fit_quantiles
 from training.panels.sample import Sample
 from training.quantiles import adjust, conformal_offsets, horizon_group
 from training.rows import Floats, Forecast, History, Rows

@@ -14,15 +14,15 @@ import numpy as np
 from contracts.errors import DataGateError
 from training.panels import lesson, spread
 from training.panels.candidates.base import Made, PanelCandidate, Task
-from training.panels.candidates.boosted import Recipe
 from training.panels.candidates.fitted import FittedTrees
+from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
 from training.panels.lesson import Lesson, Now
 from training.panels.panel import Panel
 from training.panels.past import Make, Past, Progress, filled, look_back, past_origins
 from training.panels.portfolio import quantile_recipe
-from training.panels.sample import TrainingRows
 from training.rows import Floats, Ints
 
 PAST = 3

@@ -23,7 +23,7 @@ LAGS = 4
 PHASES = 8  # repetitions of a short season that are looked back on
 FLOOR = 0.1  # of the long-run level: a scale of nearly 0 would turn the first sale after a pause into an outlier
 UNKNOWN = np.float32(-1e30)  # below all that is known: a matrix without gaps trains trees in two thirds of the time
-PART_ROWS = 32_768  # of a forecast of all series that are made at a time: some 13 MB
+PART_ROWS = 65_536  # that are made at a time: some 25 MB
 Named = tuple[str, Floats | Matrix]
 
 
@@ -50,6 +50,7 @@ class FeatureMaker:
         self.plan = Plan(panel, self.demand, self.groups, deviations)
         self.stock = None if panel.in_stock is None else Prefix.of(panel.in_stock)
         self.sales = None if panel.in_stock is None else Prefix.of(panel.units)  # only read beside the stock
+        self._kept: dict[tuple[int, int, bytes], Block] = {}
 
     def closed(self, origin: int, horizon: int) -> Flags:
         """[series, lead]: the planned periods in which the store is known to be closed."""
@@ -83,10 +84,19 @@ class FeatureMaker:
         return level
 
     def parts(self, origin: int, horizon: int, series: Ints) -> Iterator[tuple[slice, Block]]:
-        """All leads of those series, some of them at a time; the periods up to the horizon must be in the panel's plan."""
+        """All leads of those series, some of them at a time; the periods up to the horizon must be in the panel's plan.
+
+        A single part is kept: trees of means and trees of quantiles ask for the same rows.
+        """
         scale = self.scale(origin)
-        for part in parts_of(len(series), max(1, PART_ROWS // horizon)):
-            yield part, self.block(Asked.grid(origin, horizon, series[part]), scale)
+        if len(series) * horizon > PART_ROWS:
+            for part in parts_of(len(series), max(1, PART_ROWS // horizon)):
+                yield part, self.block(Asked.grid(origin, horizon, series[part]), scale)
+            return
+        key = (origin, horizon, series.tobytes())
+        if key not in self._kept:
+            self._kept[key] = self.block(Asked.grid(origin, horizon, series), scale)
+        yield slice(0, len(series)), self._kept[key]
 
     def block(self, asked: Asked, scale: Floats | None = None) -> Block:
         """The rows that are asked for; `scale` [series] is that of the origin, where it is there already."""

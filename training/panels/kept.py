@@ -19,7 +19,7 @@ from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
 
 TREES = ".ubj"
-LAYOUT = 2  # of the folder: what was kept without its trees is made anew
+LAYOUT = 3  # of the folder: what was kept of other training rows is made anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.panels import choice, spread
-from training.panels.candidates.boosted import Recipe, fit_quantiles
 from training.panels.candidates.fitted import FittedQuantiles
+from training.panels.candidates.fitting import Recipe, fit_quantiles
+from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
 from training.panels.past import Past, Progress
-from training.panels.sample import TrainingRows
 from training.rows import LEVELS, Floats, Ints
 
 MEDIAN = LEVELS.index(0.5)
@@ -143,7 +143,7 @@ def _trees(
     recipe: Recipe, past: Past, then: Floats, now: Now, rows: TrainingRows, by_size: Quantiles
 ) -> tuple[Trees | None, Quantiles]:
     """Trees that had seen none of the past origins, and the quantiles at these; without training rows none, and those by size."""
-    sample = rows.until(past.origins[0], recipe.rows, recipe.seed)
+    sample = rows.until(past.origins[0], recipe)
     if sample is None:
         return None, by_size
     fitted = fit_quantiles(sample, recipe)

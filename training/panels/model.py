@@ -36,7 +36,7 @@ from training.panels.spread import Offsets
 from training.rows import Floats
 
 FACTS, CORRECTIONS, QUANTILES = "facts.json", "corrections.npz", "quantiles.ubj"
-FORMAT = 1  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
+FORMAT = 2  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

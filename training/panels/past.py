@@ -9,13 +9,14 @@ import numpy as np
 
 from training.panels.candidates.base import Made, PanelCandidate, Task
 from training.panels.candidates.naive import MOVING_AVERAGE
+from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
-from training.panels.sample import FIRST, TrainingRows
+from training.panels.sample import FIRST
 from training.panels.scores import scales
 from training.rows import Flags, Floats, Ints
 
 SHARED_FIT, ROWS_SHARE = 2, 0.5  # past origins that one fit is asked, and its share of the rows
-MAX_SERIES = 20_000  # that are looked back on: more would say nothing new of blends and of the levels of quantiles
+MAX_SERIES = 2_500  # that are looked back on: more would say nothing new of blends and of the levels of quantiles
 Progress = Callable[[str], None]
 Make = Callable[[PanelCandidate, FeatureMaker, Task], Made]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from training.panels.candidates.base import PanelCandidate
-from training.panels.candidates.boosted import GlobalTrees, Recipe
+from training.panels.candidates.boosted import GlobalTrees
+from training.panels.candidates.fitting import Recipe
 from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE, MovingAverage, SeasonalNaive
 from training.panels.candidates.routing import PROPHET
 from training.panels.candidates.statistical import AUTO_ETS, SBA_NAME, TSB_NAME, Statistical

@@ -21,7 +21,6 @@ FIRST = {"D": 28, "W": 26}  # periods of history before the first origin, where 
 LATEST, OF_A_YEAR, YEARS = 40, 10, 2  # origins: the latest, those of each earlier year, and how many of these
 MAX_ORIGINS = LATEST + OF_A_YEAR * YEARS
 MAX_ROWS = 200_000
-ENOUGH = 0.5  # of the rows that a fit asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +67,6 @@ class Drawn:
             return None
         every = len(known) == len(self.column)
         return self.sample if every else self.sample.at(known)
-
-
-class TrainingRows:
-    """What all fits of a forecast learn from, drawn once: a fit for a past origin takes the rows that were known by then.
-
-    They are made when the first fit asks for them, since what was kept of an earlier run may need none. Where hardly any were
-    known by then, as with a short history or a long horizon, the fit has rows of its own.
-    """
-
-    def __init__(self, maker: FeatureMaker, origin: int, horizon: int) -> None:
-        self.horizon = horizon
-        self._maker, self._origin = maker, origin
-        self._drawn: dict[int, Drawn | None] = {}  # by seed
-
-    def until(self, column: int, limit: int, seed: int) -> Sample | None:
-        """At most `limit` rows, the same for the same seed, whose targets lie up to a column; None where there are none."""
-        if seed not in self._drawn:
-            self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed)
-        drawn = self._drawn[seed]
-        if column < self._origin and (drawn is None or (drawn.column <= column).sum() < limit * ENOUGH):
-            drawn = draw(self._maker, column, self.horizon, limit, seed)
-        return None if drawn is None else drawn.until(column, limit, seed)
 
 
 def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int) -> Drawn | None:

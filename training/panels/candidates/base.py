@@ -8,9 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from training.panels.candidates.fitted import FittedTrees
+from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
-from training.panels.sample import Sample, TrainingRows
+from training.panels.sample import Sample
 from training.rows import Floats, Ints
 
 
@@ -34,10 +36,10 @@ class Task:
         """The series asked for."""
         return np.arange(panel.series) if self.series is None else self.series
 
-    def sample(self, maker: FeatureMaker, limit: int, seed: int) -> Sample | None:
-        """What may be learnt from, at most the share of `limit` rows; None where there are none."""
-        rows = TrainingRows(maker, self.trained_to, self.horizon) if self.rows is None else self.rows
-        return rows.until(self.trained_to, int(limit * self.rows_share), seed)
+    def sample(self, maker: FeatureMaker, recipe: Recipe) -> Sample | None:
+        """What a fit by the recipe may learn from; None where there is nothing."""
+        own = TrainingRows(maker, self.trained_to, self.horizon)
+        return (self.rows or own).until(self.trained_to, recipe, self.rows_share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from statsforecast.models import CrostonSBA
 from contracts.errors import DataGateError
 from tests.panel_world import DAYS, START, panel_of, rows_of, shop, without_future
 from training.panels import past
-from training.panels.candidates.boosted import GlobalTrees, Recipe
+from training.panels.candidates.boosted import GlobalTrees
+from training.panels.candidates.fitting import Recipe
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
 from training.panels.candidates.statistical import SBA_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast

@@ -151,6 +151,14 @@ def test_parts_are_all_rows_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(np.concatenate([block.x for _, block in parts]), whole(maker, 60).x)
 
 
+def test_rows_that_were_kept_are_of_the_series_and_the_origin_that_are_asked_for() -> None:
+    maker, few = FeatureMaker(shop(series=7)), np.array([2, 5])
+    for series, origin in ((np.arange(7), 60), (few, 60), (few, 61), (few, 60)):
+        ((part, block),) = maker.parts(origin, HORIZON, series)
+        assert part == slice(0, len(series))
+        np.testing.assert_array_equal(block.x, maker.block(Asked.grid(origin, HORIZON, series)).x)
+
+
 def test_sums_of_groups_are_those_of_their_members_whatever_lies_between_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     values, member = np.where(rng.random((40, 6)) < 0.2, np.nan, rng.random((40, 6))), rng.permutation(np.arange(40) % 7)

@@ -11,13 +11,14 @@ import pytest
 from contracts.errors import ConfigurationError, DataGateError, FingerprintMismatch, UsageError
 from tests.panel_world import DAYS, shop, without_future
 from training.panels.candidates.base import PanelCandidate, Task
-from training.panels.candidates.boosted import GlobalTrees, Recipe
+from training.panels.candidates.boosted import GlobalTrees
+from training.panels.candidates.fitting import Recipe
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
 from training.panels.candidates.statistical import SBA_NAME, TSB_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
-from training.panels.model import CORRECTIONS, FACTS, PanelModel, learnt_by, load, prove, save
+from training.panels.model import CORRECTIONS, FACTS, FORMAT, PanelModel, learnt_by, load, prove, save
 from training.panels.panel import Panel
 
 ORIGIN, HORIZON = 69, 7
@@ -132,7 +133,7 @@ def test_a_folder_of_another_kind_or_version_is_named(tmp_path: Path) -> None:
         load(tmp_path)
     kept(shop(), ORIGIN, PLAN, tmp_path)
     facts = (tmp_path / FACTS).read_text(encoding="utf-8")
-    (tmp_path / FACTS).write_text(facts.replace('"format": 1', '"format": 0'), encoding="utf-8")
+    (tmp_path / FACTS).write_text(facts.replace(f'"format": {FORMAT}', '"format": 0'), encoding="utf-8")
     with pytest.raises(ConfigurationError, match="another version"):
         load(tmp_path)
     (tmp_path / FACTS).write_text(facts.replace('"window": 28', '"window": 27'), encoding="utf-8")

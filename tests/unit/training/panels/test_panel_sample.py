@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from tests.panel_world import shop
+from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
-from training.panels.sample import Sample, TrainingRows, draw, training_origins
+from training.panels.sample import Sample, draw, training_origins
 
 HORIZON = 7
-EVERY = 1_000_000
+EVERY = Recipe(rows=1_000_000)
 
 
 def counting(series: int, periods: int) -> Panel:
@@ -53,7 +55,7 @@ def test_rows_are_of_what_is_known_and_the_same_for_a_seed() -> None:
 
 def test_a_fit_of_an_earlier_time_learns_from_no_later_target() -> None:
     rows = TrainingRows(FeatureMaker(counting(series=5, periods=220)), 200, HORIZON)
-    now, then = rows.until(200, EVERY, seed=7), rows.until(150, 400, seed=7)
+    now, then = rows.until(200, EVERY), rows.until(150, replace(EVERY, rows=400))
     assert now is not None
     assert then is not None
     assert now.target.max() == 200
@@ -65,10 +67,10 @@ def test_a_fit_of_an_earlier_time_has_the_rows_that_were_drawn_already(monkeypat
     block = FeatureMaker.block
     monkeypatch.setattr(FeatureMaker, "block", lambda self, asked, scale=None: made.append(asked) or block(self, asked, scale))
     rows = TrainingRows(maker, 239, HORIZON)
-    rows.until(239, EVERY, seed=7)
+    rows.until(239, EVERY)
     before = len(made)
-    some = rows.until(218, 500, seed=7)
-    assert same(some, rows.until(218, 500, seed=7))
+    some = rows.until(218, replace(EVERY, rows=1000), share=0.5)
+    assert same(some, rows.until(218, replace(EVERY, rows=500)))
     assert some is not None
     assert len(some) == 500
     assert len(made) == before
@@ -78,11 +80,11 @@ def test_a_fit_of_an_earlier_time_has_the_rows_that_were_drawn_already(monkeypat
 def test_where_hardly_any_were_known_by_then_a_fit_has_rows_of_its_own(periods: int, horizon: int) -> None:
     maker = FeatureMaker(shop(series=4, periods=periods + horizon))
     origin, past = periods - 1, periods - 1 - 3 * horizon
-    found = TrainingRows(maker, origin, horizon).until(past, EVERY, seed=7)
-    own = draw(maker, past, horizon, EVERY, seed=7)
+    rows = TrainingRows(maker, origin, horizon)
+    own = draw(maker, past, horizon, EVERY.rows, seed=7)
     assert own is not None
-    assert same(found, own.sample)
+    assert same(rows.until(past, EVERY), own.sample)
 
 
 def test_a_panel_without_any_history_has_no_rows() -> None:
-    assert TrainingRows(FeatureMaker(shop(series=2)), 0, HORIZON).until(0, EVERY, seed=7) is None
+    assert TrainingRows(FeatureMaker(shop(series=2)), 0, HORIZON).until(0, EVERY) is None

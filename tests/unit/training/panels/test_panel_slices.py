@@ -10,7 +10,8 @@ import pytest
 
 from tests.panel_world import DAYS, shop
 from training.panels.backtest import CHOSEN, Backtest, backtest
-from training.panels.candidates.boosted import XGBOOST, GlobalTrees, Recipe
+from training.panels.candidates.boosted import XGBOOST, GlobalTrees
+from training.panels.candidates.fitting import Recipe
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
 from training.panels.engine import Plan
 from training.panels.kept import KeptMeans

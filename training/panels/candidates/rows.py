@@ -1,0 +1,32 @@
+"""The rows that all fits of one forecast learn from."""
+
+from __future__ import annotations
+
+from training.panels.candidates.fitting import Recipe
+from training.panels.features import FeatureMaker
+from training.panels.sample import MAX_ROWS, Drawn, Sample, draw
+
+ENOUGH = 0.5  # of the rows that a fit asks for
+
+
+class TrainingRows:
+    """What all fits of a forecast learn from, drawn once: a fit for a past origin takes the rows that were known by then.
+
+    They are made when the first fit asks for them, since what was kept of an earlier run may need none. Where hardly any were
+    known by then, as with a short history or a long horizon, the fit has rows of its own.
+    """
+
+    def __init__(self, maker: FeatureMaker, origin: int, horizon: int) -> None:
+        self.horizon = horizon
+        self._maker, self._origin = maker, origin
+        self._drawn: dict[int, Drawn | None] = {}  # by seed
+
+    def until(self, column: int, recipe: Recipe, share: float = 1.0) -> Sample | None:
+        """At most that share of the recipe's rows, whose targets lie up to a column; None where there are none."""
+        seed, limit = recipe.seed, int(recipe.rows * share)
+        if seed not in self._drawn:
+            self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed)
+        drawn = self._drawn[seed]
+        if column < self._origin and (drawn is None or (drawn.column <= column).sum() < limit * ENOUGH):
+            drawn = draw(self._maker, column, self.horizon, limit, seed)
+        return None if drawn is None else drawn.until(column, limit, seed)
