@@ -88,7 +88,7 @@ class Lesson:
         mean = self.choice.apply(now.means, now.segment(self.volume_edges))
         quantiles = self.by_size.add(mean, now.scale, spread.constant(mean))
         if self.trees is not None:
-            _meet(quantiles, self.trees.fitted, now.maker, now.origin, np.arange(len(mean)))
+            _meet(quantiles, mean, self.trees.fitted, now.maker, now.origin, np.arange(len(mean)))
             quantiles = self.trees.last.add(mean, now.scale, quantiles)
         return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
 
@@ -149,15 +149,20 @@ def _trees(
     fitted = fit_quantiles(sample, recipe)
     before = by_size  # changed in place: with its three origins it is the largest of a forecast's arrays
     for at, origin in enumerate(past.origins):
-        _meet(before[at], fitted, now.maker, origin, past.series)
+        _meet(before[at], then[at], fitted, now.maker, origin, past.series)
     last = spread.learn(_seen(past, then), before[past.known], LAST_SEGMENTS)
     return Trees(fitted, last), last.add(then, past.scale, before)
 
 
-def _meet(quantiles: Quantiles, fitted: FittedQuantiles, maker: FeatureMaker, origin: int, series: Ints) -> None:
-    """Quantiles [series, lead, level] of those series become, in place, their mean with those of the trees."""
+def _meet(quantiles: Quantiles, mean: Floats, fitted: FittedQuantiles, maker: FeatureMaker, origin: int, series: Ints) -> None:
+    """Quantiles [series, lead, level] of those series become, in place, their mean with those of the trees.
+
+    The trees have learnt up to the earliest past origin; what was learnt since is in the mean [series, lead].
+    """
     for part, block in maker.parts(origin, quantiles.shape[1], series):
-        quantiles[part] += fitted.quantiles(block).reshape(quantiles[part].shape)
+        of_trees = fitted.quantiles(block).reshape(quantiles[part].shape)
+        scale = block.scale.reshape(mean[part].shape)
+        quantiles[part] += spread.towards(mean[part], scale, of_trees)
     quantiles /= 2
 
 

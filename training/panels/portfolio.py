@@ -39,7 +39,7 @@ def every(
 
 def quantile_recipe(threads: int = 1, seed: int = 7) -> Recipe:
     """Of the trees of the quantiles: one for each level and round, so fewer and smaller ones than of the mean."""
-    return Recipe(rounds=20, depth=5, eta=0.35, columns=0.5, bins=64, rows=40_000, threads=threads, seed=seed)
+    return Recipe(rounds=30, depth=4, eta=0.25, columns=0.5, bins=64, rows=40_000, threads=threads, seed=seed)
 
 
 def remade(name: str, params: dict[str, Any]) -> PanelCandidate | None:

@@ -18,6 +18,8 @@ from training.rows import LEVELS, Floats, Ints
 MAX_SEGMENTS = 30
 SEGMENT_ROWS = 300  # fewer cannot say where the highest level lies
 FLOOR = 0.1  # of the scale: a mean of 0 has errors too
+MAX_FACTOR = 3.0  # by which two forecasts of the same may differ and still be drawn together
+_SHARES = np.diff([0.0, *(np.array(LEVELS[1:]) + np.array(LEVELS[:-1])) / 2, 1.0])  # of the mean that each level stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,14 @@ def learn(seen: Seen, quantiles: NDArray[np.float64], segments: int = MAX_SEGMEN
     filled = np.bincount(place, minlength=len(edges) + 1) > 0
     chosen = [conformal_quantiles(errors[place == segment] if full else errors) for segment, full in enumerate(filled)]
     return Offsets(edges, np.stack(chosen))
+
+
+def towards(mean: Floats, scale: Floats, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Another forecast's quantiles [..., level], stretched halfway (of a ratio) from their own mean to a mean [...], in units."""
+    own = unit_of_error(quantiles @ _SHARES, scale)
+    factor = np.clip(unit_of_error(mean, scale) / own, 1 / MAX_FACTOR, MAX_FACTOR)
+    moved: NDArray[np.float64] = quantiles * np.sqrt(factor)[..., None]
+    return moved
 
 
 def constant(mean: Floats) -> NDArray[np.float64]:

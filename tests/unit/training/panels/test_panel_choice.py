@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of, volume_edges
-from training.panels.spread import FLOOR, constant, learn
+from training.panels.spread import FLOOR, MAX_FACTOR, constant, learn, towards
 from training.panels.spread import Seen as SeenRows
 from training.rows import LEVELS, Floats, Ints
 
@@ -126,3 +126,19 @@ def test_a_mean_of_zero_has_errors_too() -> None:
 def test_nothing_seen_changes_nothing() -> None:
     nothing = learn(SeenRows(np.empty(0), np.empty(0), np.empty(0)), np.empty((0, len(LEVELS))))
     assert (nothing.add(np.ones(2), np.ones(2), constant(np.ones(2))) == 1.0).all()
+
+
+def test_older_quantiles_go_halfway_to_a_newer_mean_in_any_unit() -> None:
+    flat, scale = np.full((1, len(LEVELS)), 8.0), np.array([10.0])
+    assert towards(np.array([8.0]), scale, flat) == pytest.approx(flat), "they agree"
+    doubled = towards(np.array([17.0]), scale, flat)  # 17 + 1 is twice 8 + 1, of which 1 is a tenth of the scale
+    assert doubled == pytest.approx(flat * 2**0.5)
+    assert towards(np.array([17e3]), scale * 1e3, flat * 1e3) == pytest.approx(doubled * 1e3)
+    assert towards(np.array([1e9]), scale, flat) == pytest.approx(flat * MAX_FACTOR**0.5), "two that are of different things"
+
+
+def test_stretched_quantiles_keep_their_order_and_what_is_zero() -> None:
+    quantiles = np.sort(np.random.default_rng(5).poisson(2.0, (50, len(LEVELS))).astype(float), axis=1)
+    moved = towards(np.linspace(0.0, 9.0, 50), np.full(50, 2.0), quantiles)
+    assert (np.diff(moved, axis=1) >= 0).all()
+    assert ((moved == 0) == (quantiles == 0)).all()
