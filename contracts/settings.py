@@ -6,6 +6,7 @@ first `rd360 up` writes with random values. Nothing else in the code reads the e
 
 from __future__ import annotations
 
+import functools
 import json
 import zoneinfo
 from pathlib import Path
@@ -108,7 +109,7 @@ class Settings(BaseSettings):
     @classmethod
     def _known_zones(cls, value: str | dict[str, str]) -> str | dict[str, str]:
         unknown = {value} if isinstance(value, str) else set(value.values())
-        if unknown := unknown - zoneinfo.available_timezones():
+        if unknown := unknown - _zones():
             raise ValueError(f"{', '.join(sorted(unknown))} is not an IANA time zone, such as Europe/London")
         return value
 
@@ -194,6 +195,12 @@ def load_settings(**overrides: Any) -> Settings:
             why=str(first["msg"]),
             hint="The settings are listed in docs/settings.md.",
         ) from error
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    """The time zones that this machine knows. Kept, because to find them means to open 600 files."""
+    return frozenset(zoneinfo.available_timezones())
 
 
 def _secrets_file(path: Path) -> dict[str, str]:
