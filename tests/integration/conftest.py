@@ -31,6 +31,7 @@ def spark_alone() -> Iterator[SparkSession]:
     """Spark alone, with no catalog: transforms need none."""
     builder = SparkSession.builder.master("local[2]").config("spark.sql.session.timeZone", "UTC")
     builder = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "2")
+    builder = builder.config("spark.sql.codegen.cache.maxEntries", "2000")  # as the lake's: the first session sets it for all
     session = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.pyspark.python", sys.executable).getOrCreate()
     yield session
     session.stop()
