@@ -169,6 +169,7 @@ GOLD_DAILY = Table(
     received_units bigint
     adjusted_units bigint
 """),
+    transferred_units bigint
     ("months(local_day)",),
 )
 GOLD_RETURNS = Table(

@@ -13,7 +13,8 @@ from contracts.settings import Settings
 from lake import local_days
 
 SERIES = ["store_id", "product_id"]
-MOVEMENTS = ("received_units", "adjusted_units")
+_MOVED_BY = {"receipt": "received_units", "adjustment": "adjusted_units", "transfer": "transferred_units"}  # kind -> its column
+MOVEMENTS = tuple(_MOVED_BY.values())
 
 
 def with_stock(days: DataFrame, inventory: DataFrame, settings: Settings, first_day: Column, latest_ms: int) -> DataFrame:
@@ -90,16 +91,18 @@ def known_stock(inventory: DataFrame, settings: Settings, first_day: Column, lat
 
 
 def moved(inventory: DataFrame, first_day: Column, latest_ms: int) -> DataFrame:
-    """One row per store × product × local day from `first_day` on with a movement before `latest_ms`: units delivered, and the
-    net of all adjustments (negative: written off).
+    """One row per store × product × local day from `first_day` on with a movement before `latest_ms`: the net units of each kind.
+
+    Negative: more was written off than added, or sent to other stores than came from them.
     """
     movements = inventory.where((sf.col("local_day") >= first_day) & (sf.col("event_time_ms") < latest_ms))
     return (
         movements.where(sf.col("kind") != "count")
         .groupBy(*SERIES, "local_day")
-        .agg(
-            sf.sum(sf.when(sf.col("kind") == "receipt", sf.col("quantity")).otherwise(0)).alias("received_units"),
-            sf.sum(sf.when(sf.col("kind") == "adjustment", sf.col("quantity")).otherwise(0)).alias("adjusted_units"),
-        )
+        .agg(*(_units_of(kind).alias(column) for kind, column in _MOVED_BY.items()))
         .select(*SERIES, "local_day", *MOVEMENTS)
     )
+
+
+def _units_of(kind: str) -> Column:
+    return sf.sum(sf.when(sf.col("kind") == kind, sf.col("quantity")).otherwise(0))

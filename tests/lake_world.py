@@ -24,7 +24,13 @@ FIRST_DAY, DAYS = dt.date(2024, 3, 1), 40
 HOUR_MS = 3_600_000
 ANY_PARTITION = -1  # librdkafka's word for: as the partitioner says
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
-_KINDS: tuple[Literal["count", "receipt", "adjustment"], ...] = ("count", "count", "receipt", "adjustment")
+_KINDS: tuple[Literal["count", "receipt", "adjustment", "transfer"], ...] = (
+    "count",
+    "count",
+    "receipt",
+    "adjustment",
+    "transfer",
+)
 Event = Receipt | InventoryEvent | PriceEvent | ForecastServed
 
 

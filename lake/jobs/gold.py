@@ -20,7 +20,7 @@ from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
 from lake.tables import as_it_stands
 
-LATEST_COLUMN = "received_units"  # of gold.daily; never null in a row that was made with it
+LATEST_COLUMN = "transferred_units"  # of gold.daily; never null in a row that was made with it
 _MADE = (schemas.GOLD_DAILY.name, schemas.GOLD_RETURNS.name)  # in the order in which they are published
 _DOING = "making gold from silver"
 _SOURCES = {"sales": "local_day", "inventory": "local_day", "prices": "valid_from"}  # kind -> the first day a row can change

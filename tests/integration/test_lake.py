@@ -168,6 +168,8 @@ def test_the_oracle_has_seen_every_case(filled: Lake) -> None:
     assert any(row["price"] is None for row in rows)
     assert any(row["in_stock"] is None for row in rows)
     assert any(row["closing_on_hand"] is None and row["received_units"] for row in rows)
+    assert any(row["transferred_units"] > 0 for row in rows)
+    assert any(row["transferred_units"] < 0 < (row["closing_on_hand"] or 0) for row in rows)
     assert any(row["adjusted_units"] < 0 < row["closing_on_hand"] for row in rows if row["closing_on_hand"] is not None)
     assert any(row["counted_at"].date() < key[2] for key, row in oracle(filled).items() if row["counted_at"] is not None)
 

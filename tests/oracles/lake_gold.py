@@ -121,6 +121,7 @@ def _closing(stock: Iterable[InventoryEvent], store: str, product: str, start: i
         "counted_at": None,
         "received_units": sum(event.quantity for event in today if event.kind == "receipt"),
         "adjusted_units": sum(event.quantity for event in today if event.kind == "adjustment"),
+        "transferred_units": sum(event.quantity for event in today if event.kind == "transfer"),
     }
     if counts:
         count = max(counts, key=_order)
