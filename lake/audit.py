@@ -52,11 +52,18 @@ class Audit:
         """Every fault, in words."""
         return [fault for part in self.partitions for fault in part.faults] + self.silver.faults
 
+    @property
+    def leave_one(self) -> str | None:
+        """The statement that leaves one row of each offset that bronze has more than once; None where it has none."""
+        topics = {part.topic for part in self.partitions if part.repeated}
+        return repeats.leave_one(topics) if topics else None
+
     def as_dict(self) -> dict[str, Any]:
         """The audit as JSON-ready values."""
         return {
             "held": not self.faults,
             "faults": self.faults,
+            "leave_one": self.leave_one,
             "partitions": [asdict(part) for part in self.partitions],
             "silver": self.silver.as_dict(),
         }

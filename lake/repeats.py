@@ -10,6 +10,7 @@ from pyspark.sql import functions as sf
 
 from contracts.errors import DataGateError
 from lake.progress import TopicPartition
+from lake.schemas import BRONZE_EVENTS
 
 SHOWN = 10  # offsets of each topic partition, and rows of each offset
 SAID = 3
@@ -18,10 +19,11 @@ _PLACE = ["topic", "partition", "offset"]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One row of a repeated offset: when it was ingested, in ISO 8601, and the data file that has it."""
+    """One row of a repeated offset: when it was ingested, in ISO 8601, the data file that has it, and at which row of that."""
 
     ingested: str
     file: str
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,13 @@ def find(bronze: DataFrame) -> dict[TopicPartition, list[Repeat]]:
     counts = bronze.groupBy(*_PLACE).agg(sf.count("*").alias("rows")).where("rows > 1")
     first = counts.withColumn("number", in_order).where(sf.col("number") <= SHOWN).drop("number")
     ingested = sf.date_format("ingest_time", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX").alias("ingested")
-    rows = bronze.select(*_PLACE, sf.struct(ingested, sf.col("_file").alias("file")).alias("copy"))
+    copy = sf.struct(ingested, sf.col("_file").alias("file"), sf.col("_pos").alias("position"))
+    rows = bronze.select(*_PLACE, copy.alias("copy"))
     copies = sf.slice(sf.sort_array(sf.collect_list("copy")), 1, SHOWN)
     named = rows.join(sf.broadcast(first), on=_PLACE).groupBy(*_PLACE, "rows").agg(copies.alias("copies"))
     found: dict[TopicPartition, list[Repeat]] = {}
     for row in named.orderBy(*_PLACE).collect():
-        copied = [Copy(copy["ingested"], copy["file"]) for copy in row["copies"]]
+        copied = [Copy(**one.asDict()) for one in row["copies"]]
         found.setdefault((row["topic"], row["partition"]), []).append(Repeat(row["offset"], row["rows"], copied))
     return found
 
@@ -59,9 +62,23 @@ def refusal(found: Mapping[TopicPartition, Sequence[Repeat]]) -> DataGateError:
         "Bronze has offsets more than once",
         doing="making silver from bronze",
         why="; ".join(places[:SAID]) + (f"; and so of {len(places) - SAID} more partitions" if len(places) > SAID else ""),
-        hint="Leave one row of each: DELETE FROM lake.bronze.events WHERE topic = … AND `partition` = … AND `offset` = … AND"
-        " ingest_time = TIMESTAMP … of the later one. Then make silver again. `./rd360 lake audit --json` lists them with their"
-        " files.",
+        hint=f"Leave one row of each, while no job of the lake runs: {leave_one({topic for topic, _ in found})}; then make silver"
+        " again. Rows of one offset that are not the same message all stay. `./rd360 lake audit --json` lists them.",
+    )
+
+
+def leave_one(topics: Iterable[str]) -> str:
+    """The statement that removes all rows of these topics but the first of each message.
+
+    Rows are told apart by their places in files, since those of one batch have one time of ingest. Iceberg knows these places in
+    a subquery only.
+    """
+    message = ", ".join(f"`{name}`" for name in BRONZE_EVENTS.column_names if name != "ingest_time")
+    named = ", ".join(f"'{topic}'" for topic in sorted(topics))
+    copies = f"row_number() OVER (PARTITION BY {message} ORDER BY ingest_time, _file, _pos) AS copy"
+    return (
+        f"DELETE FROM {BRONZE_EVENTS.name} WHERE (_file, _pos) IN (SELECT _file, _pos FROM"
+        f" (SELECT _file, _pos, {copies} FROM {BRONZE_EVENTS.name} WHERE topic IN ({named})) WHERE copy > 1)"
     )
 
 

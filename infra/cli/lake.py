@@ -177,7 +177,8 @@ def audit(as_json: Json = False) -> None:
             f"The lake does not have every message once: {len(found.faults)} faults",
             doing="auditing the lake",
             why="; ".join(found.faults[:5]),
-            hint="`./rd360 lake audit --json` lists the first offsets of each partition.",
+            hint="`./rd360 lake audit --json` lists the first offsets of each partition."
+            + (f" One row of each repeated offset is left by {found.leave_one}" if found.leave_one else ""),
         )
 
 

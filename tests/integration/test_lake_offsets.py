@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables as names
@@ -21,7 +21,7 @@ from contracts.errors import DataGateError
 from contracts.events import Receipt, ReceiptLine, encode
 from contracts.settings import Settings
 from contracts.topics import SALES
-from lake import schemas, silver_audit
+from lake import repeats, schemas, silver_audit
 from lake.audit import Audit, PartitionAudit
 from lake.jobs import audit, bronze, silver
 from streams.declare import declare
@@ -251,26 +251,52 @@ def test_a_line_in_the_place_of_another_is_seen_in_receipts_of_any_length(sessio
     ]
 
 
-def test_silver_names_the_offsets_that_bronze_has_twice_and_goes_on_once_one_row_of_each_is_removed(
-    session: SparkSession, apart: Settings
+@pytest.mark.parametrize("later", ["1 SECOND", "0 SECONDS"])
+def test_silver_names_the_offsets_that_bronze_has_twice_and_goes_on_once_one_row_of_each_is_left(
+    session: SparkSession, apart: Settings, later: str
 ) -> None:
     topic = SALES.name(apart.topic_prefix)
     send(apart, receipts(4, "twice"))
     bronze.run(session, apart)
-    of_topic = f"topic = '{topic}' AND `partition` = 0 AND `offset` IN (1, 3)"
-    again = session.sql(f"SELECT * FROM {names.BRONZE_EVENTS} WHERE {of_topic}").localCheckpoint()
-    later = again.withColumn("ingest_time", sf.expr("ingest_time + INTERVAL 1 SECOND")).localCheckpoint()
-    later.writeTo(names.BRONZE_EVENTS).append()
+    again = of_topic(session, topic).where("`offset` IN (1, 3)")
+    copies = again.withColumn("ingest_time", sf.expr(f"ingest_time + INTERVAL {later}")).localCheckpoint()
+    copies.unionAll(copies).coalesce(1).writeTo(names.BRONZE_EVENTS).append()  # two of one batch, beside the first
 
-    with pytest.raises(DataGateError, match=rf"{topic}/0 offset 1 \(2 times, ingested .*, 3 \(2 times, ingested ") as refused:
+    with pytest.raises(DataGateError, match=rf"{topic}/0 offset 1 \(3 times, ingested .*, 3 \(3 times, ingested ") as refused:
         silver.run(session, apart)
-    assert "DELETE FROM lake.bronze.events" in refused.value.hint
+    found = audit.run(session, apart)
+    assert found.leave_one is not None
+    assert found.leave_one in refused.value.hint
+    places = [(copy.file, copy.position) for copy in sales_of(found, apart).repeated_offsets[0].copies]
+    assert len(set(places)) == 3
 
-    for row in later.collect():
-        later_one = f"topic = '{topic}' AND `partition` = 0 AND `offset` = {row['offset']} AND ingest_time = "
-        session.sql(f"DELETE FROM {names.BRONZE_EVENTS} WHERE {later_one}TIMESTAMP '{row['ingest_time'].isoformat()}'")
+    first = of_topic(session, topic).groupBy("offset").agg(sf.min("ingest_time").alias("ingest_time")).orderBy("offset").collect()
+    session.sql(found.leave_one)
+    assert of_topic(session, topic).select("offset", "ingest_time").orderBy("offset").collect() == first
+    assert len(first) == 4
     assert silver.run(session, apart).rows_out == 4
     assert audit.run(session, apart).faults == []
+
+
+def test_rows_of_one_offset_that_are_not_the_same_message_all_stay_and_are_refused(
+    session: SparkSession, apart: Settings
+) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(2, "other"))
+    bronze.run(session, apart)
+    (value,) = receipts(1, "another")
+    other = of_topic(session, topic).where("`offset` = 1").withColumn("value", sf.lit(bytearray(value)))
+    other.localCheckpoint().writeTo(names.BRONZE_EVENTS).append()
+    session.sql(repeats.leave_one([topic]))
+
+    assert bronze_rows(session, apart) == 3
+    with pytest.raises(DataGateError, match=rf"{topic}/0 offset 1 \(2 times"):
+        silver.run(session, apart)
+    session.sql(f"DELETE FROM {names.BRONZE_EVENTS} WHERE topic = '{topic}'")  # a lake with it would refuse every other test
+
+
+def of_topic(session: SparkSession, topic: str) -> DataFrame:
+    return session.table(names.BRONZE_EVENTS).where(sf.col("topic") == topic)
 
 
 def remake_silver(session: SparkSession, topic: str) -> None:

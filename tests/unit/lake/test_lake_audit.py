@@ -90,7 +90,7 @@ def test_an_accepted_loss_is_named_and_is_no_fault() -> None:
 
 
 def test_a_repeated_offset_is_a_fault_and_is_named_with_the_times_of_its_ingest() -> None:
-    again = [Repeat(at, 2, [Copy(f"2024-05-01T10:00:0{at}Z", "a"), Copy("2024-05-01T11:00:00Z", "b")]) for at in (2, 7)]
+    again = [Repeat(at, 2, [Copy(f"2024-05-01T10:00:0{at}Z", "a", at), Copy("2024-05-01T11:00:00Z", "b", at)]) for at in (2, 7)]
     part = audit.judge(PLACE, (0, 10), found(0, 9, rows=12), Unread(), again)
 
     assert (part.repeated, part.repeated_offsets) == (2, again)
