@@ -26,6 +26,10 @@ from lake.table import Table
 _NONE: Mapping[str, DataFrame] = {}
 
 
+class HeldBack(DataGateError):
+    """Rows broke the quality rules, so that old ones stay; all others are published."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What came of one publication: the rows that each table took, and the months that keep their old ones; None among them:
@@ -93,9 +97,9 @@ class Gate:
         return [str(finding) for finding in self.findings if finding.months and not finding.stops]
 
     def require_passed(self, doing: str) -> None:
-        """Raises DataGateError where anything was held back, with the rules and the first rows that broke them."""
+        """Raises HeldBack where anything was held back, with the rules and the first rows that broke them."""
         if self.stopped:
-            raise DataGateError(
+            raise HeldBack(
                 f"Old rows stay in {'; '.join(self._kept)}",
                 doing=doing,
                 why="rows break the quality rules " + "; ".join(str(finding) for finding in self.findings if finding.stops),

@@ -20,7 +20,7 @@ _DOING = "making the calendar"
 def run(session: SparkSession, settings: Settings, path: Path, *, dry_run: bool = False) -> JobReport:
     """`rows_in` is holidays of the file, `rows_out` rows of gold.calendar written (with `dry_run`: that would be).
 
-    Raises DataGateError where they break a quality rule: the holidays and the calendar of before stay.
+    Raises HeldBack where they break a quality rule: the holidays and the calendar of before stay.
     """
     rules = quality.rules_of(settings)
     watch = Stopwatch("calendar")

@@ -43,7 +43,7 @@ def run(
     Rows before the first new event cannot change; those after it are made anew, from the start of its month, since the tables'
     partitions are months and each is replaced whole. With `days` it is the months in UTC that have an instant of these, whatever
     the features have seen, which stays as it is. A month of a table that breaks a quality rule keeps its old rows there. Raises
-    DataGateError then, and leaves the progress where it was, so that the next run tries again; UsageError where silver has none
+    HeldBack then, and leaves the progress where it was, so that the next run tries again; UsageError where silver has none
     of the `days`.
     """
     rules = quality.rules_of(settings)

@@ -32,7 +32,7 @@ def run(
     """`rows_in` is silver rows that gold had not seen, `rows_out` rows of gold.daily written (with `dry_run`: that would be).
 
     With `days` the months of these are made anew whatever gold has seen, which stays as it is. What breaks a quality rule keeps
-    its old rows: a month, or all of the master data or the calendar; the rest is published. Raises DataGateError then, and leaves
+    its old rows: a month, or all of the master data or the calendar; the rest is published. Raises HeldBack then, and leaves
     the progress where it was, so that the next run tries again; UsageError where silver has none of the `days`.
     """
     rules = quality.rules_of(settings)

@@ -21,7 +21,7 @@ def run(session: SparkSession, settings: Settings, folder: Path, clock: Clock = 
     """`rows_in` and `rows_out` are products and stores, those without master data included; `changed` the keys with a version
     made or closed.
 
-    Raises DataGateError where they break a quality rule: products, or stores, stay as they were, and so does their history.
+    Raises HeldBack where they break a quality rule: products, or stores, stay as they were, and so does their history.
     """
     rules = quality.rules_of(settings)
     watch = Stopwatch("reference", clock)

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 from pyspark.sql import SparkSession
 
-from contracts.errors import DataGateError
 from contracts.settings import Settings
 from lake import marts
 from lake.database import JobIsRunning
 from lake.jobs import actuals, bronze, features, gold, silver
+from lake.quality_gate import HeldBack
 from lake.report import JobReport
 
 Job = Callable[[SparkSession, Settings], JobReport]
@@ -22,7 +22,7 @@ def run(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
 
     Where a continuous bronze job is running, it is left to it, and the rest works on what it has written. Where gold holds
     anything back, forecasts are held against what it has published, and the features wait, since they are made from silver, where
-    the rows that break the rules are. The line ends with a DataGateError that names all that was held back.
+    the rows that break the rules are. The line ends with a HeldBack that names all that was. Any other error ends it at once.
     """
     for step in _steps(session, settings):
         marts.record_job(settings, step)
@@ -33,12 +33,12 @@ def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
     with suppress(JobIsRunning):
         yield bronze.run(session, settings, lock_seconds=1)
     yield silver.run(session, settings)
-    stopped: list[DataGateError] = []
+    stopped: list[HeldBack] = []
 
     def tried(job: Job) -> Iterator[JobReport]:
         try:
             report = job(session, settings)
-        except DataGateError as error:
+        except HeldBack as error:
             stopped.append(error)
         else:
             yield report
@@ -52,7 +52,7 @@ def _steps(session: SparkSession, settings: Settings) -> Iterator[JobReport]:
         raise _as_one(stopped) from stopped[0]
 
 
-def _as_one(errors: list[DataGateError]) -> DataGateError:
+def _as_one(errors: list[HeldBack]) -> HeldBack:
     parts = [(error.what, error.doing, error.why, error.hint) for error in errors]
     what, doing, why, hint = ("; ".join(dict.fromkeys(said)) for said in zip(*parts, strict=True))
-    return DataGateError(what, doing=doing, why=why, hint=hint)
+    return HeldBack(what, doing=doing, why=why, hint=hint)

@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import boto3
 import psycopg
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -37,6 +36,7 @@ from tests import lake_world
 from tests.drills.lake_twins import OF_THE_MAKING
 from tests.lake_catalog import Locations, locations, set_back
 from tests.lake_world import World
+from tests.lost_file import lost
 from tests.own_lake import own_lake
 from tests.own_servers import Postgres, Server, own_place, running
 
@@ -85,28 +85,6 @@ class Lake:
     def faults(self) -> list[str]:
         """What the audit finds."""
         return audit.run(self.session, self.settings).faults
-
-    def store(self) -> Any:
-        """A client of the S3 store."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.settings.s3,
-            region_name=self.settings.s3_region,
-            aws_access_key_id=self.settings.secret("s3_access_key"),
-            aws_secret_access_key=self.settings.secret("s3_secret_key"),
-        )
-
-    @contextmanager
-    def without(self, file: str) -> Iterator[None]:
-        """The store without one file of the lake; it is back at the end."""
-        bucket, _, key = file.removeprefix("s3://").partition("/")
-        store = self.store()
-        content = store.get_object(Bucket=bucket, Key=key)["Body"].read()
-        store.delete_object(Bucket=bucket, Key=key)
-        try:
-            yield
-        finally:
-            store.put_object(Bucket=bucket, Key=key, Body=content)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +183,7 @@ def test_a_restart_of_postgresql_ends_a_query_that_writes_and_lets_another_write
 def test_a_metadata_file_that_is_gone_is_named(lake: Lake) -> None:
     older = lake.older[names.SILVER_PRICES]
     lake.set_back(names.SILVER_PRICES)
-    with lake.without(older), pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
+    with lost(lake.settings, older), pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
         silver.run(lake.session, lake.settings)
     set_back(lake.settings, {names.SILVER_PRICES: lake.newer[names.SILVER_PRICES]}, lake.catalog)
 
@@ -215,7 +193,7 @@ def test_a_metadata_file_that_is_gone_is_named(lake: Lake) -> None:
 
 def test_a_data_file_that_is_gone_is_named(lake: Lake) -> None:
     file = lake.session.table(f"{names.SILVER_SALES}.data_files").select("file_path").collect()[0]["file_path"]
-    with lake.without(file), pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
+    with lost(lake.settings, file), pytest.raises(DataGateError, match="A file of the lake is gone") as caught:
         gold.run(lake.session, lake.settings, full=True)
 
     assert file in caught.value.why

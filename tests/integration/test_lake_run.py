@@ -1,4 +1,4 @@
-"""The whole line in one session where gold holds a month back: what goes on, what waits, and how it ends."""
+"""The whole line in one session where gold holds a month back, or cannot be made: what goes on, what waits, and how it ends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from pyspark.sql import SparkSession
 from contracts import tables as names
 from contracts.errors import DataGateError
 from contracts.events import Event, ForecastDay, ForecastServed, Receipt, ReceiptLine, encode
+from contracts.features import PRODUCT as PRODUCT_VIEW
 from contracts.settings import Settings
 from contracts.topics import FORECASTS, SALES, Topic
 from lake import progress, schemas
 from lake.jobs import run as line
+from lake.quality_gate import HeldBack
 from streams.declare import declare
+from tests.lost_file import lost
 from tests.own_lake import own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -84,7 +87,7 @@ def test_where_a_month_is_held_back_forecasts_are_judged_and_features_wait_until
     shop.sell(MARCH + dt.timedelta(days=1), 1)
     shop.forecast(MARCH, MARCH.date() + dt.timedelta(days=1))
     done: list[str] = []
-    with pytest.raises(DataGateError, match=f"{names.GOLD_DAILY}, {names.GOLD_RETURNS} of 2024-04"):
+    with pytest.raises(HeldBack, match=f"{names.GOLD_DAILY}, {names.GOLD_RETURNS} of 2024-04"):
         done.extend(report.job for report in line.run(shop.session, shop.strict))  # keeps those that ended before
 
     assert done == ["bronze", "silver", "actuals"]
@@ -95,3 +98,26 @@ def test_where_a_month_is_held_back_forecasts_are_judged_and_features_wait_until
     assert [report.job for report in line.run(shop.session, shop.settings)][-1] == "features"
     assert progress.read(shop.session, schemas.FEATURES_PROGRESS) != seen
     assert shop.session.table("lake.gold.sales_rolling").count() > features
+
+
+def test_where_gold_cannot_be_made_the_line_ends_with_the_reason_and_no_forecast_is_judged(shop: Line) -> None:
+    for day in range(3):
+        shop.sell(MARCH + dt.timedelta(days=day), 2)
+    list(line.run(shop.session, shop.strict))
+
+    shop.sell(MARCH + dt.timedelta(days=1), 1)
+    shop.forecast(MARCH, MARCH.date() + dt.timedelta(days=1))
+    done: list[str] = []
+    master_data = shop.session.table(f"{PRODUCT_VIEW.table}.data_files").collect()[0]["file_path"]
+    with (
+        lost(shop.settings, master_data),
+        pytest.raises(DataGateError, match="A file of the lake is gone while making gold") as ended,
+    ):
+        done.extend(report.job for report in line.run(shop.session, shop.strict))  # keeps those that ended before
+
+    assert done == ["bronze", "silver"]
+    assert master_data in ended.value.why
+    assert shop.errors() == {}
+
+    assert [report.job for report in line.run(shop.session, shop.strict)][-1] == "features"
+    assert shop.errors() == {MARCH.date() + dt.timedelta(days=1): 2.0}
