@@ -30,19 +30,6 @@ class HeldBack(DataGateError):
     """Rows broke the quality rules, so that old ones stay; all others are published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What came of one publication: the rows that each table took, and the months that keep their old ones; None among them:
-    every month does."""
-
-    rows: Mapping[str, int]
-    held: frozenset[dt.date | None] = frozenset()
-
-    def keeps(self, month: dt.date) -> bool:
-        """Whether a month has its old rows still."""
-        return month in self.held or None in self.held
-
-
 @dataclass(slots=True)
 class Gate:
     """What one run of a job publishes through. It remembers what it held back, so that the job can end with that.
@@ -58,21 +45,24 @@ class Gate:
     findings: list[Finding] = field(default_factory=list)
     _kept: list[str] = field(default_factory=list)
 
-    def publish(self, made: Mapping[str, DataFrame], replaced: Column, sources: Mapping[str, DataFrame] = _NONE) -> Published:
-        """Puts rows (by table name) in the place of those where `replaced` holds, month by month as the rules allow.
+    def publish(
+        self, made: Mapping[str, DataFrame], replaced: Column, sources: Mapping[str, DataFrame] = _NONE
+    ) -> dict[str, int]:
+        """Puts rows (by table name) in the place of those where `replaced` holds, month by month as the rules allow. Returns how
+        many each table took.
 
         The tables are partitioned alike: a month that is held back is so in each. `sources`, what the rows were made of, are
         judged with them. Where no rule can stop any of it, nothing is asked.
         """
         if not made:
-            return Published({})
+            return {}
         steps.begin(self.session, next(iter(made)))
         asked = [rule for rule in self.rules if rule.table in made or rule.table in sources]
         if not any(rule.severity == STOP for rule in asked):
             self.require()
             for table, rows in made.items():
                 rows.writeTo(table).overwrite(replaced)
-            return Published(self._taken(made))
+            return self._taken(made)
         with publication.drafts(self.session, made, replaced) as drafts:
             steps.begin(self.session, "quality rules")
             findings = check(asked, self._rows(asked, drafts, replaced, sources), self.settings)
@@ -84,7 +74,7 @@ class Gate:
                 publication.publish(draft, passing(schemas.BY_NAME[draft.table], held))
         if held:
             self._kept.append(_said(made, held))
-        return Published(self._taken(made) if None not in held else dict.fromkeys(made, 0), held)
+        return self._taken(made) if None not in held else dict.fromkeys(made, 0)
 
     @property
     def stopped(self) -> bool:

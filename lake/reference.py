@@ -125,7 +125,7 @@ def _replace(gate: Gate, view: View, given: DataFrame | None, now: EpochMs) -> L
     if given is not None:
         versions, changed = history.after(session, view, rows.join(given.select(key), on=key, how="leftsemi"), now)
         made |= versions
-    return Loaded(gate.publish(made, sf.lit(True)).rows[view.table], changed)
+    return Loaded(gate.publish(made, sf.lit(True))[view.table], changed)
 
 
 def _seen(session: SparkSession, view: View) -> DataFrame:

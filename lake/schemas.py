@@ -18,7 +18,8 @@ from lake.table import columns as _columns
 SILVER_PROGRESS = "lake.silver.progress"  # one row per topic partition: the next bronze offset that silver has not seen
 GOLD_PROGRESS = "lake.gold.progress"  # one row per topic partition: the next offset of silver that gold.daily has not seen
 FEATURES_PROGRESS = "lake.gold.features_progress"  # the same of the offline features
-FORECAST_ACTUAL_SOURCES = "lake.gold.forecast_actual_sources"  # one row per month of target days: the files it was made of
+# One row per table that gold.forecast_actual is made of: its snapshot up to which it was taken in
+FORECAST_ACTUAL_PROGRESS = "lake.gold.forecast_actual_progress"
 
 SPARK_TYPES: dict[DType, str] = {
     "int64": "bigint",
@@ -168,8 +169,8 @@ GOLD_DAILY = Table(
     counted_at timestamp
     received_units bigint
     adjusted_units bigint
-"""),
     transferred_units bigint
+"""),
     ("months(local_day)",),
 )
 GOLD_RETURNS = Table(
@@ -268,7 +269,7 @@ SILVER = (*SILVER_OF_KIND.values(), SILVER_DUPLICATES, SILVER_QUARANTINE)
 GOLD = (GOLD_DAILY, GOLD_RETURNS, GOLD_CALENDAR, OWN_HOLIDAYS, GOLD_FORECASTS, GOLD_FORECAST_ACTUAL)
 PROGRESS = (
     *(Table(name, _PROGRESS) for name in (SILVER_PROGRESS, GOLD_PROGRESS, FEATURES_PROGRESS)),
-    Table(FORECAST_ACTUAL_SOURCES, _columns("month date\nfiles string")),
+    Table(FORECAST_ACTUAL_PROGRESS, _columns("source string\nsnapshot_id bigint")),
 )
 
 

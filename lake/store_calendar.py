@@ -29,7 +29,7 @@ def write(gate: Gate, own: Sequence[OwnDay] | None = None) -> int:
     made = {} if own is None else {schemas.OWN_HOLIDAYS.name: _own_rows(gate.session, own)}
     if (rows := rows_now(gate.session, gate.settings, own)) is not None:
         made[calendar] = rows
-    return gate.publish(made, sf.lit(True)).rows.get(calendar, 0)
+    return gate.publish(made, sf.lit(True)).get(calendar, 0)
 
 
 def rows_now(session: SparkSession, settings: Settings, own: Sequence[OwnDay] | None = None) -> DataFrame | None:

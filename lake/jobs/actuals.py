@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts.settings import Settings
-from lake import quality, schemas, source_files, steps
+from lake import quality, schemas, source_files, steps, tables
 from lake.database import sole_writer
 from lake.forecast_actual import judged, scored, served
 from lake.quality_gate import Gate
 from lake.report import JobReport, Stopwatch
 from lake.session import spark_errors
+from lake.source_files import FileDays
 
 _TABLE = schemas.GOLD_FORECAST_ACTUAL.name
 _DOING = "holding forecasts against what came"
+_FORECASTS = (schemas.SILVER_FORECASTS.name, schemas.GOLD_FORECASTS.name)
+# Sales are not among them: gold.daily is made anew where they change.
+_DAY_OF = {**dict.fromkeys(_FORECASTS, "target_day"), schemas.GOLD_DAILY.name: "local_day"}
+
+Snapshots = Mapping[str, int | None]  # table -> its snapshot; None: it has none yet
 
 
 def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_run: bool = False) -> JobReport:
     """`rows_in` is forecasts × target days of the months made anew, `rows_out` as many rows (with `dry_run`: that would be).
 
-    Months are made anew whole, `full` makes all of them. One that breaks a quality rule keeps its old rows, and the next run
-    tries it again. Raises DataGateError then.
+    Months are made anew whole, `full` makes all of them; so does a run to which the sources' snapshots do not say any more what
+    has changed. A month that breaks a quality rule keeps its old rows. Raises HeldBack then, and leaves the progress where it
+    was, so that the next run tries again.
     """
     rules = quality.rules_of(settings)
     watch = Stopwatch("actuals")
@@ -31,22 +39,27 @@ def run(session: SparkSession, settings: Settings, *, full: bool = False, dry_ru
     with sole_writer(settings, "lake actuals") as lock, spark_errors(_DOING):
         steps.begin(session, _TABLE)
         # asked before the rows are read: what comes between is seen by the next run
-        now = _source_months(session)
-        before = {} if full else _known_months(session)
-        months = source_files.changed(before, now)
-        if not months and not full:
+        now = {table: tables.current_snapshot(session, table) for table in _DAY_OF}
+        seen = _seen(session)
+        moved = None if full else _moved(session, seen, now)
+        months = _months(session, moved)
+        if moved is not None and not months:
+            if now != seen and not dry_run:
+                lock.require()
+                _note(session, now)
             return watch.report(0, 0, months=[])
         rows = _rows(session, settings, months)
         if dry_run:
             count = rows.count()
             return watch.report(count, count, months=_names(months), dry_run=True)
         gate = Gate(session, settings, rules, watch.started_at, lock.require)
-        published = gate.publish({_TABLE: rows}, sf.lit(True) if full else source_files.within(months, "target_day"))
-        made = {month: files for month, files in now.items() if month not in months or not published.keeps(month)}
-        known = session.createDataFrame(sorted(made.items()), "month date, files string").coalesce(1)
-        known.writeTo(schemas.FORECAST_ACTUAL_SOURCES).overwrite(sf.lit(True))
+        replaced = sf.lit(True) if moved is None else source_files.within(months, "target_day")
+        written = gate.publish({_TABLE: rows}, replaced)[_TABLE]
+        if gate.stopped and moved is None:  # there may be nothing new that would bring the next run to these months
+            _note(session, {})
         gate.require_passed(_DOING)
-    written = published.rows[_TABLE]
+        lock.require()
+        _note(session, now)
     return watch.report(written, written, months=_names(months), warnings=gate.warnings)
 
 
@@ -58,15 +71,34 @@ def _rows(session: SparkSession, settings: Settings, months: list[dt.date]) -> D
     return judged(forecasts.where(source_files.within(months, "target_day")), daily, sales, settings)
 
 
-def _source_months(session: SparkSession) -> source_files.Months:
-    """Of forecasts and gold.daily. Sales are not asked: gold.daily is made anew where they change."""
-    forecasts = (schemas.SILVER_FORECASTS, schemas.GOLD_FORECASTS)
-    leading = [file for table in forecasts for file in source_files.files(session, table.name, "target_day")]
-    return source_files.months(leading, source_files.files(session, schemas.GOLD_DAILY.name, "local_day"))
+def _moved(session: SparkSession, seen: Snapshots, now: Snapshots) -> dict[str, list[FileDays]] | None:
+    """The days of the files that came or went since the snapshots that were seen, by table; None where that is not known."""
+    found: dict[str, list[FileDays]] = {}
+    for table, day in _DAY_OF.items():
+        since = source_files.between(source_files.commits(session, table), seen[table], now[table]) if table in seen else None
+        if since is None:
+            return None
+        found[table] = source_files.moved_files(session, table, day, since)
+    return found
 
 
-def _known_months(session: SparkSession) -> source_files.Months:
-    return {row["month"]: row["files"] for row in session.table(schemas.FORECAST_ACTUAL_SOURCES).collect()}
+def _months(session: SparkSession, moved: Mapping[str, list[FileDays]] | None) -> list[dt.date]:
+    """The months of forecasts that are made anew: those that the moved files touch, or all where these are not known."""
+    if moved is not None and not any(moved.values()):
+        return []
+    there = [days for table in _FORECASTS for days in source_files.files(session, table, _DAY_OF[table])]
+    if moved is None:
+        return source_files.months(there)
+    return source_files.changed([days for table in _FORECASTS for days in moved[table]], moved[schemas.GOLD_DAILY.name], there)
+
+
+def _seen(session: SparkSession) -> Snapshots:
+    return {row["source"]: row["snapshot_id"] for row in session.table(schemas.FORECAST_ACTUAL_PROGRESS).collect()}
+
+
+def _note(session: SparkSession, snapshots: Snapshots) -> None:
+    rows = session.createDataFrame(sorted(snapshots.items()), "source string, snapshot_id bigint").coalesce(1)
+    rows.writeTo(schemas.FORECAST_ACTUAL_PROGRESS).overwrite(sf.lit(True))
 
 
 def _names(months: list[dt.date]) -> list[str]:

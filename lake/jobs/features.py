@@ -66,7 +66,7 @@ def run(
             if dry_run:
                 written[view.name] = table.count()
                 continue
-            written[view.name] = gate.publish({view.table: table}, replaced).rows[view.table]
+            written[view.name] = gate.publish({view.table: table}, replaced)[view.table]
         if gate.stopped and full:  # there may be nothing new that would bring the next run to these months
             progress.write(session, schemas.FEATURES_PROGRESS, {})
         gate.require_passed(_DOING)

@@ -54,7 +54,7 @@ def run(
             return watch.report(new_rows, rows[schemas.GOLD_DAILY.name], **said, rows=rows, dry_run=True)
         gate = Gate(session, settings, rules, watch.started_at, lock.require)
         in_months = chosen.hold(sf.col("local_day"))
-        rows = dict(gate.publish(made, sf.lit(True) if full else in_months, _judged(silver, in_months)).rows)
+        rows = gate.publish(made, sf.lit(True) if full else in_months, _judged(silver, in_months))
         added = reference.complete(gate)
         calendar_rows = store_calendar.write(gate)
         if gate.stopped and full:  # there may be nothing new that would bring the next run to these months

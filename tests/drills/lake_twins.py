@@ -22,7 +22,7 @@ from lake.jobs import run as line
 from tests.outcome import Bar
 from tests.own_lake import own_lake
 
-OF_THE_MAKING = ("ingest_time", "created", "met_at", "files")  # when rows were made, and of which files
+OF_THE_MAKING = ("ingest_time", "created", "met_at", "snapshot_id")  # when rows were made, and of which commits
 MARTS = tuple(made.mart.name for made in lake_marts.MARTS)
 SHOWN = 3
 TO_SILVER = (schemas.BRONZE_EVENTS, *schemas.SILVER, *schemas.PROGRESS[:1])
