@@ -110,7 +110,7 @@ def backtest(panel: Panel, origins: Sequence[dt.date], plan: Plan) -> Backtest:
         result = None  # the features of one origin are let go before those of the next are made
         column = panel.column_of(origin)
         started = time.perf_counter()
-        result = forecast(panel, column, horizon, _telling(plan, origin))
+        result = forecast(panel, column, horizon, _comparing(plan, origin))
         seconds[origin] = time.perf_counter() - started
         choices[origin] = explained(result)
         frames.append(rows_of(panel, column, result.chosen))
@@ -145,8 +145,8 @@ def _parts(panel: Panel, origin: int, made: PanelForecast) -> dict[str, Part]:
     return parts
 
 
-def _telling(plan: Plan, origin: dt.date) -> Plan:
-    return replace(plan, progress=lambda text: plan.progress(f"{origin}: {text}"))
+def _comparing(plan: Plan, origin: dt.date) -> Plan:
+    return replace(plan, compare=True, progress=lambda text: plan.progress(f"{origin}: {text}"))
 
 
 def _nothing(panel: Panel, why: str) -> DataGateError:

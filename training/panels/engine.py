@@ -35,10 +35,14 @@ def compute(candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> Made:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to forecast. The first candidate is the default; the moving average fills what another leaves open."""
+    """How to forecast. The first candidate is the default; the moving average fills what another leaves open.
+
+    All candidates are looked back on. With `compare` all forecast too, else those of which the forecast is made.
+    """
 
     candidates: Sequence[PanelCandidate]
     quantiles: Recipe | None = field(default_factory=quantile_recipe)
+    compare: bool = False
     past: int = PAST
     make: Make = compute
     progress: Progress = field(default=lambda _: None)
@@ -46,13 +50,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Forecasts by candidate, and the chosen one. `lesson` says why; None, as is `past`, where there was no past to choose on.
+    """The chosen forecast, and the `means` of candidates [series, lead], in units, of which it was made or which were compared.
 
-    `trees` are those of the forecast, by candidate. `segment` is each series' class of volume × intermittency.
+    `lesson` says why; None, as is `past`, where there was no past to choose on. `trees` are those of the forecast, by candidate.
+    `segment` is each series' class of volume × intermittency.
     """
 
     chosen: PanelForecast
     now: Now
+    means: Mapping[str, Floats]
     default: str
     lesson: Lesson | None
     past: Past | None
@@ -63,7 +69,7 @@ class Result:
 
     def by_candidate(self) -> dict[str, PanelForecast]:
         """Each candidate on its own, with quantiles by size; without a past, with a spread of the series' own."""
-        return {name: _alone(self.past, self.now, name, mean) for name, mean in self.now.means.items()}
+        return {name: _alone(self.past, self.now, name, mean) for name, mean in self.means.items()}
 
 
 def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
@@ -74,17 +80,20 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     past = look_back(plan.candidates, maker, windows, rows, plan.make, plan.progress) if windows else None
     if past is not None and not past.known.any():
         past = None
+    now = Now(maker, origin, horizon)
+    default = plan.candidates[0].name
+    learnt = None if past is None else lesson.learn(past, now, rows, default, plan.quantiles, plan.progress)
+    needed = lesson.used(learnt, default)
     made = {}
-    for candidate in plan.candidates:
+    for candidate in (candidate for candidate in plan.candidates if plan.compare or candidate.name in needed):
         plan.progress(candidate.name)
         made[candidate.name] = plan.make(candidate, maker, Task(origin, (origin,), horizon, rows=rows))
     raw = {name: parts.means[0] for name, parts in made.items()}
-    now = Now(maker, origin, horizon, filled(raw, maker.scale(origin)))
-    default = plan.candidates[0].name
-    learnt = None if past is None else lesson.learn(past, now, rows, default, plan.quantiles, plan.progress)
+    means = filled(raw, maker.scale(origin))
     return Result(
-        chosen=lesson.chosen_by(learnt, now, default),
+        chosen=lesson.chosen_by(learnt, now, means, default),
         now=now,
+        means=means,
         default=default,
         lesson=learnt,
         past=past,

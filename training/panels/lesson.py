@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from training.panels import choice, spread
 from training.panels.candidates.fitted import FittedQuantiles
 from training.panels.candidates.fitting import Recipe, fit_quantiles
+from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
@@ -29,16 +30,15 @@ Quantiles = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """The origin that is forecast: the candidates' means [series, lead] and the series' scale, in units."""
+    """The origin that is forecast, and what is known of the series there."""
 
     maker: FeatureMaker
     origin: int
     horizon: int
-    means: Mapping[str, Floats]
 
     @property
     def scale(self) -> Floats:
-        """[series, lead]."""
+        """[series, lead], in units."""
         return np.broadcast_to(self.maker.scale(self.origin)[:, None], (self.maker.panel.series, self.horizon))
 
     def volume_edges(self) -> Floats:
@@ -83,9 +83,12 @@ class Lesson:
     trees: Trees | None
     pulled: float
 
-    def apply(self, now: Now) -> PanelForecast:
-        """The blend, its quantiles by size and by trees, and its point pulled to the median where that paid."""
-        mean = self.choice.apply(now.means, now.segment(self.volume_edges))
+    def apply(self, now: Now, means: Mapping[str, Floats]) -> PanelForecast:
+        """The blend, its quantiles by size and by trees, and its point pulled to the median where that paid.
+
+        `means` are those of the candidates that a blend uses, [series, lead] in units.
+        """
+        mean = self.choice.apply(means, now.segment(self.volume_edges))
         quantiles = self.by_size.add(mean, now.scale, spread.constant(mean))
         if self.trees is not None:
             _meet(quantiles, mean, self.trees.fitted, now.maker, now.origin, np.arange(len(mean)))
@@ -119,12 +122,18 @@ def segment_at(maker: FeatureMaker, origin: int, edges: Floats) -> Ints:
     return choice.segments_of(maker.scale(origin), maker.sold.mean(origin, maker.rhythm.long), edges)
 
 
-def chosen_by(lesson: Lesson | None, now: Now, default: str) -> PanelForecast:
+def used(lesson: Lesson | None, default: str) -> set[str]:
+    """The candidates of which the forecast is made, and the moving average, which fills what they leave open."""
+    blends = [((default, 1.0),)] if lesson is None else [lesson.choice.pooled, *lesson.choice.of_segment]
+    return {name for blend in blends for name, _ in blend} | {MOVING_AVERAGE}
+
+
+def chosen_by(lesson: Lesson | None, now: Now, means: Mapping[str, Floats], default: str) -> PanelForecast:
     """By what was learnt; without a past to learn from, the default with a spread of the series' own."""
     if lesson is None:
-        mean = now.means[default]
+        mean = means[default]
         return now.finished(mean, normal(mean, now.deviation(mean)))
-    return lesson.apply(now)
+    return lesson.apply(now, means)
 
 
 def by_size_of(past: Past, then: Floats) -> spread.Offsets:

@@ -22,13 +22,12 @@ from contracts.errors import ConfigurationError, DataGateError, UsageError
 from training.panels.candidates.base import PanelCandidate, Task
 from training.panels.candidates.boosted import said
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
-from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.choice import Blend, Choice
 from training.panels.engine import Result, view_from
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
 from training.panels.kept import fingerprint
-from training.panels.lesson import Lesson, Now, Trees, chosen_by
+from training.panels.lesson import Lesson, Now, Trees, chosen_by, used
 from training.panels.panel import Panel
 from training.panels.past import filled
 from training.panels.portfolio import remade
@@ -84,7 +83,8 @@ class PanelModel:
         maker = FeatureMaker(view_from(panel, origin, horizon), self.facts.deviations)
         task = Task(origin, (origin,), horizon)
         raw = {name: self._mean(name, maker, task) for name in self.facts.candidates}
-        return chosen_by(self.lesson, Now(maker, origin, horizon, filled(raw, maker.scale(origin))), self.facts.default)
+        means = filled(raw, maker.scale(origin))
+        return chosen_by(self.lesson, Now(maker, origin, horizon), means, self.facts.default)
 
     def _mean(self, name: str, maker: FeatureMaker, task: Task) -> Floats:
         if name in self.trees:
@@ -112,11 +112,10 @@ class PanelModel:
 def learnt_by(result: Result, candidates: list[PanelCandidate], panel: Panel, origin: int, horizon: int) -> PanelModel:
     """The model of a forecast that was just made from `origin`."""
     lesson = result.lesson
-    blends = [lesson.choice.pooled, *lesson.choice.of_segment] if lesson else [((result.default, 1.0),)]
-    used = {name for blend in blends for name, _ in blend} | {MOVING_AVERAGE}
-    asked = {candidate.name: candidate for candidate in candidates if candidate.name in used}
-    trees = {name: fitted for name, fitted in result.trees.items() if name in used}
-    names = _features(trees, lesson)
+    names = used(lesson, result.default)
+    asked = {candidate.name: candidate for candidate in candidates if candidate.name in names}
+    trees = {name: fitted for name, fitted in result.trees.items() if name in names}
+    features = _features(trees, lesson)
     facts = Facts(
         dataset=panel.dataset.name,
         freq=panel.dataset.freq,
@@ -132,8 +131,8 @@ def learnt_by(result: Result, candidates: list[PanelCandidate], panel: Panel, or
         losses={name: loss if np.isfinite(loss) else None for name, loss in lesson.choice.losses.items()} if lesson else {},
         pulled=lesson.pulled if lesson else 0.0,
         deviations=dict(result.deviations),
-        features=names,
-        features_fingerprint=hashlib.sha256(json.dumps(names).encode()).hexdigest(),
+        features=features,
+        features_fingerprint=hashlib.sha256(json.dumps(features).encode()).hexdigest(),
         data_fingerprint=fingerprint(panel.at(origin, horizon)),
     )
     return PanelModel(facts, trees, lesson, {name: rule for name, rule in asked.items() if not rule.pooled})

@@ -16,6 +16,7 @@ from training.panels.candidates.fitting import Recipe
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
 from training.panels.candidates.statistical import SBA_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast
+from training.panels.lesson import used
 from training.panels.panel import Panel
 from training.panels.read import to_panel, typed
 from training.rows import LEVELS, Floats
@@ -195,9 +196,17 @@ def test_a_series_that_a_library_cannot_fit_is_left_open_and_counted(monkeypatch
         return made
 
     monkeypatch.setattr(CrostonSBA, "forecast", fails_for_the_first)
-    result = run(panel_of({("S", "A"): [3.0] * 80, ("S", "B"): [5.0] * 80}))
+    panel = panel_of({("S", "A"): [3.0] * 80, ("S", "B"): [5.0] * 80})
+    result = forecast(panel, ORIGIN, HORIZON, replace(PLAN, compare=True))
     sound(result, 2)
     assert result.uncovered[SBA_NAME] == 1
+
+
+def test_only_what_the_forecast_is_made_of_is_made_and_the_same_as_beside_all_others(made: Result) -> None:
+    compared = forecast(shop(), ORIGIN, HORIZON, replace(PLAN, compare=True))
+    assert set(compared.means) == {candidate.name for candidate in PLAN.candidates}
+    assert set(made.means) == used(made.lesson, made.default) < set(compared.means)
+    assert same(made, compared)
 
 
 def test_before_the_first_row_there_is_nothing_to_forecast_from() -> None:
