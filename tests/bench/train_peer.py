@@ -41,7 +41,7 @@ def frame(given: Any, first: int, last: int, units: bool) -> pd.DataFrame:
 
 
 def forecaster(freq: str, threads: int) -> MLForecast:
-    """The peer as its users build it, with our trees' own settings: objective, rounds, depth, bins."""
+    """The peer as its users build it, with the objective, depth and bins of our trees."""
     trees = XGBRegressor(
         n_estimators=150,
         max_depth=6,
