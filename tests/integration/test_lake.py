@@ -267,7 +267,8 @@ def test_a_month_in_the_middle_is_made_anew_as_it_was_also_where_rows_of_it_were
 
 
 def test_days_made_before_gold_had_its_latest_columns_are_made_with_the_next_rows(filled: Lake) -> None:
-    filled.session.sql(f"UPDATE {names.GOLD_DAILY} SET received_units = NULL, closing_on_hand = NULL WHERE store_id = '{LONDON}'")
+    lacking = ", ".join(f"{column} = NULL" for column in {"closing_on_hand", gold.LATEST_COLUMN})
+    filled.session.sql(f"UPDATE {names.GOLD_DAILY} SET {lacking} WHERE store_id = '{LONDON}'")
     filled.world.send(filled.settings, lake_world.history(seed=41, first=dt.date(2024, 4, 8), days=1, tag="-newer"))
     filled.line()
 
