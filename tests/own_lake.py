@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import boto3
 import psycopg
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
@@ -16,6 +15,7 @@ from contracts.tables import CATALOG, POSTGRES_DATABASE
 from lake.quality_gate import Gate
 from lake.schemas import BRONZE_EVENTS
 from lake.session import open_session
+from tests.lake_store import place, store
 
 
 @contextmanager
@@ -63,15 +63,8 @@ def add_to_bronze(messages: DataFrame) -> None:
 
 def _remove_files(settings: Settings, tag: str) -> None:
     """Dropping the catalog leaves them in the store."""
-    bucket, prefix = f"{warehouse(settings)}-{tag}/".removeprefix("s3://").split("/", 1)
-    store = boto3.resource(
-        "s3",
-        endpoint_url=settings.s3,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.secret("s3_access_key"),
-        aws_secret_access_key=settings.secret("s3_secret_key"),
-    )
-    store.Bucket(bucket).objects.filter(Prefix=prefix).delete()
+    bucket, prefix = place(f"{warehouse(settings)}-{tag}/")
+    store(settings).Bucket(bucket).objects.filter(Prefix=prefix).delete()
 
 
 def make_active(session: SparkSession) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
-import boto3
 import pytest
 from confluent_kafka import Producer
 from pyspark.sql import SparkSession
@@ -24,6 +23,7 @@ from lake.maintain import SNAPSHOTS_KEPT, Ages
 from lake.schemas import BRONZE_EVENTS
 from streams.declare import declare
 from tests.bench import small_files
+from tests.lake_store import place, store
 from tests.own_lake import own_lake
 from tests.waiting import until
 
@@ -131,20 +131,12 @@ def test_merged_files_of_bronze_are_sorted_so_that_offsets_still_skip_them(sessi
 
 def test_a_file_that_a_writer_may_yet_commit_is_no_orphan(session: SparkSession, apart: Settings) -> None:
     location = session.sql(f"DESCRIBE EXTENDED {names.BRONZE_EVENTS}").where("col_name = 'Location'").collect()[0]["data_type"]
-    bucket, _, folder = location.removeprefix("s3://").partition("/")
-    client = boto3.client(
-        "s3",
-        endpoint_url=apart.s3,
-        region_name=apart.s3_region,
-        aws_access_key_id=apart.secret("s3_access_key"),
-        aws_secret_access_key=apart.secret("s3_secret_key"),
-    )
-    key = f"{folder}/data/uncommitted.parquet"
-    client.put_object(Bucket=bucket, Key=key, Body=b"not yet")
+    uncommitted = store(apart).Object(*place(f"{location}/data/uncommitted.parquet"))
+    uncommitted.put(Body=b"not yet")
     kept = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=Ages(), dry_run=False)
 
     assert kept.orphans == 0
-    assert client.head_object(Bucket=bucket, Key=key)["ContentLength"] == len(b"not yet")
+    assert uncommitted.get()["Body"].read() == b"not yet"
 
 
 def test_the_bench_of_small_files_merges_them_under_a_reader_in_its_quick_form(session: SparkSession, settings: Settings) -> None:

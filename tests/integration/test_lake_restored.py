@@ -35,8 +35,8 @@ from streams.declare import declare
 from tests import lake_world
 from tests.drills.lake_twins import OF_THE_MAKING
 from tests.lake_catalog import Locations, locations, set_back
+from tests.lake_store import lost
 from tests.lake_world import World
-from tests.lost_file import lost
 from tests.own_lake import own_lake
 from tests.own_servers import Postgres, Server, own_place, running
 

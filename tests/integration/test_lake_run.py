@@ -22,7 +22,7 @@ from lake import progress, schemas
 from lake.jobs import run as line
 from lake.quality_gate import HeldBack
 from streams.declare import declare
-from tests.lost_file import lost
+from tests.lake_store import lost
 from tests.own_lake import own_lake
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

@@ -48,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of features: `x` is [row, feature], with one value below all others where nothing is known; `scale` [row] in units."""
+    """Rows of features: `x` is [row, feature], `scale` [row] in units."""
 
     names: tuple[str, ...]
     x: Matrix

@@ -88,18 +88,18 @@ class FeatureMaker:
 
         A single part is kept: trees of means and trees of quantiles ask for the same rows.
         """
-        scale = self.scale(origin)
         if len(series) * horizon > PART_ROWS:
+            scale = self.scale(origin)
             for part in parts_of(len(series), max(1, PART_ROWS // horizon)):
                 yield part, self.block(Asked.grid(origin, horizon, series[part]), scale)
             return
         key = (origin, horizon, series.tobytes())
         if key not in self._kept:
-            self._kept[key] = self.block(Asked.grid(origin, horizon, series), scale)
+            self._kept[key] = self.block(Asked.grid(origin, horizon, series))
         yield slice(0, len(series)), self._kept[key]
 
     def block(self, asked: Asked, scale: Floats | None = None) -> Block:
-        """The rows that are asked for; `scale` [series] is that of the origin, where it is there already."""
+        """The rows that are asked for, UNKNOWN where nothing is known; `scale` [series] is that of the origin, if it is there."""
         own = (self.scale(asked.origin) if scale is None else scale)[asked.series]
         names, columns = zip(*self._of_series(asked, own), strict=True)
         more_names, more = zip(*self._of_rows(asked, own[asked.of]), strict=True)

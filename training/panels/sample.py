@@ -20,7 +20,7 @@ STEP = {"D": 5, "W": 2}  # periods between origins: 5 and 7 share no factor, so 
 FIRST = {"D": 28, "W": 26}  # periods of history before the first origin, where the panel has them
 LATEST, OF_A_YEAR, YEARS = 40, 10, 2  # origins: the latest, those of each earlier year, and how many of these
 MAX_ORIGINS = LATEST + OF_A_YEAR * YEARS
-MAX_ROWS = 200_000
+MAX_ROWS = 200_000  # some 70 MB of features; half of them cost 4 % of WAPE on the largest panel of weeks that was measured
 
 
 @dataclass(frozen=True, slots=True)

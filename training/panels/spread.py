@@ -19,7 +19,8 @@ MAX_SEGMENTS = 30
 SEGMENT_ROWS = 300  # fewer cannot say where the highest level lies
 FLOOR = 0.1  # of the scale: a mean of 0 has errors too
 MAX_FACTOR = 3.0  # by which two forecasts of the same may differ and still be drawn together
-_SHARES = np.diff([0.0, *(np.array(LEVELS[1:]) + np.array(LEVELS[:-1])) / 2, 1.0])  # of the mean that each level stands for
+# of probability that each level stands for: the mean of quantiles by these is the mean of what they describe
+_SHARES = np.diff([0.0, *(np.array(LEVELS[1:]) + np.array(LEVELS[:-1])) / 2, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
