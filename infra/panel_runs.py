@@ -60,8 +60,8 @@ def forecast_panel(
     panel = read_panel(folder)
     registry = None if track is None else track.of(panel)
     column, length = panel.column_of(origin), horizon or panel.dataset.horizon
-    candidates = every_candidate(threads, seed) if every else quick(threads, seed)
-    plan = Plan(candidates, quantile_recipe(threads, seed), progress=progress)
+    candidates = every_candidate(seed) if every else quick(seed)
+    plan = Plan(candidates, quantile_recipe(seed), threads=threads, progress=progress)
     made = forecast(panel, column, length, plan)
     done = {"choice": explained(made)}
     if registry is not None:
@@ -122,9 +122,10 @@ def backtest_panel(
     """
     panel = read_panel(folder)
     registry = None if track is None else track.of(panel)
-    candidates = every_candidate(threads, seed, ets_series, prophet_series)
+    candidates = every_candidate(seed, ets_series, prophet_series)
     with tempfile.TemporaryDirectory(prefix="rd360-backtest-") as scratch:
-        plan = Plan(candidates, quantile_recipe(threads, seed), progress=progress, make=KeptMeans(keep or Path(scratch)))
+        make = KeptMeans(keep or Path(scratch))
+        plan = Plan(candidates, quantile_recipe(seed), threads=threads, progress=progress, make=make)
         done = backtest(panel, origins or default_origins(panel), plan)
     if forecasts is not None:
         write_rows([done.forecasts], forecasts)

@@ -72,7 +72,7 @@ def run(settings: Settings, folder: Path | None, rounds: int, say: Say, *, quick
 def ours(panel: Panel, origin: int, horizon: int) -> Run:
     """The engine as `rd360 forecast --panel` runs it: five candidates, three past origins, quantiles of both kinds."""
     started = perf_counter()
-    made = forecast(panel, origin, horizon, Plan(quick(THREADS), quantile_recipe(THREADS)))
+    made = forecast(panel, origin, horizon, Plan(quick(), quantile_recipe(), threads=THREADS))
     return Run(OURS, perf_counter() - started, made.chosen)
 
 

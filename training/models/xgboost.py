@@ -34,8 +34,8 @@ _FALLING = ("hours_since_last_sale",)
 FOLDS = 2
 # OpenMP's threads spin while they wait: on a machine that others use too, two of them are a hundred times slower than one. The
 # two fits of a candidate are independent, so they run side by side with one thread each, and the result depends on neither.
-MEAN_RECIPE = Recipe(rounds=150, eta=0.08, depth=4, tweedie_power=1.3, bins=64, threads=1)
-SPREAD_RECIPE = Recipe(rounds=30, depth=3, eta=0.2, bins=64, threads=1)
+MEAN_RECIPE = Recipe(rounds=150, eta=0.08, depth=4, tweedie_power=1.3, bins=64)
+SPREAD_RECIPE = Recipe(rounds=30, depth=3, eta=0.2, bins=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class XGBoostQuantiles:
         """Every hyperparameter that the result depends on: how many rows there are is the frame's to say."""
         parts = {"mean": asdict(self.mean), "spread": asdict(self.spread)}
         told = {f"{part}_{key}": value for part, recipe in parts.items() for key, value in recipe.items()}
-        return {key: value for key, value in told.items() if not key.endswith(("_rows", "_threads"))}
+        return {key: value for key, value in told.items() if not key.endswith("_rows")}
 
     def fit(self, history: History) -> FittedXGBoost:
         """Two fits: one whose errors on the last days make the offsets, one on everything."""

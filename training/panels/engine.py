@@ -13,9 +13,10 @@ import numpy as np
 
 from contracts.errors import DataGateError
 from training.panels import lesson, spread
+from training.panels.beside import workers
 from training.panels.candidates.base import Made, PanelCandidate, Task
-from training.panels.candidates.fitted import FittedTrees
-from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
+from training.panels.candidates.fitting import Recipe, fit_quantiles
 from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
@@ -37,13 +38,15 @@ def compute(candidate: PanelCandidate, maker: FeatureMaker, task: Task) -> Made:
 class Plan:
     """How to forecast. The first candidate is the default; the moving average fills what another leaves open.
 
-    All candidates are looked back on. With `compare` all forecast too, else those of which the forecast is made.
+    All candidates are looked back on. With `compare` all forecast too, else the default and those of which the forecast is made.
+    No result depends on `threads`.
     """
 
     candidates: Sequence[PanelCandidate]
     quantiles: Recipe | None = field(default_factory=quantile_recipe)
     compare: bool = False
     past: int = PAST
+    threads: int = 1
     make: Make = compute
     progress: Progress = field(default=lambda _: None)
 
@@ -77,17 +80,24 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     maker = FeatureMaker(view_from(panel, origin, horizon))
     windows = past_origins(panel.dataset.freq, origin, horizon, plan.past)
     rows = TrainingRows(maker, origin, horizon)
-    past = look_back(plan.candidates, maker, windows, rows, plan.make, plan.progress) if windows else None
-    if past is not None and not past.known.any():
-        past = None
     now = Now(maker, origin, horizon)
+    today = Task(origin, (origin,), horizon, rows=rows)
     default = plan.candidates[0].name
-    learnt = None if past is None else lesson.learn(past, now, rows, default, plan.quantiles, plan.progress)
-    needed = lesson.used(learnt, default)
-    made = {}
-    for candidate in (candidate for candidate in plan.candidates if plan.compare or candidate.name in needed):
-        plan.progress(candidate.name)
-        made[candidate.name] = plan.make(candidate, maker, Task(origin, (origin,), horizon, rows=rows))
+    with workers(plan.threads) as pool:
+        # the fits that take longest begin first: none needs what another one finds
+        begun = {one.name: pool.submit(plan.make, one, maker, today) for one in plan.candidates if _begins(one, plan)}
+        trees = pool.submit(_quantiles, rows, windows[0], plan.quantiles) if windows and plan.quantiles else None
+        past = look_back(plan.candidates, maker, windows, rows, plan.make, pool, plan.progress) if windows else None
+        if past is not None and not past.known.any():
+            past = None
+        plan.progress("quantiles")
+        learnt = None if past is None else lesson.learn(past, now, default, trees.result() if trees else None)
+        needed = {default} | lesson.used(learnt, default)
+        made = {}
+        for candidate in (one for one in plan.candidates if plan.compare or one.name in needed):
+            name = candidate.name
+            plan.progress(name)
+            made[name] = begun[name].result() if name in begun else plan.make(candidate, maker, today)
     raw = {name: parts.means[0] for name, parts in made.items()}
     means = filled(raw, maker.scale(origin))
     return Result(
@@ -102,6 +112,17 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
         deviations=maker.plan.deviations,
         uncovered={name: int(np.isnan(mean).any(axis=1).sum()) for name, mean in raw.items()},
     )
+
+
+def _begins(candidate: PanelCandidate, plan: Plan) -> bool:
+    """Whether it is made in any case, and learns."""
+    return candidate.pooled and (plan.compare or candidate is plan.candidates[0])
+
+
+def _quantiles(rows: TrainingRows, earliest: int, recipe: Recipe) -> FittedQuantiles | None:
+    """Trees that have seen none of the past origins, of which `earliest` is the first; None without training rows."""
+    sample = rows.until(earliest, recipe)
+    return None if sample is None else fit_quantiles(sample, recipe)
 
 
 def view_from(panel: Panel, origin: int, horizon: int) -> Panel:

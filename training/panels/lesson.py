@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from training.panels import choice, spread
 from training.panels.candidates.fitted import FittedQuantiles
-from training.panels.candidates.fitting import Recipe, fit_quantiles
 from training.panels.candidates.naive import MOVING_AVERAGE
-from training.panels.candidates.rows import TrainingRows
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
-from training.panels.past import Past, Progress
+from training.panels.past import Past
 from training.rows import LEVELS, Floats, Ints
 
 MEDIAN = LEVELS.index(0.5)
@@ -96,10 +94,10 @@ class Lesson:
         return now.finished((1 - self.pulled) * mean + self.pulled * quantiles[..., MEDIAN], quantiles)
 
 
-def learn(past: Past, now: Now, rows: TrainingRows, default: str, recipe: Recipe | None, progress: Progress) -> Lesson:
+def learn(past: Past, now: Now, default: str, fitted: FittedQuantiles | None) -> Lesson:
     """From the past origins. A series' segment is that of then: today's would tell the choice how the horizons went.
 
-    Without a recipe there are no trees for quantiles.
+    `fitted` are trees of the quantiles that had seen none of them, where there are such.
     """
     edges = now.volume_edges()
     segment = np.stack([segment_at(now.maker, origin, edges)[past.series] for origin in past.origins])
@@ -108,9 +106,8 @@ def learn(past: Past, now: Now, rows: TrainingRows, default: str, recipe: Recipe
     by_size = by_size_of(past, then)
     quantiles = by_size.add(then, past.scale, spread.constant(then))
     trees = None
-    if recipe is not None:
-        progress("quantiles")
-        trees, quantiles = _trees(recipe, past, then, now, rows, quantiles)
+    if fitted is not None:
+        trees, quantiles = _trees(fitted, past, then, now, quantiles)
     # where shelves run empty, a low mean orders less, sells less and so confirms itself: it must not be biased
     free = now.maker.panel.in_stock is None
     pull = choice.pulled(past.truth, then, quantiles[..., MEDIAN], past.squared_scale) if free else 0.0
@@ -148,14 +145,8 @@ def normal(mean: Floats, deviation: Floats) -> Quantiles:
     return out
 
 
-def _trees(
-    recipe: Recipe, past: Past, then: Floats, now: Now, rows: TrainingRows, by_size: Quantiles
-) -> tuple[Trees | None, Quantiles]:
-    """Trees that had seen none of the past origins, and the quantiles at these; without training rows none, and those by size."""
-    sample = rows.until(past.origins[0], recipe)
-    if sample is None:
-        return None, by_size
-    fitted = fit_quantiles(sample, recipe)
+def _trees(fitted: FittedQuantiles, past: Past, then: Floats, now: Now, by_size: Quantiles) -> tuple[Trees, Quantiles]:
+    """With the correction of their mean with the quantiles by size, and the quantiles at the past origins."""
     before = by_size  # changed in place: with its three origins it is the largest of a forecast's arrays
     for at, origin in enumerate(past.origins):
         _meet(before[at], then[at], fitted, now.maker, origin, past.series)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,7 @@ def look_back(
     origins: tuple[int, ...],
     rows: TrainingRows,
     make: Make,
+    pool: Executor,
     progress: Progress,
 ) -> Past:
     """All candidates at all past origins, of at most MAX_SERIES series.
@@ -59,11 +61,15 @@ def look_back(
     """
     series, horizon = drawn(maker.panel.series), rows.horizon
     chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
+    tasks = [Task(chunk[0], chunk, horizon, series, ROWS_SHARE, rows) for chunk in chunks]
+    begun = {one.name: [pool.submit(make, one, maker, task) for task in tasks] for one in candidates if one.pooled}
     raw: dict[str, list[Floats]] = {}
-    for candidate in candidates:
+    for candidate in sorted(candidates, key=lambda one: one.pooled):  # those that have begun are waited for last
         progress(f"{candidate.name} on {len(origins)} past origins")
-        tasks = (Task(chunk[0], chunk, horizon, series, ROWS_SHARE, rows) for chunk in chunks)
-        raw[candidate.name] = [mean for task in tasks for mean in make(candidate, maker, task).means]
+        name = candidate.name
+        made = [part.result() for part in begun[name]] if candidate.pooled else [make(candidate, maker, task) for task in tasks]
+        raw[name] = [mean for part in made for mean in part.means]
+    raw = {candidate.name: raw[candidate.name] for candidate in candidates}
     by_origin = [
         filled({name: parts[at] for name, parts in raw.items()}, maker.scale(origin)[series]) for at, origin in enumerate(origins)
     ]

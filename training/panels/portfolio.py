@@ -14,10 +14,10 @@ from training.panels.candidates.statistical import AUTO_ETS, SBA_NAME, TSB_NAME,
 ETS_SERIES, PROPHET_SERIES = 300, 50  # of the largest series; 0.02 to 0.2 s each and origin
 
 
-def quick(threads: int = 1, seed: int = 7) -> list[PanelCandidate]:
+def quick(seed: int = 7) -> list[PanelCandidate]:
     """What a forecast is made of in seconds."""
     return [
-        GlobalTrees(Recipe(threads=threads, seed=seed)),
+        GlobalTrees(Recipe(seed=seed)),
         SeasonalNaive(),
         MovingAverage(),
         Statistical(SBA_NAME),
@@ -25,11 +25,9 @@ def quick(threads: int = 1, seed: int = 7) -> list[PanelCandidate]:
     ]
 
 
-def every(
-    threads: int = 1, seed: int = 7, ets_series: int | None = ETS_SERIES, prophet_series: int = PROPHET_SERIES
-) -> list[PanelCandidate]:
+def every(seed: int = 7, ets_series: int | None = ETS_SERIES, prophet_series: int = PROPHET_SERIES) -> list[PanelCandidate]:
     """With the models of single series too: they are made for the largest series only, up to a limit; no series, no Prophet."""
-    chosen = [*quick(threads, seed), Statistical(AUTO_ETS, ets_series)]
+    chosen = [*quick(seed), Statistical(AUTO_ETS, ets_series)]
     if prophet_series:
         from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
 
@@ -37,9 +35,9 @@ def every(
     return chosen
 
 
-def quantile_recipe(threads: int = 1, seed: int = 7) -> Recipe:
+def quantile_recipe(seed: int = 7) -> Recipe:
     """Of the trees of the quantiles: one for each level and round, so fewer and smaller ones than of the mean."""
-    return Recipe(rounds=30, depth=4, eta=0.25, columns=0.5, bins=64, rows=40_000, threads=threads, seed=seed)
+    return Recipe(rounds=30, depth=4, eta=0.25, columns=0.5, bins=64, rows=40_000, seed=seed)
 
 
 def remade(name: str, params: dict[str, Any]) -> PanelCandidate | None:

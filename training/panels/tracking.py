@@ -69,7 +69,7 @@ def knobs(panel: Panel, plan: Plan, horizon: int) -> dict[str, Any]:
         "candidates": ",".join(candidate.name for candidate in plan.candidates),
         "past_origins": plan.past,
         **told,
-        **{f"quantiles.{key}": value for key, value in recipe.items() if key != "threads"},
+        **{f"quantiles.{key}": value for key, value in recipe.items()},
         "choice.margin": choice.MARGIN,
         "choice.min_rows": choice.MIN_ROWS,
         "choice.min_series": choice.MIN_SERIES,

@@ -27,7 +27,7 @@ class GlobalTrees:
 
     def params(self) -> dict[str, Any]:
         """Every hyperparameter that the result depends on."""
-        return {key: value for key, value in asdict(self.recipe).items() if key != "threads"}
+        return asdict(self.recipe)
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns from rows whose targets lie up to `trained_to`; NaN where there are none."""

@@ -25,7 +25,7 @@ OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The hyperparameters of one booster; `rows` bounds its memory, `threads` its cores (the result depends on neither order)."""
+    """The hyperparameters of one booster; `rows` bounds its memory. It learns in one thread."""
 
     objective: str = "tweedie"
     rounds: int = 100
@@ -38,7 +38,6 @@ class Recipe:
     weight_power: float = 0.5
     bins: int = 128
     rows: int = MAX_ROWS
-    threads: int = 1
     seed: int = 7
 
     def settings(self, rows: int) -> dict[str, Any]:
@@ -52,7 +51,7 @@ class Recipe:
             "subsample": self.rows_share,
             "max_bin": self.bins,
             "tree_method": "hist",
-            "nthread": self.threads,
+            "nthread": 1,  # fits run beside each other: see training/panels/beside.py
             "seed": self.seed,
         }
         return chosen | ({"tweedie_variance_power": self.tweedie_power} if self.objective == "tweedie" else {})
@@ -87,7 +86,7 @@ def fit_quantiles(sample: Sample, recipe: Recipe) -> FittedQuantiles:
 
 def _binned(x: Matrix, label: Floats, weight: Floats | None, recipe: Recipe) -> Any:
     """The rows as XGBoost trains on them. Where bins end is said well enough by some of many rows, in a third of the time."""
-    shared = {"max_bin": recipe.bins, "nthread": recipe.threads}
+    shared = {"max_bin": recipe.bins, "nthread": 1}
     step = len(x) // EDGE_ROWS
     edges = xgboost.QuantileDMatrix(x[::step], **shared) if step > 1 else None
     return xgboost.QuantileDMatrix(x, label=label, weight=weight, ref=edges, **shared)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 from training.panels.candidates.fitting import Recipe
 from training.panels.features import FeatureMaker
 from training.panels.sample import MAX_ROWS, Drawn, Sample, draw
@@ -20,13 +22,15 @@ class TrainingRows:
         self.horizon = horizon
         self._maker, self._origin = maker, origin
         self._drawn: dict[int, Drawn | None] = {}  # by seed
+        self._drawing = Lock()  # fits ask beside each other
 
     def until(self, column: int, recipe: Recipe, share: float = 1.0) -> Sample | None:
         """At most that share of the recipe's rows, whose targets lie up to a column; None where there are none."""
         seed, limit = recipe.seed, int(recipe.rows * share)
-        if seed not in self._drawn:
-            self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed)
-        drawn = self._drawn[seed]
+        with self._drawing:
+            if seed not in self._drawn:
+                self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed)
+            drawn = self._drawn[seed]
         if column < self._origin and (drawn is None or (drawn.column <= column).sum() < limit * ENOUGH):
             drawn = draw(self._maker, column, self.horizon, limit, seed)
         return None if drawn is None else drawn.until(column, limit, seed)
