@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from contracts.errors import DataGateError
@@ -134,8 +135,18 @@ def explained(result: Result) -> dict[str, Any]:
         "by_segment": [label(blend) for blend in made.of_segment] if made else [],
         "losses_over_default": made.losses if made else {},
         "pulled_to_the_median": result.lesson.pulled if result.lesson else 0.0,
+        "expected_to_be_closed": _expected_closings(result),
         "series_filled_by_the_moving_average": {name: number for name, number in result.uncovered.items() if number},
     }
+
+
+def _expected_closings(result: Result) -> dict[str, int]:
+    """Day of the horizon -> series of stores that are expected to be shut, though nobody announced it."""
+    panel, first = result.now.maker.panel, result.now.origin + 1
+    if panel.shut is None:
+        return {}
+    number = panel.shut[:, first : first + result.now.horizon].sum(axis=0)
+    return {panel.date_of(first + lead).isoformat(): int(number[lead]) for lead in map(int, np.flatnonzero(number))}
 
 
 def _parts(panel: Panel, origin: int, made: PanelForecast) -> dict[str, Part]:

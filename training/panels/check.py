@@ -76,6 +76,7 @@ def facts_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Any]:
         "horizon": dataset.horizon,
         "origins": [origin.isoformat() for origin in dataset.origins],
         "unit": dataset.unit,
+        "country": dataset.country or None,
         "rows": frame.height,
         "series": frame.select(KEYS).n_unique(),
         "stores": frame["store_id"].n_unique(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import DataGateError
+from training.panels.feasts import country_of, is_known
 
 STEP_DAYS = {"D": 1, "W": 7}
 DEFAULT_SEASON = {"D": 7, "W": 52}
@@ -27,6 +28,7 @@ class Dataset:
     origins: tuple[dt.date, ...] = ()
     unit: str = "units"
     timezone: str = "UTC"
+    country: str = ""  # ISO 3166, whose public holidays the stores keep; empty: not known
     notes: tuple[str, ...] = field(default=())  # what was assumed, in words
 
     @property
@@ -63,6 +65,7 @@ def parse_dataset(raw: dict[str, Any], path: Path) -> Dataset:
         days = tuple(sorted(dt.date.fromisoformat(origin) for origin in origins))
     except (TypeError, ValueError) as error:
         raise _bad(path, f"an origin is not a date: {origins!r}", "Dates such as 2025-06-30.") from error
+    timezone = str(raw.get("timezone") or "UTC")
     return Dataset(
         name=str(raw.get("name") or path.parent.name),
         freq=freq,
@@ -70,7 +73,8 @@ def parse_dataset(raw: dict[str, Any], path: Path) -> Dataset:
         horizon=_periods(raw, "horizon", DEFAULT_HORIZON[freq], path),
         origins=days,
         unit=str(raw.get("unit") or "units"),
-        timezone=str(raw.get("timezone") or "UTC"),
+        timezone=timezone,
+        country=_country(raw, timezone, path),
         notes=tuple(notes),
     )
 
@@ -82,6 +86,17 @@ def _periods(raw: dict[str, Any], name: str, default: int, path: Path) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _bad(path, f"{name} is {value!r}", "A whole number of periods, at least 1.")
     return value
+
+
+def _country(raw: dict[str, Any], timezone: str, path: Path) -> str:
+    """The one that is given, else that of the time zone, if there is one whose holidays are known."""
+    given = raw.get("country")
+    if given is not None and (not isinstance(given, str) or (given and not is_known(given))):
+        raise _bad(path, f"country is {given!r}", "An ISO 3166 code such as US or GB-ENG; an empty text for none.")
+    if given is not None:
+        return str(given)
+    country = country_of(timezone)
+    return country if country and is_known(country) else ""
 
 
 def _bad(path: Path, why: str, hint: str = "") -> DataGateError:

@@ -18,6 +18,7 @@ from training.panels.candidates.base import Made, PanelCandidate, Task
 from training.panels.candidates.fitted import FittedQuantiles, FittedTrees
 from training.panels.candidates.fitting import Recipe, fit_quantiles
 from training.panels.candidates.rows import TrainingRows
+from training.panels.closings import closings
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
 from training.panels.lesson import Lesson, Now
@@ -137,7 +138,7 @@ def view_from(panel: Panel, origin: int, horizon: int) -> Panel:
         )
     # what is not known of a single planned period would be learnt from and then be missing: trees read that as they like
     planned = {name: values for name, values in view.known.items() if np.isfinite(values[:, origin + 1 :]).any()}
-    return replace(view, known=planned)
+    return replace(view, known=planned, shut=closings(view, origin, horizon))
 
 
 def _alone(past: Past | None, now: Now, name: str, mean: Floats) -> PanelForecast:

@@ -10,8 +10,10 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.panels.candidates.base import Made, PanelCandidate, Task
 from training.panels.candidates.fitted import FittedTrees
@@ -19,7 +21,7 @@ from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
 
 TREES = ".ubj"
-LAYOUT = 3  # of the folder: what was kept of other training rows is made anew
+LAYOUT = 4  # of the folder: what was kept of other training rows is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class KeptMeans:
 def fingerprint(panel: Panel) -> str:
     """A hash of all that a forecast may read."""
     digest = hashlib.sha256(json.dumps([panel.dataset.freq, panel.dataset.season_length, panel.first.isoformat()]).encode())
-    matrices = {"units": panel.units, "in_stock": panel.in_stock, "price": panel.price, "base_price": panel.base_price}
+    matrices: dict[str, NDArray[Any] | None] = {"units": panel.units, "in_stock": panel.in_stock, "shut": panel.shut}
+    matrices |= {"price": panel.price, "base_price": panel.base_price}
     for name, matrix in [*matrices.items(), *sorted(panel.known.items()), *sorted(panel.codes.items())]:
         if matrix is not None:
             digest.update(name.encode())

@@ -21,7 +21,8 @@ class Panel:
     """All matrices are [series, period]; NaN is unknown, which is not 0.
 
     `units` is in the data set's unit, `in_stock` the share of the period with stock, prices are in cents. `known` are the
-    covariates known ahead. `codes` are attributes as whole numbers, [series]; -1 is unknown.
+    covariates known ahead. `codes` are attributes as whole numbers, [series]; -1 is unknown. `shut` is
+    where a store sells nothing that nobody announced: see `closings`.
     """
 
     dataset: Dataset
@@ -34,6 +35,7 @@ class Panel:
     base_price: Floats | None = None
     known: Mapping[str, Floats] = field(default_factory=dict)
     codes: Mapping[str, Ints] = field(default_factory=dict)
+    shut: Flags | None = None
 
     @property
     def series(self) -> int:
@@ -75,6 +77,7 @@ class Panel:
             price=None if self.price is None else _width(self.price, width),
             base_price=None if self.base_price is None else _width(self.base_price, width),
             known=plan,
+            shut=None if self.shut is None else self.shut[:, :width],
         )
 
     def only(self, members: Flags) -> Panel:
@@ -89,11 +92,12 @@ class Panel:
             base_price=None if self.base_price is None else self.base_price[members],
             known={name: matrix[members] for name, matrix in self.known.items()},
             codes={name: codes[members] for name, codes in self.codes.items()},
+            shut=None if self.shut is None else self.shut[members],
         )
 
     def closed(self) -> Flags | None:
-        """[series, period]: where the store is known to be closed; None where the panel has no such column."""
-        return None if OPEN not in self.known else self.known[OPEN] == 0
+        """[series, period]: where the store is known or expected to be closed; None where nothing is known of it."""
+        return self.shut if OPEN not in self.known else self.known[OPEN] == 0
 
     def full(self) -> Floats:
         """Units of the periods in which all demand could be met; NaN on the others, whose sales are less than demand.
