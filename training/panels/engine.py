@@ -23,7 +23,7 @@ from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
 from training.panels.lesson import Lesson, Now
 from training.panels.panel import Panel
-from training.panels.past import Make, Past, Progress, filled, look_back, past_origins
+from training.panels.past import Make, Past, Progress, filled, learners_first, look_back, past_origins
 from training.panels.portfolio import quantile_recipe
 from training.rows import Floats, Ints
 
@@ -85,13 +85,14 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     today = Task(origin, (origin,), horizon, rows=rows)
     default = plan.candidates[0].name
     with workers(plan.threads) as pool:
-        # the fits that take longest begin first: none needs what another one finds
-        begun = {one.name: pool.submit(plan.make, one, maker, today) for one in plan.candidates if _begins(one, plan)}
+        # what takes longest begins first; nothing of it needs what another finds
+        surely = plan.candidates if plan.compare else plan.candidates[:1]
+        begun = {one.name: pool.submit(plan.make, one, maker, today) for one in learners_first(surely)}
         trees = pool.submit(_quantiles, rows, windows[0], plan.quantiles) if windows and plan.quantiles else None
         past = look_back(plan.candidates, maker, windows, rows, plan.make, pool, plan.progress) if windows else None
         if past is not None and not past.known.any():
             past = None
-        plan.progress("quantiles")
+        plan.progress("the blend and its quantiles")
         learnt = None if past is None else lesson.learn(past, now, default, trees.result() if trees else None)
         needed = {default} | lesson.used(learnt, default)
         made = {}
@@ -113,11 +114,6 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
         deviations=maker.plan.deviations,
         uncovered={name: int(np.isnan(mean).any(axis=1).sum()) for name, mean in raw.items()},
     )
-
-
-def _begins(candidate: PanelCandidate, plan: Plan) -> bool:
-    """Whether it is made in any case, and learns."""
-    return candidate.pooled and (plan.compare or candidate is plan.candidates[0])
 
 
 def _quantiles(rows: TrainingRows, earliest: int, recipe: Recipe) -> FittedQuantiles | None:

@@ -62,14 +62,13 @@ def look_back(
     series, horizon = drawn(maker.panel.series), rows.horizon
     chunks = [origins[at : at + SHARED_FIT] for at in range(0, len(origins), SHARED_FIT)]
     tasks = [Task(chunk[0], chunk, horizon, series, ROWS_SHARE, rows) for chunk in chunks]
-    begun = {one.name: [pool.submit(make, one, maker, task) for task in tasks] for one in candidates if one.pooled}
-    raw: dict[str, list[Floats]] = {}
-    for candidate in sorted(candidates, key=lambda one: one.pooled):  # those that have begun are waited for last
-        progress(f"{candidate.name} on {len(origins)} past origins")
-        name = candidate.name
-        made = [part.result() for part in begun[name]] if candidate.pooled else [make(candidate, maker, task) for task in tasks]
-        raw[name] = [mean for part in made for mean in part.means]
-    raw = {candidate.name: raw[candidate.name] for candidate in candidates}
+
+    def means(candidate: PanelCandidate, task: Task) -> list[Floats]:
+        progress(f"{candidate.name} on {len(task.origins)} past origins")
+        return make(candidate, maker, task).means
+
+    begun = {one.name: [pool.submit(means, one, task) for task in tasks] for one in learners_first(candidates)}
+    raw = {one.name: [mean for part in begun[one.name] for mean in part.result()] for one in candidates}
     by_origin = [
         filled({name: parts[at] for name, parts in raw.items()}, maker.scale(origin)[series]) for at, origin in enumerate(origins)
     ]
@@ -83,6 +82,11 @@ def look_back(
         {name: np.stack([filling[name] for filling in by_origin]) for name in raw},
         scales(maker.panel.units[series, : origins[0] + 1])[0],
     )
+
+
+def learners_first(candidates: Sequence[PanelCandidate]) -> list[PanelCandidate]:
+    """In the order to begin in: a long fit that begins last leaves a core idle beside it."""
+    return sorted(candidates, key=lambda one: not one.pooled)
 
 
 def drawn(series: int) -> Ints:

@@ -86,7 +86,7 @@ class Plan:
         past = slice(max(0, asked.origin + 1 - ANALOG_PERIODS), asked.origin + 1)
         uplift = self.uplift[asked.series, past]
         known = (~np.isnan(uplift)).astype(np.float32)
-        value = np.nan_to_num(uplift)
+        value = np.where(known > 0, uplift, np.float32(0.0))
         usual = ratio(value.sum(axis=1, dtype=np.float64), known.sum(axis=1, dtype=np.float64))
         plans = [self._standard(name, self.signals[name][asked.series, past]) for name in self.telling]
         planned = [self._standard(name, self.signals[name][asked.row_series, asked.target]) for name in self.telling]
