@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import random
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from contracts.errors import UsageError
+from contracts.errors import InvalidEvent, UsageError
+from contracts.events import encode
 from contracts.settings import Settings
 from contracts.topics import PRICES, SALES
+from streams.producers.replay import ReplayReport, replay
 from tests.builders import DAY, HOUR, NOON, PARTITIONS, line, price, receipt
 from tests.drills.arrival import Arrival, Faults, Sent, arrivals, keys_of, placed
 from tests.drills.kill_plan import ALL_PLACES, QUICK_PLACES, RANDOM, schedule
@@ -143,3 +149,25 @@ def test_the_lake_gets_every_message_once_and_in_order_and_malformed_ones_in_eve
     assert max(map(len, ours)) - min(map(len, ours)) <= 1
     for piece in pieces:
         assert {"empty", "not_json", "contract", "misrouted"} <= {message.fate for message in piece}
+
+
+def test_the_archive_sends_every_row_of_its_source_those_that_can_be_on_no_receipt_too(tmp_path: Path) -> None:
+    from tests.drills.archive import impossible, lines_in  # it imports Spark
+
+    sold = dt.datetime.fromtimestamp(NOON / 1000, dt.UTC)
+    prices = {"r-0": (2, 150), "r-1": (0, 150), "r-2": (1, -1_106_206), "r-3": (-3, 0)}
+    rows = [
+        {"event_id": name, "event_time": sold, "store_id": "s-1", "product_id": "B", "quantity": quantity}
+        | {"unit_price_cents": price, "channel": "online"}
+        for name, (quantity, price) in prices.items()
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "lines.parquet")
+    possible = list(replay(tmp_path, ReplayReport()))
+    others = impossible(tmp_path)
+
+    assert sorted(one.event_id for one in others) == ["r-1", "r-2"]
+    assert {(one.event_time, one.lines[0].product_id) for one in others} == {(NOON, "B")}
+    assert lines_in(tmp_path) == sum(len(one.lines) for one in (*possible, *others)) == len(rows)
+    for one in others:
+        with pytest.raises(InvalidEvent):
+            SALES.decode(encode(one))
