@@ -68,6 +68,7 @@ class Disturbed:
     starts: int = 0
     ended_before: int = 0
     outage_exits: dict[str, int | None] = field(default_factory=dict)
+    met_by_outage: int = 0  # of these, whose silver was at work when its server went
 
 
 def run(settings: Settings, plan: LakeKillPlan, say: Callable[[str], None]) -> Outcome:
@@ -101,17 +102,21 @@ def run(settings: Settings, plan: LakeKillPlan, say: Callable[[str], None]) -> O
         "starts": found.starts,
         "ended_before_kill": found.ended_before,
         "servers_away": len(found.outage_exits),
+        "servers_away_at_work": found.met_by_outage,
         "ended_badly": sum(code not in (0, DEPENDENCY_EXIT) for code in found.outage_exits.values()),
         **lake_twins.figures(audited, twins),
         "seconds": round(seconds, 1),
     }
-    return Outcome("drill lake-kill", figures, _bars(plan), notes=[*exits, *lake_twins.notes(audited, twins)])
+    notes = [*exits, *lake_twins.notes(audited, twins)]
+    return Outcome("drill lake-kill", figures, bars(plan, len(servers.stopped)), notes=notes)
 
 
-def _bars(plan: LakeKillPlan) -> list[Bar]:
+def bars(plan: LakeKillPlan, servers: int) -> list[Bar]:
+    """What must hold, where so many servers can go away."""
     return [
         Bar("kills_at_work", at_least=plan.kills),
         *(Bar(f"kills_{job}", at_least=1) for job in plan.jobs),
+        *([Bar("servers_away_at_work", at_least=servers)] if plan.away_seconds else []),
         Bar("ended_badly", at_most=0),
         *lake_twins.AGREE,
     ]
@@ -219,7 +224,8 @@ class _Drill:
         process = self._start(COMMANDS["silver"])
         try:
             with Locks(self._settings) as locks:
-                self._until_at_work(process, "silver", locks)
+                at_work = self._until_at_work(process, "silver", locks)
+            self._found.met_by_outage += at_work and process.ended() is None
             server.stop()
             time.sleep(away)  # the absence is what is drilled
             server.start()

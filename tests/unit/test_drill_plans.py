@@ -171,3 +171,14 @@ def test_the_archive_sends_every_row_of_its_source_those_that_can_be_on_no_recei
     for one in others:
         with pytest.raises(InvalidEvent):
             SALES.decode(encode(one))
+
+
+def test_a_server_that_goes_away_when_no_job_is_at_work_proves_nothing() -> None:
+    from tests.drills.lake_kill import LakeKillPlan, bars  # they import Spark
+    from tests.drills.replay import Replay
+
+    def names(away_seconds: float) -> set[str]:
+        plan = LakeKillPlan(Replay(data=None, lines=1, seed=7, sample=0), 1, ("silver",), away_seconds, whole=False)
+        return {bar.figure for bar in bars(plan, 2) if not bar.holds({"servers_away": 2, "servers_away_at_work": 1})}
+
+    assert "servers_away_at_work" in names(60.0) - names(0.0)
