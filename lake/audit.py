@@ -49,7 +49,9 @@ class Audit:
 
     @property
     def faults(self) -> list[str]:
-        """Every fault, in words."""
+        """Every fault, in words. An audit that found nothing to look at has proved nothing."""
+        if not self.partitions:
+            return ["neither Kafka nor bronze has a topic of ours: RD360_TOPIC_PREFIX names them, the first message makes them"]
         return [fault for part in self.partitions for fault in part.faults] + self.silver.faults
 
     @property

@@ -123,3 +123,10 @@ def test_a_line_lost_at_one_offset_and_one_doubled_at_another_are_two_faults_tho
     assert found.faults == [
         "sales/1: silver is not bronze at 2 offsets: 3 (2 lines in, 1 out), 7 (2 lines in, 3 out, 1 of them again)"
     ]
+
+
+def test_an_audit_that_found_no_topic_does_not_hold() -> None:
+    empty, idle = audit.Audit([], SilverAudit([])), audit.Audit([judge(PLACE, (0, 0), None, [])], SilverAudit([]))
+
+    assert ("RD360_TOPIC_PREFIX" in str(empty.faults), empty.as_dict()["held"]) == (True, False)
+    assert (idle.faults, idle.as_dict()["held"]) == ([], True)
