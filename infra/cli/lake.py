@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
 Job = Callable[["SparkSession", Settings], "JobReport"]
+_GONE = {"lost": "are lost, as accepted", "dropped_before_we_met": "were gone before bronze met the topic"}
 
 
 @app.command()
@@ -216,7 +217,8 @@ def run(as_json: Json = False) -> None:
     reports = []
     with _session("run", quiet=as_json) as (session, settings):
         for report in line.run(session, settings):
-            note(_sentence(report.as_dict()))
+            for said in told(report):
+                (note if as_json else result)(said)
             reports.append(report.as_dict())
     if as_json:
         json_result({"steps": {report["job"]: report for report in reports}})
@@ -246,16 +248,25 @@ def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> JobReport:
     if as_json:
         json_result(report.as_dict())
     else:
-        result(_sentence(report.as_dict()))
-        for name in ("accepted_by_old_reason", "quarantined_by_reason") if report.job == "requarantine" else ():
-            for reason, count in report.detail[name].items():
-                result(f"  {name.split('_')[0]} {reason}: {count}")
+        for said in told(report):
+            result(said)
     return report
 
 
-def _sentence(report: dict[str, Any]) -> str:
-    rejected = f", {report['rejected']} rejected" if report["rejected"] else ""
-    return f"{report['job']}: {report['rows_in']} rows in, {report['rows_out']} out{rejected}, {report['seconds']:.1f} s"
+def told(report: JobReport) -> Iterator[str]:
+    """A job's report in lines: its figures, then what somebody has to know of it: why rows were refused, what is lost."""
+    detail = report.detail
+    rejected = f", {report.rejected} rejected" if report.rejected else ""
+    dry = "; a dry run: nothing is written" if detail.get("dry_run") else ""
+    yield f"{report.job}: {report.rows_in} rows in, {report.rows_out} out{rejected}, {report.seconds:.1f} s{dry}"
+    for name in ("accepted_by_old_reason", "quarantined_by_reason"):
+        for reason, count in detail.get(name, {}).items():
+            yield f"  {name.split('_')[0]} {reason}: {count}"
+    for name, why in _GONE.items():
+        for gone in detail.get(name, ()):
+            yield f"  {gone['topic']}/{gone['partition']}: offsets {gone['first']} to {gone['last']} {why}"
+    for warning in detail.get("warnings", ()):
+        yield f"  warning: {warning}"
 
 
 def _maintained(kept: dict[str, Any]) -> list[str]:
