@@ -30,9 +30,15 @@ def found(
     return {place: (next_read[place], first - 1) for place, (first, _) in sorted(kafka.items()) if first > next_read[place]}
 
 
-def before_us(kafka: Mapping[TopicPartition, Span], met_now: Collection[str]) -> dict[TopicPartition, Span]:
-    """What Kafka had dropped of the topics that bronze meets now: no loss of ours, and written down for those who look later."""
-    return {place: (0, first - 1) for place, (first, _) in sorted(kafka.items()) if place[0] in met_now and first > 0}
+def before_us(
+    kafka: Mapping[TopicPartition, Span], met_now: Collection[str], read: Collection[TopicPartition]
+) -> dict[TopicPartition, Span]:
+    """What Kafka had dropped of the topics that bronze meets now: no loss of ours, and written down for those who look later.
+
+    A partition that is `read` already was met before, whatever is noted of its topic: what went since then is a loss.
+    """
+    met = (place for place in sorted(kafka) if place[0] in met_now and place not in read)
+    return {place: (0, kafka[place][0] - 1) for place in met if kafka[place][0] > 0}
 
 
 def refuse(lost: Mapping[TopicPartition, Span]) -> NoReturn:

@@ -38,7 +38,7 @@ def run(
         topic_identity.refuse_another(known, ids)
         topic_identity.refuse_shorter(kafka, {place: max(end, seen.get(place, 0)) for place, end in before.items()})
         met = {topic: topic_id for topic, topic_id in ids.items() if topic not in known}
-        early = losses.before_us(kafka, met)
+        early = losses.before_us(kafka, met, before)
         if early:
             losses.record(session, early, watch.started_at)
         if met:

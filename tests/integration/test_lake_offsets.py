@@ -207,6 +207,22 @@ def test_what_was_gone_before_bronze_met_the_topic_is_noted_and_no_loss(session:
     assert audit.run(session, apart).faults == []
 
 
+def test_what_retention_took_is_refused_again_and_again_where_the_note_of_the_topic_was_removed(
+    session: SparkSession, apart: Settings
+) -> None:
+    topic = SALES.name(apart.topic_prefix)
+    send(apart, receipts(5, "read"))
+    bronze.run(session, apart)
+    session.sql(f"DELETE FROM {names.BRONZE_TOPICS} WHERE topic = '{topic}'")  # as is advised for a restored cluster
+    send(apart, receipts(5, "unread"))
+    drop_before(apart, 8)
+
+    for _ in range(2):
+        with pytest.raises(DataGateError, match=f"{topic}/0 offsets 5 to 7"):
+            bronze.run(session, apart)
+    assert sales_of(audit.run(session, apart), apart).faults == [f"{topic}/0: offsets 5 to 7 are missing"]
+
+
 def test_a_line_lost_at_one_offset_and_one_doubled_at_another_are_both_named(session: SparkSession, apart: Settings) -> None:
     topic, table = SALES.name(apart.topic_prefix), names.SILVER_SALES
     two, three = (lines(n) for n in (2, 3))

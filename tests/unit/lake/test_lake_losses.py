@@ -20,7 +20,14 @@ def test_a_partition_without_a_row_has_lost_what_is_gone_of_a_topic_that_bronze_
 
 def test_what_was_gone_before_bronze_met_the_topic_is_no_loss_and_none_later() -> None:
     assert losses.found({SALES: (8, 20)}, {}, set()) == {}
-    assert losses.before_us({SALES: (8, 20), PRICES: (0, 5)}, {"sales", "prices"}) == {SALES: (0, 7)}
+    assert losses.before_us({SALES: (8, 20), PRICES: (0, 5)}, {"sales", "prices"}, ()) == {SALES: (0, 7)}
+
+
+def test_a_partition_that_was_read_has_lost_what_went_since_though_its_topic_is_not_noted() -> None:
+    kafka, read = {SALES: (8, 20), PRICES: (3, 5)}, {SALES: 5}
+
+    assert losses.found(kafka, read, set()) == {SALES: (5, 7)}
+    assert losses.before_us(kafka, {"sales", "prices"}, read) == {PRICES: (0, 2)}
 
 
 def test_the_refusal_names_the_offsets_and_the_way_on() -> None:
