@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from threading import Event
 from typing import Any
 
 from pyspark.sql import SparkSession
 
+from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
 from lake import brokers, bronze, losses, schemas, steps, topic_identity
 from lake.database import sole_writer
@@ -25,13 +26,15 @@ def run(
 
     What Kafka dropped before it was read is written down and passed over where `accept_loss` says so. Raises DataGateError
     where it does not, and where a topic is not the one that was read; JobIsRunning when another bronze job does not end
-    within `lock_seconds`; DependencyUnavailable where its lock is lost.
+    within `lock_seconds`; DependencyUnavailable where its lock is lost, and where it should go on and there is no topic yet.
     """
     watch = Stopwatch("bronze")
     topics = brokers.source_topics(settings)
     schemas.create_if_missing(session, (*schemas.BRONZE, *schemas.PROGRESS))
     with sole_writer(settings, "lake bronze", lock_seconds) as lock, spark_errors("reading Kafka to bronze"):
         kafka = brokers.offsets(settings, topics)
+        if not kafka and not available_now:
+            raise _no_topics(settings, topics)
         seen = bronze.seen_by_silver(session, topics)
         before = bronze.next_offsets(session, topics, seen)
         known, ids = topic_identity.read(session), brokers.topic_ids(settings, {topic for topic, _ in kafka})
@@ -65,6 +68,14 @@ def run(
         topics=sorted({topic for topic, _ in kafka}),
         lost=_named(lost),
         dropped_before_we_met=_named(early),
+    )
+
+
+def _no_topics(settings: Settings, topics: Iterable[str]) -> DependencyUnavailable:
+    return DependencyUnavailable(
+        f"Kafka at {settings.kafka} has none of the topics {', '.join(sorted(topics))}",
+        doing="reading Kafka to bronze until it is stopped",
+        hint="`./rd360 produce` and the stream worker make them; RD360_TOPIC_PREFIX names others.",
     )
 
 

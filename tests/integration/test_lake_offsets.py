@@ -17,7 +17,7 @@ from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.clock import system_clock
-from contracts.errors import DataGateError
+from contracts.errors import DataGateError, DependencyUnavailable
 from contracts.events import Receipt, ReceiptLine, encode
 from contracts.settings import Settings
 from contracts.topics import SALES
@@ -318,6 +318,14 @@ def of_topic(session: SparkSession, topic: str) -> DataFrame:
 def remake_silver(session: SparkSession, topic: str) -> None:
     """Takes a topic's progress away, so that silver removes what it has of it and makes it again."""
     session.sql(f"DELETE FROM {schemas.SILVER_PROGRESS} WHERE topic = '{topic}'")
+
+
+def test_a_query_that_should_go_on_is_refused_where_there_is_no_topic_yet(session: SparkSession, settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"topic_prefix": f"nowhere-{uuid.uuid4().hex[:8]}."})
+
+    with pytest.raises(DependencyUnavailable, match=f"none of the topics .*{nowhere.topic_prefix}sales"):
+        bronze.run(session, nowhere, available_now=False)
+    assert bronze.run(session, nowhere).rows_out == 0
 
 
 def test_a_topic_made_anew_is_refused_and_never_mixed(session: SparkSession, apart: Settings) -> None:
