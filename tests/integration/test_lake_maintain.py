@@ -20,7 +20,7 @@ from lake import brokers, maintain, schemas
 from lake import bronze as bronze_core
 from lake.jobs import audit, bronze
 from lake.maintain import SNAPSHOTS_KEPT, Ages
-from lake.schemas import BRONZE_EVENTS
+from lake.schemas import BRONZE_EVENTS, SILVER_DUPLICATES
 from streams.declare import declare
 from tests.bench import small_files
 from tests.lake_store import place, store
@@ -127,6 +127,25 @@ def test_merged_files_of_bronze_are_sorted_so_that_offsets_still_skip_them(sessi
     ):
         places = [(row["partition"], row["offset"]) for row in read["rows"]]
         assert places == sorted(places)
+
+
+def test_the_distinct_values_of_what_joins_are_by_are_counted(session: SparkSession) -> None:
+    schemas.create_if_missing(session, [SILVER_DUPLICATES])
+    kinds = ", ".join(f"`{name}` {kind}" for name, kind in SILVER_DUPLICATES.columns)
+    rows = session.createDataFrame([("sales", 0, number, f"r-{number % 3}", 1) for number in range(6)], kinds)
+    rows.writeTo(names.SILVER_DUPLICATES).append()
+    maintain.maintain(session, SILVER_DUPLICATES, system_clock(), ages=Ages(), dry_run=False)
+
+    assert distinct_values(session, names.SILVER_DUPLICATES) == {"event_id": 3}
+
+
+def distinct_values(session: SparkSession, table: str) -> dict[str, int]:
+    """What the statistics of a table's current snapshot say of its columns."""
+    iceberg = session._jvm.org.apache.iceberg.spark.Spark3Util  # type: ignore[union-attr]  # py4j's, of no type
+    loaded = iceberg.loadIcebergTable(session._jsparkSession, table)
+    current = loaded.currentSnapshot().snapshotId()
+    blobs = [blob for file in loaded.statisticsFiles() if file.snapshotId() == current for blob in file.blobMetadata()]
+    return {loaded.schema().findColumnName(blob.fields()[0]): int(blob.properties()["ndv"]) for blob in blobs}
 
 
 def test_a_file_that_a_writer_may_yet_commit_is_no_orphan(session: SparkSession, apart: Settings) -> None:
