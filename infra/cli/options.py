@@ -21,7 +21,7 @@ LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The la
 ModelName = Annotated[
     str | None, typer.Option("--model-name", help="Whose versions. Default: the live model's, with --panel the panel's own.")
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Of the trees; the result does not depend on it.")]
+Threads = Annotated[int, typer.Option(min=1, help="Candidates that are made side by side; the result does not depend on it.")]
 CORES = len(os.sched_getaffinity(0))  # those that this process may use, which are fewer in a container than the machine has
 
 
