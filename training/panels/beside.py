@@ -6,8 +6,9 @@ much of their time waiting for each other, all the more so on a machine that oth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,6 +24,13 @@ class AtOnce(Executor):
         return done
 
 
-def workers(threads: int) -> Executor:
-    """For so many cores."""
-    return AtOnce() if threads == 1 else ThreadPoolExecutor(threads)
+@contextmanager
+def workers(threads: int) -> Iterator[Executor]:
+    """For so many cores. Who is interrupted or fails waits for what is being worked on, and for nothing that waits its turn."""
+    pool = AtOnce() if threads == 1 else ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
