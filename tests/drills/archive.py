@@ -78,7 +78,8 @@ def run(settings: Settings, plan: Archive, say: Callable[[str], None]) -> Outcom
             reports = list(_line(session, own, say))
             faults_found = audit(session, place.settings).faults
             series, differing = revenue(session, source)
-    return _outcome(sent, lines_in(source), {report.job: report for report in reports}, faults_found, series, differing)
+        in_source = lines_in(source)
+    return _outcome(sent, in_source, {report.job: report for report in reports}, faults_found, series, differing)
 
 
 def _line(session: SparkSession, settings: Settings, say: Callable[[str], None]) -> Iterator[JobReport]:
