@@ -25,6 +25,12 @@ def source_topics(settings: Settings) -> dict[str, str]:
     return {topic.name(settings.topic_prefix): topic.kind for topic in TOPICS}
 
 
+def there(settings: Settings, topics: Iterable[str]) -> set[str]:
+    """Those of the topics that exist. Raises DependencyUnavailable within seconds."""
+    with _consumer(settings, "asking for its topics") as consumer:
+        return set(topics) & set(consumer.list_topics(timeout=ANSWER_SECONDS).topics)
+
+
 def offsets(settings: Settings, topics: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
     """First and next offset of every partition of the topics that exist. Raises DependencyUnavailable within seconds."""
     with _consumer(settings, "asking for its offsets") as consumer:

@@ -129,15 +129,15 @@ def start_query(stream: DataFrame, checkpoint: Path, available_now: bool) -> Str
     return writer.toTable(BRONZE_EVENTS.name, format="iceberg")
 
 
-def finish(query: StreamingQuery, stop: Event, require: Callable[[], None]) -> None:
-    """Waits for the query's end, and ends it once `stop` is set, or as soon as `require` raises.
+def finish(query: StreamingQuery, stop: Event, require: Callable[[], None], enough: Callable[[], bool]) -> None:
+    """Waits for the query's end, and ends it once `stop` is set or it is `enough`, or as soon as `require` raises.
 
     Raises DataGateError where Kafka no longer has what bronze has not read yet, and what `require` raises.
     """
     try:
         with spark_errors("writing Kafka's messages to bronze"):
             while not query.awaitTermination(STOP_CHECK_SECONDS):
-                if stop.is_set():
+                if stop.is_set() or enough():
                     query.stop()  # not from a signal handler: this thread's connection to the JVM is busy waiting then
                 else:
                     _stop_unless(require, query)

@@ -95,7 +95,7 @@ def test_a_running_query_and_a_reader_that_began_before_outlive_maintenance(sess
     finally:
         stop = Event()
         stop.set()
-        bronze_core.finish(query, stop, lambda: None)
+        bronze_core.finish(query, stop, lambda: None, lambda: False)
 
     assert len({row["value"] for row in (first, *rest)}) == expected
     assert plan.before == plan.after

@@ -5,8 +5,11 @@ Each test has topics of its own on the real Kafka; all share one lake.
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,8 @@ from contracts.clock import system_clock
 from contracts.errors import DataGateError, DependencyUnavailable
 from contracts.events import Receipt, ReceiptLine, encode
 from contracts.settings import Settings
-from contracts.topics import SALES
+from contracts.topics import PRICES, SALES, Topic
+from lake import bronze as bronze_core
 from lake import repeats, schemas, silver_audit
 from lake.audit import Audit, PartitionAudit
 from lake.jobs import audit, bronze, silver
@@ -62,10 +66,10 @@ def receipts(count: int, tag: str, sold: tuple[ReceiptLine, ...] = lines(1)) -> 
     return [encode(Receipt(f"r-{tag}-{number}", now, STORE, "pos", sold)) for number in range(count)]
 
 
-def send(settings: Settings, values: Sequence[bytes]) -> None:
+def send(settings: Settings, values: Sequence[bytes], topic: Topic = SALES) -> None:
     producer = Producer({"bootstrap.servers": settings.kafka})
     for value in values:
-        producer.produce(SALES.name(settings.topic_prefix), key=STORE, value=value)
+        producer.produce(topic.name(settings.topic_prefix), key=STORE, value=value)
     assert producer.flush(30) == 0
 
 
@@ -326,6 +330,43 @@ def test_a_query_that_should_go_on_is_refused_where_there_is_no_topic_yet(sessio
     with pytest.raises(DependencyUnavailable, match=f"none of the topics .*{nowhere.topic_prefix}sales"):
         bronze.run(session, nowhere, available_now=False)
     assert bronze.run(session, nowhere).rows_out == 0
+
+
+def test_a_query_that_goes_on_takes_in_a_topic_that_is_made_meanwhile(
+    session: SparkSession, apart: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bronze, "LOOK_SECONDS", 1.0)
+    own = apart.model_copy(update={"topic_prefix": f"later-{apart.topic_prefix}"})
+    admin = AdminClient({"bootstrap.servers": own.kafka})
+
+    def made(topic: Topic) -> None:
+        admin.create_topics([NewTopic(topic.name(own.topic_prefix), 1, 1)])[topic.name(own.topic_prefix)].result(30)
+
+    def read(**wanted: int) -> None:
+        """Waits for the query's own word that it has committed so many messages of each topic."""
+        places = {(f"{own.topic_prefix}{kind}", 0): end for kind, end in wanted.items()}
+        until(lambda: (bronze_core.checkpoint_end(bronze_core.checkpoint_folder(own)) or {}) == places, str(wanted), 400)
+
+    def others() -> None:
+        try:
+            read(sales=2)
+            made(PRICES)
+            send(own, [b"one"], PRICES)
+            send(own, [b"more"])
+            read(sales=3, prices=1)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    made(SALES)
+    send(own, receipts(2, "first"))
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(others)
+        report = bronze.run(session, own, available_now=False)
+        told.result()
+
+    assert (report.rows_out, len(report.detail["topics"])) == (4, 2)
+    assert audit.run(session, own).faults == []
+    assert bronze.run(session, own).rows_out == 0
 
 
 def test_a_topic_made_anew_is_refused_and_never_mixed(session: SparkSession, apart: Settings) -> None:

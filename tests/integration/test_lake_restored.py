@@ -240,7 +240,7 @@ def write_through_a_restart(settings: Settings, query: StreamingQuery, restart: 
     with sole_writer(settings, "lake bronze") as lock:
         restart.start()
         with pytest.raises(DependencyUnavailable, match="The lock of lake bronze is lost"):
-            bronze_core.finish(query, Event(), lock.require)
+            bronze_core.finish(query, Event(), lock.require, lambda: False)
         restart.join()
         with sole_writer(settings, "lake bronze", wait_seconds=1) as another:
             another.require()
