@@ -34,7 +34,7 @@ DUCKDB_PART_LINES = 2_000_000  # of which it makes features at a time: faster th
 JOBS = {"silver": silver.run, "gold": gold.run, "features": features.run}
 COMPARED = (SALES_ROLLING.name, STORE_ROLLING.name, CATEGORY_ROLLING.name, DEMAND_DAILY.name)
 CORRECT = (Bar("differences", at_most=0), Bar("values_compared", at_least=1))
-TIMING = (Bar("times_duckdb", at_most=4.0), Bar("growth", at_most=1.1))
+TIMING = (Bar("times_duckdb", at_most=4.0), Bar("growth", at_most=1.1), Bar("memory_growth", at_most=1.25))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,10 @@ def run(settings: Settings, sizes: Sequence[int], say: Callable[[str], None], *,
     if len(runs) > 1:
         longer = runs[-1]["lines"] / runs[-2]["lines"]
         figures["growth"] = round(runs[-1]["lake_seconds"] / runs[-2]["lake_seconds"] / longer, 3)
+        figures["memory_growth"] = round(runs[-1]["lake_peak_mb"] / runs[-2]["lake_peak_mb"], 3)
     notes = [
         "From bronze on: receipts are JSON bytes, 2 % repeated. Both write silver, gold.daily, 3 rolling views and a daily one.",
-        "growth: seconds a line of the largest run over those of the one before.",
+        "growth: seconds a line of the largest run over those of the one before; memory_growth: its peak over that one's.",
         *(difference for one in runs for difference in one["differences"][:5]),
     ]
     timing = () if quick else (TIMING if len(runs) > 1 else TIMING[:1])
