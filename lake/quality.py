@@ -139,6 +139,16 @@ BUILT_IN = (
         holds="units > 0 AND refund_cents = units * unit_price AND coalesce(hours, 0) >= 0"
         " AND (link = 'unmatched') = (sale_event_id IS NULL)",
     ),
+    Rule(
+        "returns_complete",
+        tables.GOLD_RETURNS,
+        "a series gives back on a day the units that its day has as given back",
+        faults="SELECT * FROM (SELECT store_id, product_id, local_day, sum(units) AS linked_units FROM {rows}"
+        " GROUP BY store_id, product_id, local_day) FULL OUTER JOIN"
+        " (SELECT store_id, product_id, local_day, returned_units FROM {gold_daily} WHERE returned_units <> 0)"
+        " USING (store_id, product_id, local_day)"
+        " WHERE coalesce(linked_units, 0) <> coalesce(returned_units, 0)",
+    ),
 )
 
 

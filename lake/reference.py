@@ -34,9 +34,9 @@ class Loaded:
     changed: int
 
 
-def load(gate: Gate, folder: Path, now: EpochMs) -> dict[str, Loaded]:
+def load(gate: Gate, folder: Path, now: EpochMs, *, dry_run: bool = False) -> dict[str, Loaded]:
     """Replaces the master data with the files of a folder, plus a default row for whatever else was seen, by view; what the files
-    change begins a new version at `now`.
+    change begins a new version at `now`. With `dry_run` nothing is replaced, and the result is what would be.
 
     `products.parquet` has `product_id` and any of the product's features, `stores.parquet` `store_id` and any of the store's;
     other columns are left. Raises UsageError where neither file is there or a file has no key, DataGateError where a file says
@@ -51,7 +51,7 @@ def load(gate: Gate, folder: Path, now: EpochMs) -> dict[str, Loaded]:
         )
     given = {name: gate.session.read.parquet(str(path)) for name, path in there.items()}
     keyed = {view.name: _keyed(given[view.name], view, there[view.name]) for view in _VIEWS if view.name in given}
-    return {view.name: _replace(gate, view, keyed.get(view.name), now) for view in _VIEWS}
+    return {view.name: _replace(gate, view, keyed.get(view.name), now, dry_run=dry_run) for view in _VIEWS}
 
 
 def complete(gate: Gate) -> int:
@@ -116,7 +116,7 @@ def _keyed(given: DataFrame, view: View, path: Path) -> DataFrame:
     return rows
 
 
-def _replace(gate: Gate, view: View, given: DataFrame | None, now: EpochMs) -> Loaded:
+def _replace(gate: Gate, view: View, given: DataFrame | None, now: EpochMs, *, dry_run: bool) -> Loaded:
     """Master data and their history are published together: what is held back has no version."""
     session, key = gate.session, ENTITY_KEYS[view.entities[0]]
     current = session.table(view.table) if given is None else given
@@ -125,6 +125,8 @@ def _replace(gate: Gate, view: View, given: DataFrame | None, now: EpochMs) -> L
     if given is not None:
         versions, changed = history.after(session, view, rows.join(given.select(key), on=key, how="leftsemi"), now)
         made |= versions
+    if dry_run:
+        return Loaded(rows.count(), changed)
     return Loaded(gate.publish(made, sf.lit(True))[view.table], changed)
 
 

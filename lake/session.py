@@ -6,18 +6,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j publishes no types
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from contracts.errors import DataGateError, DependencyUnavailable
+from contracts.errors import DataGateError
 from contracts.settings import Settings
 from contracts.spark_conf import CATALOG_DATABASE, runs_locally
 from featurestore.spark_session import require_jars, server_away, start
-from lake import cluster
+from lake import cluster, object_store
 from lake.database import connect
 
 # Iceberg's words for it, and what S3's client says where Iceberg only asks how long a file is
@@ -33,7 +30,7 @@ def open_session(settings: Settings, app_name: str) -> SparkSession:
     local = runs_locally(settings.spark_master)
     require_jars(settings)
     require_catalog(settings)
-    require_bucket(settings)
+    object_store.require_bucket(settings)
     if not local:
         cluster.require_master(settings.spark_master)
     session = start(settings, app_name)
@@ -46,27 +43,6 @@ def require_catalog(settings: Settings) -> None:
     """Raises DependencyUnavailable when the catalog's database does not answer."""
     with connect(settings, CATALOG_DATABASE, doing="opening the lake's catalog") as connection:
         connection.execute("SELECT 1")
-
-
-def require_bucket(settings: Settings) -> None:
-    """Raises DependencyUnavailable when the S3 store does not answer or has no such bucket for us."""
-    patience = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
-    client = boto3.client(
-        "s3",
-        endpoint_url=settings.s3,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.secret("s3_access_key"),
-        aws_secret_access_key=settings.secret("s3_secret_key"),
-        config=patience,
-    )
-    try:
-        client.head_bucket(Bucket=settings.lake_bucket)
-    except (BotoCoreError, ClientError) as error:
-        raise DependencyUnavailable(
-            f"The S3 store at {settings.s3} does not give bucket {settings.lake_bucket}",
-            doing="opening the lake",
-            why=str(error),
-        ) from error
 
 
 @contextmanager

@@ -71,6 +71,12 @@ def as_it_stands(session: SparkSession, table: Table) -> DataFrame:
     return then.withColumns(gained).select(*table.column_names)
 
 
+def location(session: SparkSession, table: str) -> str:
+    """The folder of a table in the store."""
+    described = session.sql(f"DESCRIBE TABLE EXTENDED {table}").where("col_name = 'Location'")
+    return str(described.select("data_type").collect()[0][0])
+
+
 def rows(session: SparkSession, table: str) -> int:
     """How many rows a table has, as its current snapshot says."""
     return int(last_commit(session, table).get("total-records", 0))

@@ -92,24 +92,39 @@ def gold(
 @app.command()
 def actuals(
     full: Annotated[bool, typer.Option("--full", help="Make every month anew, not only those that changed.")] = False,
+    first: FirstDay = None,
+    last: LastDay = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Hold served and scored forecasts against what came."""
     from lake.jobs import actuals as job
 
-    _run("actuals", lambda session, settings: job.run(session, settings, full=full, dry_run=dry_run), as_json, kept=not dry_run)
+    span = days(first, last, full=full)
+
+    def made(session: SparkSession, settings: Settings) -> JobReport:
+        return job.run(session, settings, full=full, days=span, dry_run=dry_run)
+
+    report = _run("actuals", made, as_json, kept=not dry_run)
+    if not as_json and report.detail.get("months"):
+        result(f"  months: {', '.join(report.detail['months'])}")
 
 
 @app.command()
 def reference(
     folder: Annotated[Path, typer.Argument(help="Folder with products.parquet, stores.parquet or both.", file_okay=False)],
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Load the master data of products and stores."""
     from lake.jobs import reference as job
 
-    _run("reference", lambda session, settings: job.run(session, settings, folder), as_json)
+    report = _run(
+        "reference", lambda session, settings: job.run(session, settings, folder, dry_run=dry_run), as_json, kept=not dry_run
+    )
+    if not as_json:
+        for view, changed in report.detail["changed"].items():
+            result(f"  {view}: {report.detail[view]} rows, {changed} keys new, changed or gone")
 
 
 @app.command()
@@ -149,8 +164,9 @@ def maintain(
     )
     if as_json:
         return
-    columns = ("table", "files", "MB", "snapshots", "manifests", "to merge", "expired", "orphans")
+    columns = ("table", "files", "MB", "stored MB", "snapshots", "manifests", "to merge", "expired", "orphans")
     table(columns, [_maintained(kept) for kept in report.detail["tables"]])
+    result(f"All tables: {_megabytes(*report.detail['stored'].values())} MB in the store")
     for kept in report.detail["tables"]:
         for name in kept["orphan_names"]:
             note(f"orphan: {name}")
@@ -272,10 +288,14 @@ def told(report: JobReport) -> Iterator[str]:
 def _maintained(kept: dict[str, Any]) -> list[str]:
     """A table's row: each size before and after."""
     before, after = kept["before"], kept["after"]
-    megabytes = f"{before['bytes'] / 1e6:.1f} → {after['bytes'] / 1e6:.1f}"
+    megabytes = [_megabytes(before["bytes"], after["bytes"]), _megabytes(*kept["stored"].values())]
     sizes = [f"{before[name]} → {after[name]}" for name in ("files", "snapshots", "manifests")]
     more = [str(value) for value in (before["mergeable_files"], kept["expired"], kept["orphans"])]
-    return [kept["table"], sizes[0], megabytes, *sizes[1:], *more]
+    return [kept["table"], sizes[0], *megabytes, *sizes[1:], *more]
+
+
+def _megabytes(before: int, after: int) -> str:
+    return f"{before / 1e6:.1f} → {after / 1e6:.1f}"
 
 
 def _audit_rows(partitions: list[Any]) -> list[tuple[Any, ...]]:

@@ -17,9 +17,11 @@ from lake.session import spark_errors
 _DOING = "loading the master data"
 
 
-def run(session: SparkSession, settings: Settings, folder: Path, clock: Clock = system_clock) -> JobReport:
+def run(
+    session: SparkSession, settings: Settings, folder: Path, clock: Clock = system_clock, *, dry_run: bool = False
+) -> JobReport:
     """`rows_in` and `rows_out` are products and stores, those without master data included; `changed` the keys with a version
-    made or closed.
+    made or closed (with `dry_run`: that would be).
 
     Raises HeldBack where they break a quality rule: products, or stores, stay as they were, and so does their history.
     """
@@ -28,8 +30,9 @@ def run(session: SparkSession, settings: Settings, folder: Path, clock: Clock = 
     schemas.create_if_missing(session)
     with sole_writer(settings, "lake gold") as lock, spark_errors(_DOING):
         gate = Gate(session, settings, rules, watch.started_at, lock.require)
-        loaded = reference.load(gate, folder, clock())
+        loaded = reference.load(gate, folder, clock(), dry_run=dry_run)
         gate.require_passed(_DOING)
     rows = {name: view.rows for name, view in loaded.items()}
     changed = {name: view.changed for name, view in loaded.items()}
-    return watch.report(sum(rows.values()), sum(rows.values()), **rows, changed=changed, warnings=gate.warnings)
+    total = sum(rows.values())
+    return watch.report(total, total, **rows, changed=changed, warnings=gate.warnings, dry_run=dry_run)

@@ -19,7 +19,7 @@ from contracts.spark_conf import CATALOG_DATABASE
 from infra.stack.place import Place
 from lake.database import LOCK_SPACE, lock_number
 
-LINE = ("bronze", "silver", "gold", "features")  # `rd360 lake run` makes them one after another, in one session
+LINE = ("bronze", "silver", "gold", "actuals", "features")  # `rd360 lake run` makes them one after another, in one session
 JOBS = (*LINE, "marts")
 QUICK_JOBS = ("silver",)  # the one that writes most tables in a run
 COMMANDS = {**dict.fromkeys(LINE, ("lake", "run")), "marts": ("lake", "marts")}

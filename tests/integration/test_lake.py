@@ -394,6 +394,8 @@ def test_master_data_are_complete_with_and_without_files(filled: Lake, tmp_path:
         {"product_id": ["p-apple", "p-new"], "name": ["Apple", "New"], "category": ["fruit", None], "pack_size": [6, 4]}
     )
     pq.write_table(table, tmp_path / "products.parquet")
+    planned = reference.run(filled.session, filled.settings, tmp_path, dry_run=True)
+    assert {row["product_id"]: row for row in filled.rows("lake.gold.product")} == products
     first = reference.run(filled.session, filled.settings, tmp_path)
     again = reference.run(filled.session, filled.settings, tmp_path)
     gold.run(filled.session, filled.settings, full=True)
@@ -401,6 +403,7 @@ def test_master_data_are_complete_with_and_without_files(filled: Lake, tmp_path:
 
     unlisted = dict.fromkeys((*lake_world.PRODUCTS, lake_world.LISTED_LATER), ("", 1))
     assert loaded == unlisted | {"p-apple": ("fruit", 6), "p-new": ("", 4)}
+    assert (planned.rows_out, planned.detail["changed"]) == (first.rows_out, first.detail["changed"])
     assert (first.detail["changed"], again.detail["changed"]) == ({"product": 2, "store": 0}, {"product": 0, "store": 0})
 
     pq.write_table(pa.table({"product_id": ["p-apple", "p-apple"], "pack_size": [6, 7]}), tmp_path / "products.parquet")
@@ -470,6 +473,9 @@ def test_maintenance_merges_files_and_changes_no_row(filled: Lake) -> None:
 
     assert planned.rows_out == planned.rows_in == report.rows_in
     assert report.rows_out < report.rows_in
+    stored = planned.detail["stored"]
+    assert stored["before"] == stored["after"] == report.detail["stored"]["before"] > 0
+    assert stored["before"] < report.detail["stored"]["after"]  # all snapshots are young, so what was merged is there twice
     assert audit.run(filled.session, filled.settings).faults == []
     assert_gold_is_exact(filled)
 

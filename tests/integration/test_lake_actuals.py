@@ -13,10 +13,12 @@ from pyspark.sql import functions as sf
 
 from contracts import tables as names
 from contracts.clock import system_clock
+from contracts.errors import UsageError
 from contracts.settings import Settings
 from lake import schemas
 from lake.jobs import actuals
 from lake.maintain import SMALL_FILES, Ages, maintain
+from lake.months import Days
 from lake.table import Table
 from tests.own_lake import own_lake
 
@@ -25,8 +27,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 STORE = "s-1"
 JANUARY, FEBRUARY, MARCH = (dt.date(2024, month, 10) for month in (1, 2, 3))
 PRODUCTS = [f"p-{number}" for number in range(SMALL_FILES)]
+Dates = tuple[dt.date, ...]
 SOURCES = (schemas.GOLD_FORECASTS, schemas.GOLD_DAILY)
-Days = tuple[dt.date, ...]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def session(empty: SparkSession) -> SparkSession:
     return empty
 
 
-def append(session: SparkSession, table: Table, given: dict[str, Any], products: Sequence[str], day: str, days: Days) -> None:
+def append(session: SparkSession, table: Table, given: dict[str, Any], products: Sequence[str], day: str, days: Dates) -> None:
     """A row per product × day, of these values and nothing else, in one commit; each product has files of its own."""
     named = sf.element_at(sf.array(*map(sf.lit, products)), (sf.col("id") + 1).cast("int"))
     rows = session.range(0, len(products), numPartitions=len(products)).select(
@@ -120,6 +122,30 @@ def test_what_is_gone_takes_its_judgement_with_it(session: SparkSession, setting
     session.sql(f"DELETE FROM {names.GOLD_FORECASTS} WHERE product_id = 'p-0'")
     assert made(session, settings) == ["2024-01", "2024-02", "2024-03"]
     assert {product for product, _ in judged(session)} == set(PRODUCTS[1:])
+
+
+def test_the_months_of_a_span_are_made_anew_whatever_was_seen(session: SparkSession, settings: Settings) -> None:
+    made(session, settings)
+    whole = judged(session)
+    session.sql(f"DELETE FROM {names.GOLD_FORECAST_ACTUAL} WHERE target_day >= DATE '{FEBRUARY}'")  # rows were lost
+    sell(session, ["p-new"], JANUARY)
+    span = Days(dt.date(2024, 2, 20), dt.date(2025, 7, 1))
+    planned = actuals.run(session, settings, days=span, dry_run=True)
+    assert judged(session).keys() == {key for key in whole if key[1] == JANUARY}
+
+    done = [actuals.run(session, settings, days=span) for _ in range(2)]
+
+    assert [report.detail["months"] for report in (planned, *done)] == [["2024-02", "2024-03"]] * 3
+    assert {report.rows_out for report in (planned, *done)} == {2 * len(PRODUCTS)}
+    assert judged(session) == whole
+    assert made(session, settings) == ["2024-01"]  # what came meanwhile is still to be seen
+
+
+def test_a_span_of_which_nothing_was_forecast_is_refused(session: SparkSession, settings: Settings) -> None:
+    with pytest.raises(UsageError, match="2024-04-01") as refused:
+        actuals.run(session, settings, days=Days(dt.date(2024, 4, 1), dt.date(2024, 4, 30)))
+
+    assert "2024-01, 2024-02, 2024-03" in refused.value.why
 
 
 def test_where_the_commits_between_are_gone_every_month_is_made_anew(session: SparkSession, settings: Settings) -> None:

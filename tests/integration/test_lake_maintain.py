@@ -16,7 +16,7 @@ from contracts import tables as names
 from contracts.clock import system_clock
 from contracts.settings import Settings
 from contracts.topics import SALES
-from lake import brokers, maintain, schemas
+from lake import brokers, maintain, object_store, schemas, tables
 from lake import bronze as bronze_core
 from lake.jobs import audit, bronze
 from lake.maintain import SNAPSHOTS_KEPT, Ages
@@ -107,11 +107,16 @@ def test_a_running_query_and_a_reader_that_began_before_outlive_maintenance(sess
     assert audit.run(session, apart).faults == []
 
 
-def test_old_snapshots_go_and_the_last_ones_stay(session: SparkSession) -> None:
+def test_old_snapshots_go_and_the_last_ones_stay(session: SparkSession, settings: Settings) -> None:
+    folder = tables.location(session, names.BRONZE_EVENTS)
+    before = object_store.bytes_under(settings, folder)
     kept = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=NO_AGE, dry_run=False)
 
     assert kept.after.snapshots == SNAPSHOTS_KEPT
     assert kept.expired > 0
+    bucket, key = place(f"{folder}/")
+    left = [found.size for found in store(settings).Bucket(bucket).objects.filter(Prefix=key)]
+    assert kept.after.bytes < sum(left) == object_store.bytes_under(settings, folder) < before  # their files went with them
     assert session.table(names.BRONZE_EVENTS).where(sf.col("topic") == TOPIC).count() == COMMITS * ROWS_A_COMMIT
 
 

@@ -159,6 +159,7 @@ PLANTED: dict[str, tuple[str, int, Plant]] = {
     "daily_no_gap": (names.GOLD_DAILY, 2, _lacking),
     "daily_revenue": (names.GOLD_DAILY, 1, _with(sales_cents="sales_cents + 1")),
     "returns_agree": (names.GOLD_RETURNS, 3, _with(sale_event_id="null", link="'matched'")),
+    "returns_complete": (names.GOLD_RETURNS, 3, _lacking),
 }
 MONTHS = {name: dt.date(2023, number, 1) for number, name in enumerate(PLANTED, start=1)}
 DAYS_A_MONTH = 5  # sold on the first ones; the others are rows of zeros

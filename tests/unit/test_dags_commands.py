@@ -35,6 +35,7 @@ def test_the_daily_line_runs_in_the_order_that_each_step_needs() -> None:
         "lake marts",
         "features parity",
     ]
+    assert commands(CHECKOUT / "dags" / "maintain.py") == ["lake audit", "lake maintain"]
     assert commands(CHECKOUT / "dags" / "retrain.py") == ["train"]
 
 

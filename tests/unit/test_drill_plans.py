@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import InvalidEvent, UsageError
-from contracts.events import encode
+from contracts.events import ForecastServed, InventoryEvent, PriceEvent, encode
 from contracts.settings import Settings
 from contracts.topics import PRICES, SALES
 from streams.producers.replay import ReplayReport, replay
@@ -23,6 +23,7 @@ from tests.drills.kill_plan import ALL_PLACES, QUICK_PLACES, RANDOM, schedule
 from tests.drills.lake_messages import shares
 from tests.drills.lateness import account
 from tests.drills.sources import first_lines
+from tests.lake_world import ACCEPTED
 
 EVENTS = [(SALES, receipt(f"r-{n}", NOON + n * HOUR, store_id=f"s-{n % 3}")) for n in range(400)]
 FAULTS = Faults(DAY, duplicates=0.1, late=0.05, lateness_ms=DAY)
@@ -149,6 +150,8 @@ def test_the_lake_gets_every_message_once_and_in_order_and_malformed_ones_in_eve
     assert max(map(len, ours)) - min(map(len, ours)) <= 1
     for piece in pieces:
         assert {"empty", "not_json", "contract", "misrouted"} <= {message.fate for message in piece}
+        taken = [message.event for message in piece if message.fate == ACCEPTED]
+        assert {ForecastServed, InventoryEvent, PriceEvent} <= {type(event) for event in taken}  # of receipts alone, every table
 
 
 def test_the_archive_sends_every_row_of_its_source_those_that_can_be_on_no_receipt_too(tmp_path: Path) -> None:

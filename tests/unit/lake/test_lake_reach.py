@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.settings import CHECKOUT, Settings
 from contracts.spark_conf import spark_conf, spark_secrets
-from lake import brokers, cluster, session
+from lake import brokers, cluster, object_store, session
 from lake.database import connect
 
 Ask = Callable[[Settings], Any]
@@ -40,7 +40,7 @@ def nowhere(tmp_path: Path) -> Settings:
     ("ask", "named"),
     [
         (session.require_catalog, "PostgreSQL"),
-        (session.require_bucket, "S3"),
+        (object_store.require_bucket, "S3"),
         (lambda settings: brokers.offsets(settings, ["sales"]), "Kafka"),
     ],
 )
