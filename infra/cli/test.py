@@ -30,6 +30,8 @@ PACKAGES = ("contracts", "featurestore", "streams", "lake", "training", "serving
 PURE_TESTS = ("tests/unit", "tests/property", "tests/contract", "tests/golden", "tests/architecture")
 # all ports stay below 32768, where Linux begins to lend ports to outgoing connections
 OFFSETS = range(11_000, 13_300, 50)
+# Spark's drivers in tests live for seconds, on few rows: the compiler that optimizes costs them more than it saves
+SHORT_LIVED = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 
 
 class Scope(StrEnum):
@@ -92,7 +94,7 @@ def _all_tests(chosen: Sequence[str]) -> int:
         shutil.rmtree(settings.home / folder, ignore_errors=True)
     try:
         supervisor.up(settings, None, note)
-        return _pytest(["tests", *chosen], settings_environment(settings) | {"RD360_HOME": str(settings.home)})
+        return _pytest(["tests", *chosen], settings_environment(settings) | {"RD360_HOME": str(settings.home)} | SHORT_LIVED)
     finally:
         supervisor.down(settings)  # without a word: pytest's summary is the last thing to read
 

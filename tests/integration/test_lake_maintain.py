@@ -108,7 +108,7 @@ def test_a_running_query_and_a_reader_that_began_before_outlive_maintenance(sess
 
 
 def test_old_snapshots_go_and_the_last_ones_stay(session: SparkSession, settings: Settings) -> None:
-    folder = tables.location(session, names.BRONZE_EVENTS)
+    folder = f"{tables.location(session, names.BRONZE_EVENTS)}/data"  # a table as small has more metadata than rows
     before = object_store.bytes_under(settings, folder)
     kept = maintain.maintain(session, BRONZE_EVENTS, system_clock(), ages=NO_AGE, dry_run=False)
 
@@ -116,7 +116,7 @@ def test_old_snapshots_go_and_the_last_ones_stay(session: SparkSession, settings
     assert kept.expired > 0
     bucket, key = place(f"{folder}/")
     left = [found.size for found in store(settings).Bucket(bucket).objects.filter(Prefix=key)]
-    assert kept.after.bytes < sum(left) == object_store.bytes_under(settings, folder) < before  # their files went with them
+    assert kept.after.bytes <= sum(left) == object_store.bytes_under(settings, folder) < before  # their files went with them
     assert session.table(names.BRONZE_EVENTS).where(sf.col("topic") == TOPIC).count() == COMMITS * ROWS_A_COMMIT
 
 
