@@ -16,7 +16,7 @@ from training.rows import Flags, Floats, Ints
 MARGIN = 0.02  # share of the loss by which a blend must be better: a best of many is better than it will be
 PULL = 0.25  # of the way from the mean to the median
 PULL_MARGIN = 0.01  # by which the pull must pay
-BIAS_PRICE = 0.05  # what a bias of all demand costs, in multiples of the loss
+BIAS_PRICE = 0.1  # what a bias of all demand costs, in multiples of the loss: orders carry it every day, an error evens out
 MIN_ROWS, MIN_SERIES = 1000, 50
 MIN_ORIGINS = 2
 VOLUMES = ("low", "middle", "high")
