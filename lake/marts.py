@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as sf
 
 from contracts import tables
@@ -88,23 +88,38 @@ def forecast_actual(session: SparkSession) -> DataFrame:
     products = session.table(PRODUCT.table).select("product_id", "category")
     losses = sf.map_values("pinball")
     pinball = sf.aggregate(losses, sf.lit(0.0), lambda total, loss: total + loss) / sf.size(losses)
-    mean_pinball = sf.when(sf.size(losses) > 0, pinball)
-    sums = {"mean": "forecast", "actual": "actual", "error": "error", "absolute_error": "absolute_error"}
-    return (
+    judged = (
         session.table(schemas.GOLD_FORECAST_ACTUAL.name)
         .where("error IS NOT NULL")
         .join(products, on="product_id", how="left")
         .withColumn("category", sf.coalesce("category", sf.lit("")))
-        .withColumn("mean_pinball", mean_pinball)
-        .groupBy(*_FORECAST_ACTUAL.key)
-        .agg(
-            sf.count("*").alias("forecasts"),
-            *(sf.sum(name).alias(summed) for name, summed in sums.items()),
-            sf.coalesce(sf.sum("mean_pinball"), sf.lit(0.0)).alias("pinball"),
-            sf.count("mean_pinball").alias("quantile_forecasts"),
-        )
-        .select(*_FORECAST_ACTUAL.columns)
+        .withColumn("mean_pinball", sf.when(sf.size(losses) > 0, pinball))
     )
+    return summed(judged).select(*_FORECAST_ACTUAL.columns)
+
+
+def summed(judged: DataFrame) -> DataFrame:
+    """One row per key of the mart: how many judged forecasts, and their sums.
+
+    A sum of doubles depends on its order, and Spark's order on how rows lie in files: they are added in an order of their own.
+    """
+    sums = {
+        "mean": "forecast",
+        "actual": "actual",
+        "error": "error",
+        "absolute_error": "absolute_error",
+        "mean_pinball": "pinball",
+    }
+    listed = judged.groupBy(*_FORECAST_ACTUAL.key).agg(
+        sf.count("*").alias("forecasts"),
+        sf.count("mean_pinball").alias("quantile_forecasts"),
+        sf.array_sort(sf.collect_list(sf.struct(*sums))).alias("in_order"),
+    )
+    return listed.withColumns({summed: _total(name) for name, summed in sums.items()}).drop("in_order")
+
+
+def _total(name: str) -> Column:
+    return sf.aggregate("in_order", sf.lit(0.0), lambda total, row: total + sf.coalesce(row[name], sf.lit(0.0)))
 
 
 @dataclass(frozen=True, slots=True)

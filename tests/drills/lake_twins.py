@@ -73,7 +73,9 @@ def compared(session: SparkSession, settings: Settings, folder: Path, *, whole: 
             rows[table.name] = tables.rows(twin, table.name)
             examples += [f"{table.name}: {row.asDict()}" for row in found[:SHOWN]]
     for mart in MARTS if whole else ():
-        different[mart], rows[mart] = _mart(settings, mart)
+        unlike, rows[mart] = _mart(settings, mart)
+        different[mart] = len(unlike)
+        examples += [f"{mart}: {row}" for row in unlike[:SHOWN]]
     return Twins(different, rows, examples)
 
 
@@ -133,13 +135,11 @@ def _keep_the_marts(settings: Settings) -> None:
             connection.execute(f"CREATE TABLE {_kept(mart)} AS TABLE {mart}")
 
 
-def _mart(settings: Settings, mart: str) -> tuple[int, int]:
-    """Differing rows of a mart as it was kept and as it is now, and rows of the latter."""
+def _mart(settings: Settings, mart: str) -> tuple[list[str], int]:
+    """The rows that a mart as it was kept has more often than it has now, or less often, and how many rows it has now."""
     kept, now = f"SELECT * FROM {_kept(mart)}", f"SELECT * FROM {mart}"
     with psycopg.connect(settings.postgres_url(POSTGRES_DATABASE)) as connection:
-        row = connection.execute(
-            f"SELECT (SELECT count(*) FROM (({kept} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {kept})) AS either),"
-            f" (SELECT count(*) FROM {mart})"
-        ).fetchone()
-    assert row is not None
-    return row[0], row[1]
+        gone, new = (connection.execute(f"{one} EXCEPT ALL {other}").fetchall() for one, other in ((kept, now), (now, kept)))
+        count = connection.execute(f"SELECT count(*) FROM {mart}").fetchone()
+    assert count is not None
+    return sorted([f"{row} disturbed" for row in gone] + [f"{row} undisturbed" for row in new]), count[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from contracts import tables as names
 from contracts.clock import system_clock
 from contracts.errors import UsageError
 from contracts.settings import Settings
-from lake import schemas
+from lake import marts, schemas
 from lake.jobs import actuals
 from lake.maintain import SMALL_FILES, Ages, maintain
 from lake.months import Days
@@ -162,3 +163,27 @@ def test_where_the_commits_between_are_gone_every_month_is_made_anew(session: Sp
     assert made(session, settings) == ["2024-01", "2024-02", "2024-03"]
     assert ("p-new", MARCH) in judged(session)
     assert made(session, settings) == []
+
+
+def test_the_sums_of_the_mart_do_not_depend_on_how_the_rows_lie(empty: SparkSession) -> None:
+    key = {"source": "served", "model_name": "m", "model_version": "1", "horizon_days": 1, "target_day": MARCH, "store_id": STORE}
+    means = [0.1, 1e16, 0.2, -1e16, 0.3, 3.0, 0.7]
+    rows = [
+        {**key, "category": "c", "mean": mean, "actual": mean / 3, "error": mean / 7, "absolute_error": abs(mean) / 7}
+        | {"mean_pinball": mean / 9 if number % 2 else None}
+        for number, mean in enumerate(means)
+    ]
+    kinds = (
+        "source string, model_name string, model_version string, horizon_days int, target_day date, store_id string,"
+        " category string, mean double, actual double, error double, absolute_error double, mean_pinball double"
+    )
+    lying = [
+        empty.createDataFrame([tuple(row.values()) for row in order], kinds).repartition(parts)
+        for order in (rows, rows[::-1], rows[3:] + rows[:3])
+        for parts in (1, 4)
+    ]
+    sums = [marts.summed(frame).collect() for frame in lying]
+
+    assert all(found == sums[0] for found in sums)
+    assert (sums[0][0]["forecasts"], sums[0][0]["quantile_forecasts"]) == (7, 3)
+    assert sums[0][0]["absolute_error"] == pytest.approx(math.fsum(row["absolute_error"] for row in rows))
