@@ -55,23 +55,27 @@ def forecast_panel(
     track: Registry | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Forecasts a folder's series from an origin into a parquet file, and keeps the model with `track`; returns what was done."""
+    """Forecasts a folder's series from an origin into a parquet file, and keeps the model with `track`; returns what was done.
+
+    Where nothing is known of the last periods up to the origin, it is made from the last one that is known, with longer leads.
+    """
     started = time.perf_counter()
     panel = read_panel(folder)
     registry = None if track is None else track.of(panel)
     column, length = panel.column_of(origin), horizon or panel.dataset.horizon
     candidates = every_candidate(seed) if every else quick(seed)
     plan = Plan(candidates, quantile_recipe(seed), threads=threads, progress=progress)
-    made = forecast(panel, column, length, plan)
+    known = panel.last_known(column)
+    made = forecast(panel, known, length + column - known, plan)
     done = {"choice": explained(made)}
     if registry is not None:
         from training.panels.registered import register
         from training.panels.tracking import of_forecast
 
         progress("proving, tracking and registering the model")
-        model = learnt_by(made, candidates, panel, column, length)
+        model = learnt_by(made, candidates, panel, known, length + column - known)
         done["model"] = register(registry, of_forecast(panel, made, plan, model), model, panel, made.chosen).as_json()
-    return _written(panel, column, made.chosen, out) | done | {"seconds": time.perf_counter() - started}
+    return _written(panel, column, known, made.chosen, out) | done | {"seconds": time.perf_counter() - started}
 
 
 def forecast_by_model(
@@ -85,7 +89,8 @@ def forecast_by_model(
     kept = registry.of(panel)
     number, model = read_model(kept, version, threads)
     column, length = panel.column_of(origin), horizon or model.facts.horizon
-    made = model.forecast(panel, column, length)
+    known = panel.last_known(column)
+    made = model.forecast(panel, known, length + column - known)
     learnt = fingerprint(panel.at(panel.column_of(model.facts.origin), model.facts.horizon))
     facts = {
         "name": kept.name,
@@ -93,13 +98,14 @@ def forecast_by_model(
         "origin": model.facts.origin.isoformat(),
         "data_as_it_was": learnt == model.facts.data_fingerprint,
     }
-    return _written(panel, column, made, out) | {"model": facts, "seconds": time.perf_counter() - started}
+    return _written(panel, column, known, made, out) | {"model": facts, "seconds": time.perf_counter() - started}
 
 
-def _written(panel: Panel, column: int, made: PanelForecast, out: Path) -> dict[str, Any]:
-    rows = write_rows([rows_of(panel, column, made)], out)
-    horizon = made.mean.shape[1]
-    return {"series": panel.series, "rows": rows, "origin": panel.date_of(column).isoformat(), "horizon": horizon}
+def _written(panel: Panel, column: int, known: int, made: PanelForecast, out: Path) -> dict[str, Any]:
+    asked = made.after(column - known)
+    rows = write_rows([rows_of(panel, column, asked)], out)
+    days = {"origin": panel.date_of(column).isoformat(), "known_up_to": panel.date_of(known).isoformat()}
+    return {"series": panel.series, "rows": rows, **days, "horizon": asked.mean.shape[1]}
 
 
 def backtest_panel(

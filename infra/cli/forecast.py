@@ -62,6 +62,8 @@ def panel(
     kept_as = done.get("model")
     blend = f"{kept_as['name']} version {kept_as['version']}" if kept_as else done["choice"]["blend"] or "the default"
     result(f"{done['series']:,} series, {done['rows']:,} rows to {out}, by {blend}, {done['seconds']:.1f} s")
+    if done["known_up_to"] < done["origin"]:
+        note(f"Nothing is known after {done['known_up_to']}: that is what it was made from, with longer leads.")
     note(f"Next: ./rd360 backtest --panel {folder}")
 
 

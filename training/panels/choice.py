@@ -6,11 +6,12 @@ and goes is luck. A segment gets another one only where that is better still by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from training.panels.candidates.naive import MOVING_AVERAGE
 from training.rows import Flags, Floats, Ints
 
 MARGIN = 0.02  # share of the loss by which a blend must be better: a best of many is better than it will be
@@ -63,6 +64,11 @@ def blends(names: Sequence[str], default: str) -> list[Blend]:
     return alone + [((default, 1 - part), (name, part)) for name in others for part in (0.25, 0.5)]
 
 
+def cautious(default: str, names: Collection[str]) -> Blend:
+    """Where there is no past to choose on: what has learnt from little is steadied by a rule that needs little."""
+    return ((default, 0.5), (MOVING_AVERAGE, 0.5)) if MOVING_AVERAGE in {*names} - {default} else ((default, 1.0),)
+
+
 def label(blend: Blend) -> str:
     """Such as `0.75 xgboost + 0.25 sba`."""
     return " + ".join(f"{part:g} {name}" if part != 1 else name for name, part in blend)
@@ -75,8 +81,9 @@ def mixed(blend: Blend, means: Mapping[str, Floats]) -> Floats:
 
 
 def choose(seen: Seen, default: str) -> Choice:
-    """The rule of the module; ties go to the default, and so does a past of a single origin."""
-    offered = blends(sorted(seen.means), default) if len(seen.truth) >= MIN_ORIGINS else blends([default], default)
+    """The rule of the module; ties go to the default. A past of a single origin chooses nothing."""
+    enough = len(seen.truth) >= MIN_ORIGINS
+    offered = blends(sorted(seen.means), default) if enough else [cautious(default, seen.means)]
     known = ~np.isnan(seen.truth)
     everyone = np.ones(seen.segment.shape, dtype=np.bool_)
     losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]

@@ -70,8 +70,19 @@ class FeatureMaker:
         level = np.where(np.isnan(prior), np.nan, (recent + weight * np.nan_to_num(prior)) / (known + weight))
         level = np.where(np.isnan(level), self._group_level(origin), np.maximum(level, FLOOR * np.nan_to_num(ever)))
         overall = float(np.nanmean(np.abs(ever))) if np.isfinite(ever).any() else 1.0
-        scale: Floats = np.maximum(np.nan_to_num(level, nan=overall), FLOOR**2 * overall or 1.0)
+        size = self._size(origin)
+        usual = float(np.nanmedian(size)) if np.isfinite(size).any() else 1.0
+        # no series is dwarfed by what is sold beside it in another unit, or once by mistake
+        floor = np.minimum(FLOOR**2 * overall or 1.0, np.nan_to_num(size, nan=usual))
+        scale: Floats = np.maximum(np.nan_to_num(level, nan=overall), floor)
         return scale
+
+    def _size(self, origin: int) -> Floats:
+        """[series], units: of a period with a sale; NaN where there was none."""
+        total, _ = self.level.window(origin, origin + 1)
+        sold, _ = self.sold.window(origin, origin + 1)
+        size = ratio(total, sold)
+        return np.where(size > 0, size, np.nan)
 
     def _group_level(self, origin: int) -> Floats:
         """Mean level of the product over stores, else of its category, else of the store."""

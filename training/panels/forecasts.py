@@ -23,6 +23,10 @@ class PanelForecast:
     mean: Floats
     quantiles: NDArray[np.float64]
 
+    def after(self, leads: int) -> PanelForecast:
+        """Without the first leads."""
+        return PanelForecast(self.mean[:, leads:], self.quantiles[:, leads:])
+
 
 def tidy(mean: Floats, quantiles: NDArray[np.float64]) -> PanelForecast:
     """A forecast that holds what every forecast must: finite, at least 0, quantiles in order."""

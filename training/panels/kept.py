@@ -21,7 +21,7 @@ from training.panels.features import FeatureMaker
 from training.panels.panel import Panel
 
 TREES = ".ubj"
-LAYOUT = 4  # of the folder: what was kept of other training rows is made anew
+LAYOUT = 5  # of the folder: what was kept of other training rows is made anew
 
 
 @dataclass(frozen=True, slots=True)

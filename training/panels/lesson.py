@@ -17,6 +17,7 @@ from training.panels.candidates.fitted import FittedQuantiles
 from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
+from training.panels.newcomers import as_others, newcomers
 from training.panels.past import Past
 from training.rows import LEVELS, Floats, Ints
 
@@ -126,9 +127,9 @@ def used(lesson: Lesson | None, default: str) -> set[str]:
 
 
 def chosen_by(lesson: Lesson | None, now: Now, means: Mapping[str, Floats], default: str) -> PanelForecast:
-    """By what was learnt; without a past to learn from, the default with a spread of the series' own."""
+    """By what was learnt; without a past to learn from, the cautious blend with a spread of the series' own."""
     if lesson is None:
-        mean = means[default]
+        mean = choice.mixed(choice.cautious(default, means), means)
         return now.finished(mean, normal(mean, now.deviation(mean)))
     return lesson.apply(now, means)
 
@@ -162,6 +163,7 @@ def _meet(quantiles: Quantiles, mean: Floats, fitted: FittedQuantiles, maker: Fe
     for part, block in maker.parts(origin, quantiles.shape[1], series):
         of_trees = fitted.quantiles(block).reshape(quantiles[part].shape)
         scale = block.scale.reshape(mean[part].shape)
+        of_trees = as_others(of_trees, scale[:, 0], newcomers(maker, origin, series[part]))
         quantiles[part] += spread.towards(mean[part], scale, of_trees)
     quantiles /= 2
 

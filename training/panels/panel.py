@@ -59,6 +59,11 @@ class Panel:
             )
         return days // self.dataset.step_days
 
+    def last_known(self, origin: int) -> int:
+        """The last column up to an origin in which anything is known; the origin itself where nothing is."""
+        columns = range(min(origin, self.periods - 1), -1, -1)
+        return next((column for column in columns if np.isfinite(self.units[:, column]).any()), origin)
+
     def date_of(self, column: int) -> dt.date:
         """The first day of a column's period."""
         return self.first + dt.timedelta(days=column * self.dataset.step_days)

@@ -12,6 +12,7 @@ from training.panels.candidates.fitted import FittedTrees
 from training.panels.candidates.fitting import Recipe, fit_mean
 from training.panels.candidates.naive import closed_is_zero
 from training.panels.features import FeatureMaker
+from training.panels.newcomers import as_others, newcomers
 from training.rows import Floats
 
 XGBOOST = "xgboost"
@@ -39,9 +40,13 @@ class GlobalTrees:
 
 
 def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, task: Task) -> Floats:
-    """[asked series, lead], in units: what the trees say at an origin, and 0 where the store is known to be closed."""
+    """[asked series, lead], in units: what the trees say at an origin, and 0 where the store is known to be closed.
+
+    Of series that they cannot know they say nothing: these go the way of the others.
+    """
     asked = task.members(maker.panel)
     out = np.empty((len(asked), task.horizon))
     for part, block in maker.parts(origin, task.horizon, asked):
         out[part] = fitted.mean(block).reshape(-1, task.horizon)
+    out = as_others(out, maker.scale(origin)[asked], newcomers(maker, origin, asked))
     return closed_is_zero(maker, origin, asked, out)

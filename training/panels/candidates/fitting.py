@@ -19,6 +19,7 @@ from training.rows import LEVELS, Floats, Matrix
 
 NO_SALE = 1e-6  # where trees of demand over scale start that have seen none
 FAR = 1000.0  # times a series' scale: beyond it lies a mistake, which one leaf would hand on to other series
+HUGE = 10_000.0  # times the usual scale: a mistyped number must not be all that is learnt from
 EDGE_ROWS = 20_000  # at least, that say where bins end
 OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
 
@@ -68,7 +69,7 @@ def fit_mean(sample: Sample, recipe: Recipe, rising: Mapping[str, int] | None = 
     label = np.clip(sample.target / sample.scale, 0.0, FAR)
     if not label.any():
         settings["base_score"] = NO_SALE  # the default is the labels' mean, whose logarithm does not exist here
-    weight = sample.scale**recipe.weight_power
+    weight = np.minimum(sample.scale, HUGE * np.median(sample.scale)) ** recipe.weight_power
     data = _binned(sample.x, label, weight / weight.mean(), recipe)
     return FittedTrees(xgboost.train(settings, data, recipe.rounds), sample.names)
 

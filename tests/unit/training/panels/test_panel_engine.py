@@ -22,6 +22,7 @@ from training.panels.read import to_panel, typed
 from training.rows import LEVELS, Floats
 
 ORIGIN, HORIZON = 69, 7
+LENGTH = ORIGIN + 1 + HORIZON
 SMALL = Recipe(rounds=15, depth=3, eta=0.2, rows=4_000)
 PLAN = Plan([GlobalTrees(SMALL), SeasonalNaive(), MovingAverage(), Statistical(SBA_NAME)], replace(SMALL, rounds=5), past=2)
 
@@ -167,6 +168,47 @@ def test_a_new_product_sells_like_its_category() -> None:
     made = run(replace(panel, units=units))
     sound(made, 24)
     assert made.chosen.mean[5].min() > 0
+
+
+def test_a_new_product_beside_dead_ones_takes_its_level_from_where_it_sells() -> None:
+    """Nothing began in the past: to trees, what they know nothing of is like the lowest that they know."""
+    random = np.random.default_rng(7)
+    units = random.poisson(5.0, (60, LENGTH)).astype(float)
+    units[:20, 30:] = 0.0  # dead
+    panel = panel_of({(f"S{number % 4}", f"P{number // 4}"): list(row) for number, row in enumerate(units)})
+    hidden = panel.units.copy()
+    hidden[-3:] = np.nan  # products that other stores have
+    made = run(replace(panel, units=hidden))
+    sound(made, 60)
+
+    assert made.chosen.mean[-3:].mean() == pytest.approx(5.0, rel=0.25)
+    assert made.chosen.quantiles[-3:, :, LEVELS.index(0.9)].mean() > 5.0
+
+
+def test_without_a_past_to_choose_on_trees_are_steadied_by_the_average() -> None:
+    values = [4.0, 6.0, 5.0, 9.0, 2.0, 5.0, 7.0, 3.0]
+    made = run(panel_of({("S", "A"): values, ("S", "B"): values[::-1]}), len(values) - 1)
+    assert made.lesson is None
+    np.testing.assert_allclose(made.chosen.mean, (made.means["xgboost"] + made.means["moving_average"]) / 2)
+
+
+@pytest.mark.parametrize("strange", [1e-3, 1e7, 4e12])
+def test_a_series_of_another_size_does_not_spoil_the_others(strange: float) -> None:
+    random = np.random.default_rng(7)
+    units = random.poisson(5.0, (40, LENGTH)).astype(float)
+    of = {(f"S{number % 4}", f"P{number // 4}"): row for number, row in enumerate(units)}
+    plain = run(panel_of({key: list(row) for key, row in of.items()}))
+    last = list(of)[-1]
+    mixed = run(panel_of({key: list(row * strange if key == last else row) for key, row in of.items()}))
+
+    others = slice(0, 39)
+    assert mixed.chosen.mean[others].mean() == pytest.approx(plain.chosen.mean[others].mean(), rel=0.1)
+    assert np.abs(mixed.means["xgboost"][others] - 5.0).mean() < 1.0
+    for level in (0.1, 0.5, 0.9):
+        at = LEVELS.index(level)
+        one, other = (made.chosen.quantiles[others, :, at].mean() for made in (mixed, plain))
+        assert one == pytest.approx(other, rel=0.15)
+    assert mixed.chosen.mean[-1].mean() == pytest.approx(5.0 * strange, rel=0.3)
 
 
 @pytest.mark.parametrize(
