@@ -71,6 +71,7 @@ def knobs(panel: Panel, plan: Plan, horizon: int) -> dict[str, Any]:
         **told,
         **{f"quantiles.{key}": value for key, value in recipe.items()},
         "choice.margin": choice.MARGIN,
+        "choice.segment_margin": choice.SEGMENT_MARGIN,
         "choice.min_rows": choice.MIN_ROWS,
         "choice.min_series": choice.MIN_SERIES,
         "choice.intermittent": choice.INTERMITTENT,
