@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,10 +13,12 @@ import polars as pl
 from contracts.errors import DataGateError
 from training.panels.dataset import Dataset, read_dataset
 from training.panels.lines import KEYS
-from training.panels.read import KNOWN_PREFIX, is_covariate, read_frame, schema_of
+from training.panels.panel import OPEN
+from training.panels.read import KNOWN_PREFIX, MONTH_DAYS, days_apart, entities, is_covariate, read_frame, schema_of
 
 ERROR, WARNING = "error", "warning"  # an error keeps the engine from reading the panel; a warning is worth a look
 SHORT = {"D": 28, "W": 26}
+MANY_MISSING = 0.05  # of the rows: a panel of sales alone, in which what did not sell has no row
 FAR = 100  # times a series' 95 % quantile: an order that was booked wrong, or a unit that was mixed up
 
 
@@ -52,11 +54,22 @@ def check(folder: Path) -> Report:
     try:
         dataset = read_dataset(folder)
         frame = read_frame(folder, dataset)
+        attributes = {name: entities(folder, name) for name in ("products", "stores")}
     except DataGateError as error:
         return Report({"folder": folder.name}, [Finding(ERROR, str(error), 1, error.hint)])
     if frame.is_empty():
         return Report({"name": dataset.name}, [Finding(ERROR, "the panel has no rows", 0, "")])
-    return Report(facts_of(frame, dataset), [*findings_of(frame, dataset), *_unread(folder)])
+    findings = [*findings_of(frame, dataset), *_unread(folder), *_repeated(attributes)]
+    return Report(facts_of(frame, dataset), findings)
+
+
+def _repeated(attributes: Mapping[str, pl.DataFrame | None]) -> Iterator[Finding]:
+    for name, rows in attributes.items():
+        key = f"{name.removesuffix('s')}_id"
+        if rows is not None and (again := rows.filter(pl.col(key).is_duplicated())).height:
+            yield Finding(
+                WARNING, f"rows of {name}.parquet with one {key}, more than one: the first counts", again.height, again[key][0]
+            )
 
 
 def _unread(folder: Path) -> Iterator[Finding]:
@@ -99,7 +112,7 @@ def findings_of(frame: pl.DataFrame, dataset: Dataset) -> Iterator[Finding]:
     for level, what, rows in _row_checks(frame, dataset):
         if rows.height:
             yield Finding(level, what, rows.height, _example(rows))
-    for check_series in (_gaps, _short, _far, _ended):
+    for check_series in (_months, _nothing, _gaps, _no_zero, _short, _far, _ended):
         finding = check_series(frame, dataset)
         if finding is not None:
             yield finding
@@ -118,6 +131,10 @@ def _row_checks(frame: pl.DataFrame, dataset: Dataset) -> Iterator[tuple[str, st
         yield WARNING, "in_stock outside 0 to 1", frame.filter((pl.col("in_stock") < 0) | (pl.col("in_stock") > 1))
         sold_out = frame.filter((pl.col("in_stock") == 0) & (pl.col("units") > 0))
         yield WARNING, "sales while in_stock is 0: is the flag turned round?", sold_out
+    if OPEN in frame.columns:
+        shut = frame.filter((pl.col(OPEN) == 0) & (pl.col("units") > 0))
+        turned = ": is it turned round?" if 2 * shut.height > frame.filter(pl.col("units") > 0).height else ""
+        yield WARNING, f"sales while {OPEN} is 0, for which 0 is forecast{turned}", shut
     for name in ("price_cents", "base_price_cents"):
         if name in frame.columns:
             yield WARNING, f"{name} that is 0 or less: taken as unknown", frame.filter(pl.col(name) <= 0)
@@ -135,6 +152,28 @@ def _gaps(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
     )
     rows = spans.filter(pl.col("gaps") > 0)
     return _series_finding(rows, f"series with missing periods, {int(rows['gaps'].sum()):,} in all: unknown, not 0")
+
+
+def _months(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
+    apart = days_apart(frame)
+    if apart is None or apart < MONTH_DAYS:
+        return None
+    return Finding(ERROR, f"no two dates are less than {apart} days apart, and freq is {dataset.freq}: sums of months?", 1, "")
+
+
+def _nothing(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:  # noqa: ARG001  # one of several checks alike
+    return None if frame["units"].count() else Finding(ERROR, "units are known of no row", frame.height, _example(frame))
+
+
+def _no_zero(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
+    spans = frame.group_by(KEYS).agg((pl.col("date").max() - pl.col("date").min()).dt.total_days() // dataset.step_days + 1)
+    missing = int(spans["date"].sum()) - frame.height
+    if (frame["units"] == 0).any() or missing < MANY_MISSING * frame.height:
+        return None
+    what = "periods are missing and no row is 0: were they without a sale? Then write zeros (`from-csv --gaps-are-zero`):"
+    return Finding(
+        WARNING, f"{what} as they are, means are of the periods with a sale alone", missing, _example(frame.sort(KEYS))
+    )
 
 
 def _short(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:

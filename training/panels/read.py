@@ -18,6 +18,7 @@ from training.rows import Floats, Ints
 PANEL, HISTORY, LINES = "panel.parquet", "history.parquet", "lines.parquet"
 OPTIONAL = ("in_stock", "price_cents", "base_price_cents")
 KNOWN_PREFIX = "x_"
+MONTH_DAYS = 28  # and more between all dates: sums of months, which are neither days nor weeks
 MAX_TEXTS = 20  # of a covariate of texts: the rarer ones say too little to be learnt from
 MAX_CATEGORIES_SHARE = 0.5  # an attribute with more values than half the entities names them one by one
 
@@ -25,14 +26,14 @@ MAX_CATEGORIES_SHARE = 0.5  # an attribute with more values than half the entiti
 def read_panel(folder: Path) -> Panel:
     """The panel of a folder. Raises DataGateError where it has none or breaks the layout."""
     dataset = read_dataset(folder)
-    return to_panel(read_frame(folder, dataset), dataset, _entities(folder, "products"), _entities(folder, "stores"))
+    return to_panel(read_frame(folder, dataset), dataset, entities(folder, "products"), entities(folder, "stores"))
 
 
 def read_frame(folder: Path, dataset: Dataset) -> pl.DataFrame:
     """The rows of the folder: date, store_id, product_id, units and whatever else there is; ids are strings, numbers Float64."""
     if (folder / PANEL).exists():
         parts = [_parquet(folder / name) for name in (HISTORY, PANEL) if (folder / name).exists()]
-        return typed(pl.concat(parts, how="diagonal_relaxed"), folder.name)
+        return typed(pl.concat(parts, how="diagonal_relaxed"), folder.name, dataset.timezone)
     if (folder / LINES).exists():
         return typed(panel_of_lines(_parquet(folder / LINES), dataset.timezone), folder.name)
     raise _broken(folder.name, f"it has neither {PANEL} nor {LINES}")
@@ -44,11 +45,11 @@ def schema_of(folder: Path) -> pl.Schema:
     return pl.Schema(pl.read_parquet_schema(path) if path.exists() else {})
 
 
-def typed(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+def typed(frame: pl.DataFrame, where: str, zone: str = "UTC") -> pl.DataFrame:
     """The columns that count, in their types. Raises DataGateError naming the column that cannot be read.
 
-    A covariate of texts becomes a column of 0 and 1 for each of its commonest, such as `x_event=Easter`; of dates, lists and the
-    like nothing is read.
+    An instant is of its day in the `zone`. A covariate of texts becomes a column of 0 and 1 for each of its commonest, such as
+    `x_event=Easter`; of dates, lists and the like nothing is read.
     """
     missing = [name for name in ("date", *KEYS, "units") if name not in frame.columns]
     if missing:
@@ -56,12 +57,39 @@ def typed(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     numbers = ["units", *(name for name in OPTIONAL if name in frame.columns)]
     known = [column for name in sorted(frame.columns) if name.startswith(KNOWN_PREFIX) for column in _covariate(frame, name)]
     try:
-        date = pl.col("date").str.to_date() if frame.schema["date"] == pl.String else pl.col("date").cast(pl.Date)
         return frame.select(
-            date, *(pl.col(key).cast(pl.String) for key in KEYS), *(pl.col(name).cast(pl.Float64) for name in numbers), *known
+            _days(frame["date"], where, zone),
+            *(pl.col(key).cast(pl.String) for key in KEYS),
+            *(pl.col(name).cast(pl.Float64) for name in numbers),
+            *known,
         )
     except pl.exceptions.PolarsError as error:
         raise _broken(where, f"a column is not of its type: {error}") from error
+
+
+def _days(given: pl.Series, where: str, zone: str) -> pl.Series:
+    """The days of a column of dates, texts or instants. Raises DataGateError on anything else, and on times of day."""
+    if given.dtype == pl.Date:
+        return given
+    if given.dtype == pl.String:
+        try:
+            days = given.str.to_date(strict=False)
+        except pl.exceptions.PolarsError:
+            days = pl.Series(given.name, [None] * len(given), dtype=pl.Date)
+        if (wrong := given.filter(days.is_null() & given.is_not_null())).len():
+            raise _broken(where, f"{wrong.len():,} values of date are no dates, such as {wrong[0]!r}: write 2025-06-30")
+        return days
+    if given.dtype != pl.Datetime:
+        example = given.drop_nulls().first()
+        raise _broken(where, f"date is of type {given.dtype}, such as {example!r}: write dates, or texts like 2025-06-30")
+    aware = given.dtype.time_zone is not None  # type: ignore[attr-defined]  # of Datetime alone
+    local = given.dt.convert_time_zone(zone) if aware else given
+    times = local.dt.time().drop_nulls().unique()
+    if len(times) > 1 or (aware and (times != dt.time()).any()):
+        some = ", ".join(str(moment) for moment in local.drop_nulls().unique().sort().head(2))
+        hint = f" Midnights of another zone than {zone} need `timezone` in dataset.json." if aware else ""
+        raise _broken(where, f"date has times of day, such as {some}: hours have to be added up to days or weeks first.{hint}")
+    return local.dt.date()
 
 
 def is_covariate(kind: pl.DataType) -> bool:
@@ -146,6 +174,14 @@ def _check_rows(frame: pl.DataFrame, dataset: Dataset) -> None:
             dataset.name,
             f"{int(off.sum()):,} dates, such as {frame.filter(off)['date'][0]}, are not {dataset.step_days} days apart",
         )
+    if (apart := days_apart(frame)) is not None and apart >= MONTH_DAYS:
+        raise _broken(dataset.name, f"no two dates are less than {apart} days apart: sums of months are neither days nor weeks")
+
+
+def days_apart(frame: pl.DataFrame) -> int | None:
+    """The least number of days between two dates that follow each other; None where there are fewer than three dates."""
+    dates = frame["date"].drop_nulls().unique().sort()
+    return int(cast("dt.timedelta", dates.diff().min()).days) if len(dates) > 2 else None
 
 
 def _codes(series: pl.DataFrame, key: str, entities: pl.DataFrame | None, prefix: str) -> dict[str, Ints]:
@@ -167,7 +203,8 @@ def _codes(series: pl.DataFrame, key: str, entities: pl.DataFrame | None, prefix
     return codes
 
 
-def _entities(folder: Path, name: str) -> pl.DataFrame | None:
+def entities(folder: Path, name: str) -> pl.DataFrame | None:
+    """The rows of `products.parquet` or `stores.parquet`; None where there is none. Raises DataGateError where it has no id."""
     path = folder / f"{name}.parquet"
     if not path.exists():
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -48,6 +49,9 @@ def test_a_sound_panel_has_facts_and_no_findings(tmp_path: Path) -> None:
         (rows_of({("S", "A"): [1.0] * 60 + [5000.0]}), WARNING, "over 100 times"),
         (rows_of({("S", "A"): [1.0] * 30 + [0.0] * 40}), WARNING, "without a sale in the last 28"),
         (rows_of({("S", "A"): [1.0] * 40}).filter(pl.col("date") != START + dt.timedelta(days=3)), WARNING, "missing periods"),
+        (rows_of({("S", "A"): [1.0] * 40}).filter(pl.col("date").dt.weekday() < 6), WARNING, "no row is 0"),
+        (rows_of({("S", "A"): [1.0] * 40}, x_open=0.0), WARNING, "is it turned round"),
+        (rows_of({("S", "A"): [1.0] * 40}).with_columns(units=pl.lit(None, pl.Float64)), ERROR, "known of no row"),
     ],
 )
 def test_what_is_wrong_is_found_with_an_example(tmp_path: Path, rows: pl.DataFrame, level: str, said: str) -> None:
@@ -55,6 +59,47 @@ def test_what_is_wrong_is_found_with_an_example(tmp_path: Path, rows: pl.DataFra
     assert [finding.level for finding in found] == [level]
     assert found[0].count >= 1
     assert "S A" in found[0].example
+
+
+FIRST_MIDNIGHT = dt.datetime(2024, 3, 20, tzinfo=ZoneInfo("Europe/London"))  # clocks spring forward on the 31st
+MIDNIGHTS = [FIRST_MIDNIGHT + dt.timedelta(days=day) for day in range(31)]
+
+
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [
+        (pl.Series([20240101 + day for day in range(31)]), "date is of type Int64, such as 20240101"),
+        (pl.Series([f"2024-01-{day:02}" for day in range(1, 31)] + ["soon"]), "such as 'soon'"),
+        (pl.Series([f"day {day}" for day in range(31)]), "such as 'day 0'"),
+        (pl.Series([START.replace(day=1, month=1 + number % 12, year=2024 + number // 12) for number in range(31)]), "months"),
+        (pl.Series([dt.datetime(2024, 1, 1) + dt.timedelta(hours=hour) for hour in range(31)]), "times of day"),  # noqa: DTZ001
+        (pl.Series(MIDNIGHTS), "need `timezone`"),
+    ],
+    ids=["whole numbers", "a word among dates", "words", "months", "hours", "midnights of another zone"],
+)
+def test_dates_that_are_none_are_named_by_the_check_and_by_who_reads(tmp_path: Path, dates: pl.Series, said: str) -> None:
+    folder = folder_of(tmp_path, rows_of({("S", "A"): [1.0, 0.0] * 15 + [2.0]}).with_columns(date=dates))
+    report = check(folder)
+    assert not report.usable
+    assert said in report.findings[0].what
+    with pytest.raises(DataGateError, match="cannot be used"):
+        read_panel(folder)
+
+
+def test_midnights_are_days_of_the_zone_of_the_data_set(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1.0, 0.0] * 15 + [2.0]}).with_columns(date=pl.Series(MIDNIGHTS).dt.convert_time_zone("UTC"))
+    panel = read_panel(folder_of(tmp_path, frame, timezone="Europe/London"))
+    assert (panel.first, panel.periods) == (dt.date(2024, 3, 20), 31)
+
+
+def test_attributes_without_their_id_are_named_and_repeated_ones_counted(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, rows_of({("S", "A"): [1.0, 0.0] * 20}))
+    pl.DataFrame({"store_id": ["S", "S"], "city": ["Leeds", "York"]}).write_parquet(folder / "stores.parquet")
+    assert [(finding.level, finding.count) for finding in check(folder).findings] == [(WARNING, 2)]
+    pl.DataFrame({"sku": ["A"]}).write_parquet(folder / "products.parquet")
+    report = check(folder)
+    assert not report.usable
+    assert "products.parquet has no column product_id" in report.findings[0].what
 
 
 def test_a_folder_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
