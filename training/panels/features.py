@@ -12,6 +12,7 @@ import numpy as np
 
 from training.panels.block import Asked, Block
 from training.panels.calendar import Rhythm, day_features
+from training.panels.censored import demand_of
 from training.panels.groups import Group, groups_of
 from training.panels.history import Prefix, compact, mean_of, mean_over, parts_of, periods_since, ratio, smoothed
 from training.panels.panel import Panel
@@ -36,7 +37,7 @@ class FeatureMaker:
     def __init__(self, panel: Panel, deviations: Mapping[str, float] | None = None) -> None:
         self.panel = panel
         self.rhythm = Rhythm.of(panel.dataset.freq, panel.dataset.season_length)
-        self.demand = panel.full()
+        self.demand = demand_of(panel)
         self.level = Prefix.of(self.demand)
         self.square = Prefix.of(self.demand**2, self.level.known)
         sold = np.where(np.isnan(self.demand), np.nan, (self.demand > 0).astype(np.float64))

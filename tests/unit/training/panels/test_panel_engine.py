@@ -149,6 +149,21 @@ def test_days_out_of_stock_are_not_low_demand() -> None:
     assert abs(made.chosen.mean.sum() / truth - 1) < 0.2
 
 
+@pytest.mark.parametrize("by_demand", [True, False], ids=["emptied by demand", "empty by chance"])
+def test_where_shelves_run_empty_the_forecast_is_of_demand_and_not_of_the_days_in_stock(by_demand: bool) -> None:
+    random = np.random.default_rng(7)
+    demand = random.poisson(random.gamma(4.0, 2.5, (60, LENGTH))).astype(float)  # 10 on average
+    shelf = 13.0 if by_demand else np.where(random.random(demand.shape) < 0.4, demand * random.random(demand.shape), np.inf)
+    sold = np.minimum(demand, np.floor(shelf))
+    panel = panel_of({(f"S{number % 4}", f"P{number // 4}"): list(row) for number, row in enumerate(sold)})
+    order = [list(zip(panel.stores, panel.products, strict=True)).index((f"S{n % 4}", f"P{n // 4}")) for n in range(60)]
+    in_stock = np.empty_like(sold)
+    in_stock[order] = np.where(sold < demand, 0.6, 1.0)
+    made = run(replace(panel, in_stock=in_stock))
+
+    assert made.chosen.mean.mean() == pytest.approx(10.0, rel=0.15)
+
+
 def test_a_closed_day_sells_nothing_and_teaches_nothing() -> None:
     panel = shop()
     is_open = np.ones_like(panel.units)
