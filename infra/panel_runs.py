@@ -66,14 +66,15 @@ def forecast_panel(
     candidates = every_candidate(seed) if every else quick(seed)
     plan = Plan(candidates, quantile_recipe(seed), threads=threads, progress=progress)
     known = panel.last_known(column)
-    made = forecast(panel, known, length + column - known, plan)
+    leads = length + column - known
+    made = forecast(panel, known, leads, plan)
     done = {"choice": explained(made)}
     if registry is not None:
         from training.panels.registered import register
         from training.panels.tracking import of_forecast
 
         progress("proving, tracking and registering the model")
-        model = learnt_by(made, candidates, panel, known, length + column - known)
+        model = learnt_by(made, candidates, panel, known, leads)
         done["model"] = register(registry, of_forecast(panel, made, plan, model), model, panel, made.chosen).as_json()
     return _written(panel, column, known, made.chosen, out) | done | {"seconds": time.perf_counter() - started}
 

@@ -115,7 +115,7 @@ def summed(judged: DataFrame) -> DataFrame:
         sf.count("mean_pinball").alias("quantile_forecasts"),
         sf.array_sort(sf.collect_list(sf.struct(*sums))).alias("in_order"),
     )
-    return listed.withColumns({summed: _total(name) for name, summed in sums.items()}).drop("in_order")
+    return listed.withColumns({column: _total(name) for name, column in sums.items()}).drop("in_order")
 
 
 def _total(name: str) -> Column:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contracts.errors import DataGateError, UsageError
 from contracts.settings import Settings, load_settings
 from infra.cli.console import json_result, note, result, table
+from infra.cli.lake_told import audit_rows, maintained, megabytes, told
 from infra.cli.options import FirstDay, LastDay, days
 from infra.cli.spark_progress import shown
 
@@ -25,7 +26,6 @@ app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")]
 Job = Callable[["SparkSession", Settings], "JobReport"]
-_GONE = {"lost": "are lost, as accepted", "dropped_before_we_met": "were gone before bronze met the topic"}
 
 
 @app.command()
@@ -77,16 +77,9 @@ def gold(
     """Make the daily table of store × product, and complete the master data."""
     from lake.jobs import gold as job
 
-    span = days(first, last, full=full)
-
-    def made(session: SparkSession, settings: Settings) -> JobReport:
-        return job.run(session, settings, full=full, days=span, dry_run=dry_run)
-
-    report = _run("gold", made, as_json, kept=not dry_run)
-    if not as_json and report.detail.get("months"):
-        result(f"  months: {', '.join(report.detail['months'])}")
-        for name, rows in report.detail["rows"].items():
-            result(f"  {name}: {rows} rows")
+    report = _run_months("gold", job.run, first, last, full=full, dry_run=dry_run, as_json=as_json)
+    for name, rows in report.detail.get("rows", {}).items() if not as_json else ():
+        result(f"  {name}: {rows} rows")
 
 
 @app.command()
@@ -100,14 +93,7 @@ def actuals(
     """Hold served and scored forecasts against what came."""
     from lake.jobs import actuals as job
 
-    span = days(first, last, full=full)
-
-    def made(session: SparkSession, settings: Settings) -> JobReport:
-        return job.run(session, settings, full=full, days=span, dry_run=dry_run)
-
-    report = _run("actuals", made, as_json, kept=not dry_run)
-    if not as_json and report.detail.get("months"):
-        result(f"  months: {', '.join(report.detail['months'])}")
+    _run_months("actuals", job.run, first, last, full=full, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -165,8 +151,8 @@ def maintain(
     if as_json:
         return
     columns = ("table", "files", "MB", "stored MB", "snapshots", "manifests", "to merge", "expired", "orphans")
-    table(columns, [_maintained(kept) for kept in report.detail["tables"]])
-    result(f"All tables: {_megabytes(*report.detail['stored'].values())} MB in the store")
+    table(columns, [maintained(kept) for kept in report.detail["tables"]])
+    result(f"All tables: {megabytes(*report.detail['stored'].values())} MB in the store")
     for kept in report.detail["tables"]:
         for name in kept["orphan_names"]:
             note(f"orphan: {name}")
@@ -183,7 +169,7 @@ def audit(as_json: Json = False) -> None:
         json_result(found.as_dict())
     else:
         columns = ("topic", "partition", "kafka", "bronze", "waiting", "missing", "void", "lost", "repeated")
-        table(columns, [[str(value) for value in row] for row in _audit_rows(found.partitions)])
+        table(columns, [[str(value) for value in row] for row in audit_rows(found.partitions)])
         seen = found.silver.totals
         result(
             f"{seen['lines_in']} lines: {seen['silver_lines']} silver, {seen['duplicate_lines']} repeated,"
@@ -269,47 +255,16 @@ def _run(name: str, job: Job, as_json: bool, *, kept: bool = True) -> JobReport:
     return report
 
 
-def told(report: JobReport) -> Iterator[str]:
-    """A job's report in lines: its figures, then what somebody has to know of it: why rows were refused, what is lost."""
-    detail = report.detail
-    rejected = f", {report.rejected} rejected" if report.rejected else ""
-    dry = "; a dry run: nothing is written" if detail.get("dry_run") else ""
-    yield f"{report.job}: {report.rows_in} rows in, {report.rows_out} out{rejected}, {report.seconds:.1f} s{dry}"
-    for name in ("accepted_by_old_reason", "quarantined_by_reason"):
-        for reason, count in detail.get(name, {}).items():
-            yield f"  {name.split('_')[0]} {reason}: {count}"
-    for name, why in _GONE.items():
-        for gone in detail.get(name, ()):
-            yield f"  {gone['topic']}/{gone['partition']}: offsets {gone['first']} to {gone['last']} {why}"
-    for warning in detail.get("warnings", ()):
-        yield f"  warning: {warning}"
+def _run_months(
+    name: str, job: Callable[..., JobReport], first: str | None, last: str | None, *, full: bool, dry_run: bool, as_json: bool
+) -> JobReport:
+    """A job that makes months anew: those that changed, all, or those of a span of days."""
+    span = days(first, last, full=full)
 
+    def made(session: SparkSession, settings: Settings) -> JobReport:
+        return job(session, settings, full=full, days=span, dry_run=dry_run)
 
-def _maintained(kept: dict[str, Any]) -> list[str]:
-    """A table's row: each size before and after."""
-    before, after = kept["before"], kept["after"]
-    megabytes = [_megabytes(before["bytes"], after["bytes"]), _megabytes(*kept["stored"].values())]
-    sizes = [f"{before[name]} → {after[name]}" for name in ("files", "snapshots", "manifests")]
-    more = [str(value) for value in (before["mergeable_files"], kept["expired"], kept["orphans"])]
-    return [kept["table"], sizes[0], *megabytes, *sizes[1:], *more]
-
-
-def _megabytes(before: int, after: int) -> str:
-    return f"{before / 1e6:.1f} → {after / 1e6:.1f}"
-
-
-def _audit_rows(partitions: list[Any]) -> list[tuple[Any, ...]]:
-    return [
-        (
-            p.topic,
-            p.partition,
-            f"{p.kafka_first}–{p.kafka_next}",
-            p.messages,
-            p.waiting,
-            p.missing,
-            p.void,
-            p.accepted_loss,
-            p.repeated,
-        )
-        for p in partitions
-    ]
+    report = _run(name, made, as_json, kept=not dry_run)
+    if not as_json and report.detail.get("months"):
+        result(f"  months: {', '.join(report.detail['months'])}")
+    return report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.panels.history import compact, shifted, smoothed
+from training.panels.history import parts_of, shifted, smoothed
 from training.panels.panel import Panel
 from training.rows import Floats
 
@@ -21,6 +21,8 @@ def demand_of(panel: Panel) -> Floats:
     full = panel.full()
     if panel.in_stock is None:
         return full
-    level = compact(lambda values: shifted(smoothed(values, ALPHA)), full)
-    ran_out = np.isnan(full) & (panel.units > 0)
-    return np.where(ran_out & (panel.units >= level), panel.units, full)
+    for part in parts_of(len(full)):
+        level = shifted(smoothed(full[part], ALPHA))
+        ran_out = np.isnan(full[part]) & (panel.units[part] > 0)
+        full[part] = np.where(ran_out & (panel.units[part] >= level), panel.units[part], full[part])
+    return full

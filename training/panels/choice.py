@@ -15,7 +15,7 @@ from training.panels.candidates.naive import MOVING_AVERAGE
 from training.rows import Flags, Floats, Ints
 
 MARGIN = 0.02  # share of the loss by which a blend must be better: a best of many is better than it will be
-SEGMENT_MARGIN = 0.04  # of a segment: six of them are six chances to be lucky
+SEGMENT_MARGIN = 2 * MARGIN  # of a segment: six of them are six chances to be lucky
 PULL = 0.25  # of the way from the mean to the median
 PULL_MARGIN = 0.01  # by which the pull must pay
 BIAS_PRICE = 0.1  # what a bias of all demand costs, in multiples of the loss: orders carry it every day, an error evens out

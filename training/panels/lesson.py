@@ -17,7 +17,7 @@ from training.panels.candidates.fitted import FittedQuantiles
 from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast, tidy
-from training.panels.newcomers import as_others, newcomers
+from training.panels.newcomers import newcomers
 from training.panels.past import Past
 from training.rows import LEVELS, Floats, Ints
 
@@ -163,8 +163,8 @@ def _meet(quantiles: Quantiles, mean: Floats, fitted: FittedQuantiles, maker: Fe
     for part, block in maker.parts(origin, quantiles.shape[1], series):
         of_trees = fitted.quantiles(block).reshape(quantiles[part].shape)
         scale = block.scale.reshape(mean[part].shape)
-        of_trees = as_others(of_trees, scale[:, 0], newcomers(maker, origin, series[part]))
-        quantiles[part] += spread.towards(mean[part], scale, of_trees)
+        new = newcomers(maker, origin, series[part])[:, None, None]  # of whom these trees know nothing
+        quantiles[part] += np.where(new, quantiles[part], spread.towards(mean[part], scale, of_trees))
     quantiles /= 2
 
 

@@ -7,13 +7,11 @@ lowest, those that sell nothing any more, unless other series began before their
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.panels.features import FeatureMaker
 from training.panels.sample import FIRST
 from training.rows import Flags, Floats, Ints
 
-Values = NDArray[np.float64]
 LAUNCHES = 10  # series that began since the first origin that is learnt from: fewer show no launch as it usually goes
 
 
@@ -25,11 +23,9 @@ def newcomers(maker: FeatureMaker, origin: int, series: Ints) -> Flags:
     return new if began < LAUNCHES else np.zeros_like(new)
 
 
-def as_others(said: Values, scale: Floats, new: Flags) -> Values:
-    """[series, …], units: new ones go the way that all others together go, each from the level of its groups, its `scale`."""
-    if not new.any() or new.all():
-        return said
-    shape = said[~new].sum(axis=0) / scale[~new].sum()
-    out = said.copy()
-    out[new] = np.multiply.outer(scale[new], shape)
-    return out
+def as_others(mean: Floats, scale: Floats, new: Flags) -> Floats:
+    """[series, lead], units: new ones go the way that all others together go, each from the level of its groups, its `scale`."""
+    if new.all():
+        return mean
+    shape = mean[~new].sum(axis=0) / scale[~new].sum()
+    return np.where(new[:, None], scale[:, None] * shape, mean)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.cli.lake import told
+from infra.cli.lake_told import told
 from lake.report import JobReport
 
 

@@ -48,5 +48,7 @@ def said(fitted: FittedTrees, maker: FeatureMaker, origin: int, task: Task) -> F
     out = np.empty((len(asked), task.horizon))
     for part, block in maker.parts(origin, task.horizon, asked):
         out[part] = fitted.mean(block).reshape(-1, task.horizon)
-    out = as_others(out, maker.scale(origin)[asked], newcomers(maker, origin, asked))
+    new = newcomers(maker, origin, asked)
+    if new.any():
+        out = as_others(out, maker.scale(origin)[asked], new)
     return closed_is_zero(maker, origin, asked, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,29 @@ def test_a_rule_asked_at_a_past_origin_is_kept_for_the_backtest_of_that_origin(t
     kept(counting, FeatureMaker(panel.at(60, 7)), Task(53, (53, 60), 7))
     kept(counting, FeatureMaker(panel.at(53, 7)), Task(53, (53,), 7))
     assert counting.asked == 2
+
+
+def test_an_origin_after_the_last_known_period_is_forecast_from_there_with_longer_leads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    panel = shop(series=4)
+    ends = panel.column_of(dt.date(2024, 3, 10))
+    units = panel.units.copy()
+    units[:, ends + 1 :] = np.nan
+    folder = folder_of(tmp_path, replace(panel, units=units))
+
+    def forecast(origin: str, horizon: str) -> tuple[dict[str, Any], pl.DataFrame]:
+        out = tmp_path / f"{origin}.parquet"
+        options = ["--origin", origin, "--horizon", horizon, "--out", str(out), "--json"]
+        assert cli.main(["forecast", "--panel", str(folder), *options]) == 0
+        return json.loads(capsys.readouterr().out), pl.read_parquet(out)
+
+    on_time, whole = forecast("2024-03-10", "7")
+    late, rows = forecast("2024-03-13", "4")
+    assert (on_time["known_up_to"], late["known_up_to"], late["horizon"]) == ("2024-03-10", "2024-03-10", 4)
+    assert rows["origin"].unique().to_list() == [dt.date(2024, 3, 13)]
+    same_days = whole.filter(pl.col("date") > dt.date(2024, 3, 13))
+    assert rows.drop("origin").equals(same_days.drop("origin"))
 
 
 def test_forecast_and_backtest_as_commands_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
