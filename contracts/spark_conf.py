@@ -14,6 +14,8 @@ from contracts.settings import CHECKOUT, Settings
 from contracts.tables import CATALOG
 
 CATALOG_DATABASE = "lake_catalog"
+# by itself the JVM warns on stdout ("CodeCache is full"), in the middle of what `--json` promises to be one document
+_JVM_WARNS_ON_STDERR = "-Xlog:disable -Xlog:all=warning:stderr"
 JARS = (  # versions match Spark 4.1.1, Scala 2.13 and each other; see infra/jars.lock
     "commons-pool2-2.12.1.jar",
     "iceberg-aws-bundle-1.12.0.jar",
@@ -66,7 +68,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.local.dir": str(scratch / "tmp"),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.jars.ivy": str(scratch / "ivy"),
-        "spark.driver.extraJavaOptions": f'"-Dderby.system.home={scratch / "derby"}"',
+        "spark.driver.extraJavaOptions": f'"-Dderby.system.home={scratch / "derby"}" {_JVM_WARNS_ON_STDERR}',
         **_of_master(settings),
         **_catalog(settings),
     }

@@ -30,8 +30,9 @@ PACKAGES = ("contracts", "featurestore", "streams", "lake", "training", "serving
 PURE_TESTS = ("tests/unit", "tests/property", "tests/contract", "tests/golden", "tests/architecture")
 # all ports stay below 32768, where Linux begins to lend ports to outgoing connections
 OFFSETS = range(11_000, 13_300, 50)
-# Spark's drivers in tests live for seconds, on few rows: the compiler that optimizes costs them more than it saves
-SHORT_LIVED = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+# Spark's drivers in tests live for seconds, on few rows: the compiler that optimizes costs them more than it saves. Without it
+# the JVM reserves a fifth of the room for compiled code, which the whole lake in one process overran after a minute.
+SHORT_LIVED = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"}
 
 
 class Scope(StrEnum):
