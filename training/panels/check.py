@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,10 +11,13 @@ from typing import Any, cast
 import polars as pl
 
 from contracts.errors import DataGateError
+from training.panels.attributes import ENTITIES, read_attributes
 from training.panels.dataset import Dataset, read_dataset
+from training.panels.dates import days_of, too_far_apart
+from training.panels.files import CHECK_IT
 from training.panels.lines import KEYS
 from training.panels.panel import OPEN
-from training.panels.read import KNOWN_PREFIX, MONTH_DAYS, days_apart, entities, is_covariate, read_frame, schema_of
+from training.panels.read import KNOWN_PREFIX, dates_with_units, is_covariate, read_rows, typed
 
 ERROR, WARNING = "error", "warning"  # an error keeps the engine from reading the panel; a warning is worth a look
 SHORT = {"D": 28, "W": 26}
@@ -50,32 +53,50 @@ class Report:
 
 
 def check(folder: Path) -> Report:
-    """The report of a folder; what cannot be read at all is its only finding."""
+    """The report of a folder; of what cannot be read at all it has a finding alone."""
+    attributes = [finding for name in ENTITIES for finding in _attributes(folder, name)]
     try:
         dataset = read_dataset(folder)
-        frame = read_frame(folder, dataset)
-        attributes = {name: entities(folder, name) for name in ("products", "stores")}
+        rows = read_rows(folder, dataset)
+        frame = typed(rows, folder.name, dataset.timezone)
     except DataGateError as error:
-        return Report({"folder": folder.name}, [Finding(ERROR, str(error), 1, error.hint)])
+        return Report({"folder": folder.name}, [_refused(error), *attributes])
     if frame.is_empty():
-        return Report({"name": dataset.name}, [Finding(ERROR, "the panel has no rows", 0, "")])
-    findings = [*findings_of(frame, dataset), *_unread(folder), *_repeated(attributes)]
-    return Report(facts_of(frame, dataset), findings)
+        return Report({"name": dataset.name}, [Finding(ERROR, "the panel has no rows", 0, ""), *attributes])
+    return Report(facts_of(frame, dataset), [*attributes, *findings_of(frame, dataset), *_written(rows, dataset)])
 
 
-def _repeated(attributes: Mapping[str, pl.DataFrame | None]) -> Iterator[Finding]:
-    for name, rows in attributes.items():
-        key = f"{name.removesuffix('s')}_id"
-        if rows is not None and (again := rows.filter(pl.col(key).is_duplicated())).height:
-            yield Finding(
-                WARNING, f"rows of {name}.parquet with one {key}, more than one: the first counts", again.height, again[key][0]
-            )
+def _attributes(folder: Path, name: str) -> Iterator[Finding]:
+    key = ENTITIES[name]
+    try:
+        rows = read_attributes(folder, name)
+    except DataGateError as error:
+        yield _refused(error)
+        return
+    if rows is not None and (again := rows.filter(pl.col(key).is_duplicated())).height:
+        what = f"rows of {name}.parquet with one {key}, more than one: the first counts"
+        yield Finding(WARNING, what, again.height, str(again[key][0]))
 
 
-def _unread(folder: Path) -> Iterator[Finding]:
-    for name, kind in schema_of(folder).items():
+def _refused(error: DataGateError) -> Finding:
+    return Finding(ERROR, str(error), 1, "" if error.hint == CHECK_IT else error.hint)
+
+
+def _written(rows: pl.DataFrame, dataset: Dataset) -> Iterator[Finding]:
+    """What is odd in how the columns are written, before they are read as days and numbers."""
+    for note in days_of(rows["date"], dataset.name, timezone=dataset.timezone).notes:
+        yield Finding(WARNING, note.what, note.count, note.first)
+    for name, kind in rows.schema.items():
         if name.startswith(KNOWN_PREFIX) and not is_covariate(kind):
             yield Finding(WARNING, f"{name} is neither numbers nor texts: left out", 1, str(kind))
+    if OPEN in rows.columns and is_covariate(rows.schema[OPEN]) and not _is_flag(rows.schema[OPEN]):
+        texts = rows[OPEN].drop_nulls()
+        what = f"{OPEN} is texts: taken for a covariate like any other, not for opening; 0 is closed, 1 is open"
+        yield Finding(WARNING, what, len(texts), str(texts.first()))
+
+
+def _is_flag(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind == pl.Boolean
 
 
 def facts_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Any]:
@@ -112,7 +133,7 @@ def findings_of(frame: pl.DataFrame, dataset: Dataset) -> Iterator[Finding]:
     for level, what, rows in _row_checks(frame, dataset):
         if rows.height:
             yield Finding(level, what, rows.height, _example(rows))
-    for check_series in (_months, _nothing, _gaps, _no_zero, _short, _far, _ended):
+    for check_series in (_months, _weeks, _nothing, _gaps, _no_zero, _short, _far, _ended):
         finding = check_series(frame, dataset)
         if finding is not None:
             yield finding
@@ -155,24 +176,33 @@ def _gaps(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
 
 
 def _months(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
-    apart = days_apart(frame)
-    if apart is None or apart < MONTH_DAYS:
+    sums = too_far_apart(dates_with_units(frame), dataset.step_days)
+    return Finding(ERROR, f"{sums}, and freq is {dataset.freq}", 1, "") if sums else None
+
+
+def _weeks(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
+    steps = dates_with_units(frame).unique().sort().diff().drop_nulls().dt.total_days()
+    if dataset.freq != "D" or len(steps) < 2 or not (steps % 7 == 0).all():
         return None
-    return Finding(ERROR, f"no two dates are less than {apart} days apart, and freq is {dataset.freq}: sums of months?", 1, "")
+    return Finding(WARNING, "all dates with units are whole weeks apart, and freq is D: sums of weeks?", len(steps), "")
 
 
 def _nothing(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:  # noqa: ARG001  # one of several checks alike
-    return None if frame["units"].count() else Finding(ERROR, "units are known of no row", frame.height, _example(frame))
+    if dates_with_units(frame).len():
+        return None
+    return Finding(ERROR, "units are known of no row", frame.height, _example(frame))
 
 
 def _no_zero(frame: pl.DataFrame, dataset: Dataset) -> Finding | None:
-    spans = frame.group_by(KEYS).agg((pl.col("date").max() - pl.col("date").min()).dt.total_days() // dataset.step_days + 1)
-    missing = int(spans["date"].sum()) - frame.height
-    if (frame["units"] == 0).any() or missing < MANY_MISSING * frame.height:
+    """Where days without a sale may have been left out, as rows that are not there or as nulls."""
+    known = frame.filter(pl.col("units").is_finite())
+    spans = known.group_by(KEYS).agg((pl.col("date").max() - pl.col("date").min()).dt.total_days() // dataset.step_days + 1)
+    missing = int(spans["date"].sum()) - known.height
+    if known.is_empty() or (known["units"] == 0).any() or missing < MANY_MISSING * known.height:
         return None
-    what = "periods are missing and no row is 0: were they without a sale? Then write zeros (`from-csv --gaps-are-zero`):"
+    what = "periods are unknown and no row is 0: were they without a sale? Then write zeros (`from-csv --gaps-are-zero`):"
     return Finding(
-        WARNING, f"{what} as they are, means are of the periods with a sale alone", missing, _example(frame.sort(KEYS))
+        WARNING, f"{what} as they are, means are of the periods with a sale alone", missing, _example(known.sort(KEYS))
     )
 
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from contracts.errors import DataGateError
 from training.panels.feasts import country_of, is_known
@@ -65,7 +66,7 @@ def parse_dataset(raw: dict[str, Any], path: Path) -> Dataset:
         days = tuple(sorted(dt.date.fromisoformat(origin) for origin in origins))
     except (TypeError, ValueError) as error:
         raise _bad(path, f"an origin is not a date: {origins!r}", "Dates such as 2025-06-30.") from error
-    timezone = str(raw.get("timezone") or "UTC")
+    timezone = _timezone(raw, path)
     return Dataset(
         name=str(raw.get("name") or path.parent.name),
         freq=freq,
@@ -86,6 +87,14 @@ def _periods(raw: dict[str, Any], name: str, default: int, path: Path) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _bad(path, f"{name} is {value!r}", "A whole number of periods, at least 1.")
     return value
+
+
+def _timezone(raw: dict[str, Any], path: Path) -> str:
+    given = raw.get("timezone") or "UTC"
+    try:
+        return ZoneInfo(given).key
+    except (TypeError, ValueError, ZoneInfoNotFoundError, OSError) as error:
+        raise _bad(path, f"timezone is {given!r}", "A name such as America/New_York or UTC.") from error
 
 
 def _country(raw: dict[str, Any], timezone: str, path: Path) -> str:

@@ -50,6 +50,7 @@ def test_a_sound_panel_has_facts_and_no_findings(tmp_path: Path) -> None:
         (rows_of({("S", "A"): [1.0] * 30 + [0.0] * 40}), WARNING, "without a sale in the last 28"),
         (rows_of({("S", "A"): [1.0] * 40}).filter(pl.col("date") != START + dt.timedelta(days=3)), WARNING, "missing periods"),
         (rows_of({("S", "A"): [1.0] * 40}).filter(pl.col("date").dt.weekday() < 6), WARNING, "no row is 0"),
+        (rows_of({("S", "A"): [1.0, None] * 20}), WARNING, "no row is 0"),
         (rows_of({("S", "A"): [1.0] * 40}, x_open=0.0), WARNING, "is it turned round"),
         (rows_of({("S", "A"): [1.0] * 40}).with_columns(units=pl.lit(None, pl.Float64)), ERROR, "known of no row"),
     ],
@@ -100,6 +101,22 @@ def test_attributes_without_their_id_are_named_and_repeated_ones_counted(tmp_pat
     report = check(folder)
     assert not report.usable
     assert "products.parquet has no column product_id" in report.findings[0].what
+
+
+def test_opening_that_is_written_in_words_is_not_taken_for_opening(tmp_path: Path) -> None:
+    report = check(folder_of(tmp_path, rows_of({("S", "A"): [1.0] * 30}, x_open=["no"] + ["yes"] * 29)))
+    found = [finding for finding in report.findings if "x_open is texts" in finding.what]
+    assert [(finding.level, finding.count, finding.example) for finding in found] == [(WARNING, 30, "no")]
+
+
+@pytest.mark.parametrize(
+    "units",
+    [[0.0, None] + [1.0, None] * 19, [1.0] * 39 + [None] + [1.0] * 10, [None] * 20 + [1.0] * 30 + [None] * 20],
+    ids=["zeros are written", "few are missing", "before the first and after the last sale"],
+)
+def test_days_without_a_sale_are_not_missed_where_there_is_no_sign_of_it(tmp_path: Path, units: list[float | None]) -> None:
+    report = check(folder_of(tmp_path, rows_of({("S", "A"): units})))
+    assert not any("no row is 0" in finding.what for finding in report.findings)
 
 
 def test_a_folder_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:

@@ -123,7 +123,10 @@ def test_days_without_a_line_are_zeros_from_a_series_first_day_to_the_last_day_o
     [
         (rows_of({("S", "A"): [1, 2]}).drop("units"), "no column units"),
         (pl.concat([rows_of({("S", "A"): [1, 2]})] * 2), "of one series and period"),
-        (rows_of({("S", "A"): [1, 2]}).with_columns(pl.lit("many").alias("units")), "not of its type"),
+        (
+            rows_of({("S", "A"): [1, 2]}).with_columns(pl.lit("many").alias("units")),
+            "units .* not of its type: 2 .* such as 'many'",
+        ),
         (
             rows_of({("S", "A"): [1, 2]}).with_columns(pl.lit(None, dtype=pl.String).alias("store_id")),
             "no date, store or product",
@@ -136,12 +139,95 @@ def test_what_breaks_the_layout_is_named(tmp_path: Path, broken: pl.DataFrame, s
         read_panel(write(tmp_path, broken))
 
 
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [
+        (pl.Series([20240101, 20240102]), "Int64, such as 20240101"),
+        (pl.Series([20240101, 20240102]).cast(pl.Int32).cast(pl.Date), "20240101 days after 1970-01-01"),
+        (pl.Series([2**62, 0]).cast(pl.Datetime("ms")), "are not between 1900-01-01"),
+        (pl.Series(["2024-01-01", "soon"]), "1 texts, such as 'soon', are no dates"),
+        (pl.Series(["1.1.24", "2.1.24"]), "such as '1.1.24', are no dates"),
+        (pl.Series(["2024-01-01T23:00:00Z", "2024-01-02T23:00:00Z"]), "instants of another zone"),
+        (pl.Series([[1], [2]]), r"of type List\(Int64\)"),
+    ],
+)
+def test_dates_that_are_none_are_refused_with_the_column_the_first_of_them_and_what_to_try(
+    tmp_path: Path, dates: pl.Series, said: str
+) -> None:
+    frame = rows_of({("S", "A"): [1, 2]}).with_columns(dates.alias("date"))
+    with pytest.raises(DataGateError, match=said) as caught:
+        read_panel(write(tmp_path, frame))
+    assert "Column date" in str(caught.value)
+    assert "2025-06-30" in caught.value.hint or "timezone" in caught.value.hint
+    assert "strict" not in str(caught.value)
+    findings = check(tmp_path).findings
+    assert [finding.level for finding in findings] == ["error"]
+    assert findings[0].example == caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "written", ["%Y-%m-%d", "%Y-%m-%d 00:00:00", "%Y-%m-%dT00:00:00.000+01:00", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y"]
+)
+def test_a_day_can_be_written_in_several_ways(tmp_path: Path, written: str) -> None:
+    frame = rows_of({("S", "A"): list(range(20))}).with_columns(pl.col("date").dt.strftime(written))
+    panel = read_panel(write(tmp_path, frame))
+    assert panel.first == START
+    assert panel.units.tolist() == [list(range(20))]
+
+
+def test_a_date_that_can_be_read_both_ways_is_read_day_first_and_said(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1.0] * 12}).with_columns(pl.Series("date", [f"{day:02}/03/2024" for day in range(1, 13)]))
+    assert read_panel(write(tmp_path, frame)).first == dt.date(2024, 3, 1)
+    found = [finding for finding in check(tmp_path).findings if "day first" in finding.what]
+    assert [(finding.level, finding.count, finding.example) for finding in found] == [("warning", 12, "01/03/2024")]
+    assert "--date-format %m/%d/%Y" in found[0].what
+
+
+@pytest.mark.parametrize(("freq", "interval"), [("D", "1mo"), ("D", "30d"), ("W", "28d"), ("D", "1q")])
+def test_sums_of_months_are_refused_as_days_or_weeks(tmp_path: Path, freq: str, interval: str) -> None:
+    dates = pl.date_range(START, START + dt.timedelta(days=900), interval, eager=True)
+    frame = pl.DataFrame({"date": dates, "store_id": "S", "product_id": "A", "units": 5.0})
+    with pytest.raises(DataGateError, match="sums of months"):
+        read_panel(write(tmp_path, frame, freq=freq))
+    report = check(tmp_path)
+    assert not report.usable
+    assert any("sums of months" in finding.what for finding in report.findings)
+    days_between = frame.upsample("date", every="1d" if freq == "D" else "7d").with_columns(
+        pl.col("store_id", "product_id").forward_fill()
+    )
+    assert not check(write(tmp_path, days_between, freq=freq)).usable, "unknown days between do not make it a daily panel"
+
+
+def test_a_panel_in_which_no_units_are_known_is_refused(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1.0] * 30}).with_columns(pl.lit(None, dtype=pl.Float64).alias("units"))
+    with pytest.raises(DataGateError, match="units are known of no row"):
+        read_panel(write(tmp_path, frame))
+    assert not check(tmp_path).usable
+
+
+def test_a_time_of_day_that_all_dates_have_is_pointed_out(tmp_path: Path) -> None:
+    frame = rows_of({("S", "A"): [1.0, 0.0] * 20}).with_columns(pl.col("date").cast(pl.Datetime) + pl.duration(hours=6))
+    assert read_panel(write(tmp_path, frame)).first == START
+    assert [(found.level, found.count) for found in check(tmp_path).findings if "midnight" in found.what] == [("warning", 40)]
+
+
+@pytest.mark.parametrize("name", ["products", "stores"])
+def test_attributes_that_cannot_be_read_are_named_by_the_check_beside_what_else_is_wrong(tmp_path: Path, name: str) -> None:
+    write(tmp_path, rows_of({("S", "A"): [1, 2]}).drop("units"))
+    (tmp_path / f"{name}.parquet").write_bytes(b"no parquet")
+    found = [finding.what for finding in check(tmp_path).findings if finding.level == "error"]
+    assert any("no column units" in what for what in found)
+    assert any(f"{name}.parquet cannot be read" in what for what in found)
+
+
 def test_weeks_that_do_not_start_a_week_apart_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataGateError, match="7 days apart"):
         read_panel(write(tmp_path, rows_of({("S", "A"): [1, 2, 3]}), freq="W"))
 
 
-@pytest.mark.parametrize("facts", [{"freq": "M"}, {"horizon": 0}, {"horizon": "8"}, {"origins": ["soon"]}])
+@pytest.mark.parametrize(
+    "facts", [{"freq": "M"}, {"horizon": 0}, {"horizon": "8"}, {"origins": ["soon"]}, {"timezone": "Nowhere/Land"}]
+)
 def test_a_dataset_that_says_something_impossible_is_refused(tmp_path: Path, facts: dict[str, object]) -> None:
     with pytest.raises(DataGateError, match=r"dataset\.json"):
         read_dataset(write(tmp_path, rows_of({("S", "A"): [1]}), **facts))
