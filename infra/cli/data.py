@@ -50,7 +50,7 @@ def from_csv(
     gaps_are_zero: Annotated[
         bool, typer.Option("--gaps-are-zero", help="A missing period is one without a sale; without this it is unknown.")
     ] = False,
-    date_format: Annotated[str | None, typer.Option(help="Of the dates, such as %d.%m.%Y.")] = None,
+    date_format: Annotated[str | None, typer.Option(help="Of the dates, such as %d.%m.%Y; told from them without it.")] = None,
     separator: Annotated[str, typer.Option(help="Between columns.")] = ",",
     as_json: Json = False,
 ) -> None:

@@ -12,13 +12,17 @@ from typing import Any
 import polars as pl
 
 from contracts.errors import DataGateError
+from training.panels.columns import numbers
 from training.panels.dataset import DATASET_FILE, DEFAULT_HORIZON, DEFAULT_SEASON, STEP_DAYS
+from training.panels.dates import days_of, too_far_apart
+from training.panels.filling import filled
 from training.panels.lines import KEYS
-from training.panels.read import KNOWN_PREFIX, OPTIONAL, PANEL
+from training.panels.read import DAYS_OR_WEEKS, KNOWN_PREFIX, MAX_TEXTS, OPTIONAL, PANEL
 
 REQUIRED = ("date", "store_id", "product_id", "units")
 ORIGINS = 3
-ISO = "%Y-%m-%d"
+TABLE = "the table"
+FLAGS = {"true": 1.0, "false": 0.0}
 ONE_STORE = "all"  # of a table without stores
 
 
@@ -46,12 +50,16 @@ def convert(
     Raises DataGateError where a needed column is missing, a date or number cannot be read, or no period fits the dates.
     """
     did: list[str] = []
-    named = _typed(_renamed(rows, columns, did), date_format)
-    freq = freq or infer_freq(named["date"])
+    renamed = _renamed(rows, columns, did)
+    read = days_of(renamed["date"], TABLE, written=date_format)
+    notes = [f"{note.count:,} {note.what}, the first {note.first}" for note in read.notes]
+    did.extend(notes)
+    named = _typed(renamed, read.days, did)
+    freq = _period(read.days, freq, notes)
     if freq == "W":
         named = _to_weeks(named, did)
     panel = _one_row_each(named, did)
-    panel = _filled(panel, STEP_DAYS[freq], gaps_are_zero, did)
+    panel = filled(panel, STEP_DAYS[freq], did, gaps_are_zero=gaps_are_zero)
     length = horizon or DEFAULT_HORIZON[freq]
     return Made(panel, _facts(panel, name, freq, length), did)
 
@@ -99,17 +107,40 @@ def _own_words(rows: pl.DataFrame, columns: Mapping[str, str]) -> list[str]:
     return [name for name in rows.columns if (name in words or name.startswith(KNOWN_PREFIX)) and name not in columns]
 
 
-def _typed(rows: pl.DataFrame, date_format: str | None) -> pl.DataFrame:
-    date = pl.col("date").str.to_date(date_format or ISO) if rows.schema["date"] == pl.String else pl.col("date").cast(pl.Date)
-    numbers = [name for name in rows.columns if name not in ("date", *KEYS)]
+def _period(days: pl.Series, freq: str | None, notes: list[str]) -> str:
+    """D or W. Raises DataGateError on sums of months; dates that were read the wrong way round can look like them."""
+    sums = "" if freq is None else too_far_apart(days, STEP_DAYS[freq])
+    if sums:
+        raise _cannot(sums, " ".join([DAYS_OR_WEEKS, *notes]))
     try:
-        return rows.select(
-            date, *(pl.col(key).cast(pl.String) for key in KEYS), *(pl.col(name).cast(pl.Float64) for name in numbers)
-        )
-    except pl.exceptions.PolarsError as error:
-        raise _cannot(
-            f"a value cannot be read: {error}", "Dates as 2025-06-30, or give --date-format; numbers with a point."
-        ) from error
+        return freq or infer_freq(days)
+    except DataGateError as error:
+        raise _cannot(error.why, " ".join([error.hint, *notes])) from error
+
+
+def _typed(rows: pl.DataFrame, days: pl.Series, did: list[str]) -> pl.DataFrame:
+    values = [
+        _covariate(rows[name], did) if name.startswith(KNOWN_PREFIX) else numbers(rows[name], TABLE)
+        for name in rows.columns
+        if name not in ("date", *KEYS)
+    ]
+    return rows.select(days.alias("date"), *(pl.col(key).cast(pl.String) for key in KEYS), *values)
+
+
+def _covariate(column: pl.Series, did: list[str]) -> pl.Series:
+    """Numbers, flags or texts. Raises DataGateError on numbers among which is something else: a typing error is no category."""
+    if column.dtype != pl.String:
+        return numbers(column, TABLE)
+    texts = column.str.strip_chars()
+    flags = texts.str.to_lowercase()
+    distinct = flags.drop_nulls().unique()
+    if len(distinct) and distinct.is_in(list(FLAGS)).all():
+        did.append(f"{column.name}: true is 1, false is 0")
+        return flags.replace_strict(FLAGS, return_dtype=pl.Float64)
+    if 2 * distinct.cast(pl.Float64, strict=False).count() > len(distinct) or not len(distinct):
+        return numbers(column, TABLE)
+    did.append(f"{column.name} is texts, the first {texts.drop_nulls()[0]!r}: 0 and 1 for each of the {MAX_TEXTS} commonest")
+    return texts
 
 
 def _to_weeks(rows: pl.DataFrame, did: list[str]) -> pl.DataFrame:
@@ -128,30 +159,14 @@ def _one_row_each(rows: pl.DataFrame, did: list[str]) -> pl.DataFrame:
     whole = rows.drop_nulls(["date", *KEYS])
     repeated = whole.height - whole.select("date", *KEYS).n_unique()
     if repeated:
-        did.append(f"{repeated:,} rows of a series and period that had one: units added up, other columns averaged")
+        did.append(
+            f"{repeated:,} rows of a series and period that had one: units added up, other numbers averaged, of texts the first"
+        )
     others = [name for name in rows.columns if name not in ("date", *KEYS, "units")]
     # the sum of nothing but unknown values is unknown
     units = pl.when(pl.col("units").count() > 0).then(pl.col("units").sum()).alias("units")
-    return whole.group_by("date", *KEYS).agg(units, *(pl.col(name).mean() for name in others)).sort(*KEYS, "date")
-
-
-def _filled(panel: pl.DataFrame, step_days: int, gaps_are_zero: bool, did: list[str]) -> pl.DataFrame:
-    grid = (
-        panel.group_by(KEYS, maintain_order=True)
-        .agg(pl.date_range(pl.col("date").min(), pl.col("date").max(), interval=f"{step_days}d").alias("date"))
-        .explode("date")
-    )
-    full = grid.join(panel, on=[*KEYS, "date"], how="left").select(panel.columns).sort(*KEYS, "date")
-    added = full.height - panel.height
-    if added:
-        did.append(
-            f"{added:,} missing periods added, with units {'0' if gaps_are_zero else 'unknown (--gaps-are-zero makes them 0)'}"
-        )
-    if not (added and gaps_are_zero):
-        return full
-    held = panel.select("date", *KEYS).with_columns(pl.lit(True).alias("held"))
-    marked = full.join(held, on=["date", *KEYS], how="left", maintain_order="left")
-    return marked.with_columns(pl.when(pl.col("held").is_null()).then(0.0).otherwise(pl.col("units")).alias("units")).drop("held")
+    one = (pl.col(name).drop_nulls().first() if whole.schema[name] == pl.String else pl.col(name).mean() for name in others)
+    return whole.group_by("date", *KEYS, maintain_order=True).agg(units, *one).sort(*KEYS, "date")
 
 
 def _facts(panel: pl.DataFrame, name: str, freq: str, horizon: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -188,6 +189,119 @@ def test_missing_periods_are_zeros_only_where_that_is_said() -> None:
     assert convert(rows, {}, name="made", gaps_are_zero=True).panel["units"].to_list() == [1, None, 0, 3]
 
 
+def table_of(dates: Sequence[str], **columns: object) -> pl.DataFrame:
+    """Rows of one product, as a CSV file has them: all texts."""
+    return pl.DataFrame({"date": dates, "product_id": "A", "units": "1", **columns})
+
+
+def days_written(way: str, days: int = 10) -> list[str]:
+    """The first days of the world."""
+    return [f"{START + dt.timedelta(days=day):{way}}" for day in range(days)]
+
+
+@pytest.mark.parametrize("way", ["%Y-%m-%d", "%Y-%m-%d 00:00:00", "%Y-%m-%dT00:00:00", "%Y%m%d", "%d.%m.%Y"])
+def test_days_and_midnights_are_dates(way: str) -> None:
+    made = convert(table_of(days_written(way)), {}, name="made")
+    assert made.panel["date"].to_list() == [START + dt.timedelta(days=day) for day in range(10)]
+    assert not any("midnight" in text or "day first" in text for text in made.did)
+
+
+def test_hours_are_added_up_to_days_and_said() -> None:
+    hours = [f"2024-01-{day:02} {hour:02}:00:00" for day in range(1, 11) for hour in range(24)]
+    made = convert(table_of(hours), {}, name="made")
+    assert made.panel["units"].to_list() == [24] * 10
+    assert any(text.startswith("230 dates that are not at midnight: the day as written is taken") for text in made.did)
+    assert any(text.startswith("230 rows of a series and period that had one: units added up") for text in made.did)
+
+
+def test_dates_that_can_be_read_both_ways_are_read_day_first_and_it_is_said_how_to_choose_the_other() -> None:
+    table = table_of([f"{day:02}/03/2024" for day in range(1, 13)])
+    made = convert(table, {}, name="made")
+    assert made.panel["date"][0] == dt.date(2024, 3, 1)
+    assert any("day first" in text and "--date-format %m/%d/%Y" in text for text in made.did)
+    with pytest.raises(DataGateError, match="days apart"):
+        convert(table, {}, name="made", date_format="%m/%d/%Y")
+
+
+def test_days_that_look_like_months_because_they_are_read_day_first_are_refused_with_the_other_reading() -> None:
+    with pytest.raises(DataGateError, match="days apart") as caught:
+        convert(table_of([f"03/{day:02}/2024" for day in range(1, 13)]), {}, name="made")
+    assert "--date-format %m/%d/%Y" in caught.value.hint
+
+
+@pytest.mark.parametrize("freq", ["D", "W"])
+def test_sums_of_months_become_no_days_or_weeks_because_it_is_asked_for(freq: str) -> None:
+    with pytest.raises(DataGateError, match="sums of months"):
+        convert(table_of([f"2024-{month:02}-01" for month in range(1, 13)]), {}, name="made", freq=freq)
+
+
+def test_a_covariate_of_texts_is_taken_and_one_of_flags_is_numbers() -> None:
+    events = ["Easter", None, " Sale", *[None] * 7]
+    rows = table_of(days_written("%Y-%m-%d"), x_event=events, x_open=["True", "False"] * 5, x_rain=["0.5"] * 10)
+    made = convert(pl.concat([rows, rows[2:3]]), {}, name="made")
+    assert made.panel["x_event"].to_list() == ["Easter", None, "Sale", *[None] * 7]
+    assert made.panel["x_open"].to_list() == [1.0, 0.0] * 5
+    assert made.panel["x_rain"].to_list() == [0.5] * 10
+    assert any(text.startswith("x_event is texts, the first 'Easter'") for text in made.did)
+    assert "x_open: true is 1, false is 0" in made.did
+
+
+def test_a_mistyped_number_of_a_covariate_is_no_category() -> None:
+    with pytest.raises(DataGateError, match=r"x_rain .* such as '0,5', are no numbers"):
+        convert(table_of(days_written("%Y-%m-%d"), x_rain=[*map(str, range(9)), "0,5"]), {}, name="made")
+
+
+def test_an_added_row_has_the_covariates_of_its_day_and_not_those_of_other_series() -> None:
+    days = days_written("%Y-%m-%d", 4)
+    rows = [
+        {"date": day, "store_id": store, "product_id": product, "units": "2", "x_holiday": str(at % 2), "x_rain": store[1:]}
+        | {"x_promo": str(int(product == "A"))}
+        for at, day in enumerate(days)
+        for store in ("S1", "S2")
+        for product in ("A", "B", "C")
+        if (day, store, product) != (days[1], "S2", "A")
+    ]
+    made = convert(pl.DataFrame(rows), {}, name="made", gaps_are_zero=True)
+    added = made.panel.filter((pl.col("store_id") == "S2") & (pl.col("product_id") == "A")).row(1, named=True)
+    assert added["units"] == 0
+    assert (added["x_holiday"], added["x_rain"], added["x_promo"]) == (1.0, 2.0, None)
+    assert [text for text in made.did if text.startswith("x_")] == [
+        "x_holiday of added rows: 1 have the one value that all series have at that time",
+        "x_rain of added rows: 1 have the one value that all series of the store have at that time",
+        "x_promo is unknown in 1 added rows: nothing in the table says it",
+    ]
+    assert made.panel.drop_nulls("x_promo").height == len(rows)
+
+
+def test_a_row_without_an_event_says_that_there_is_none() -> None:
+    rows = pl.DataFrame(
+        {
+            "date": ["2024-01-01", "2024-01-02", "2024-01-03"] * 3 + ["2024-01-01", "2024-01-03"],
+            "product_id": ["A"] * 3 + ["B"] * 3 + ["C"] * 3 + ["D"] * 2,
+            "units": 1,
+            "x_event": [None, "Sale", None] * 3 + [None, None],
+            "x_offer": [None, "2 for 1", None] * 2 + [None] * 5,
+        }
+    )
+    added = convert(rows, {}, name="made", gaps_are_zero=True).panel.row(10, named=True)
+    assert (added["product_id"], added["units"]) == ("D", 0)
+    assert (added["x_event"], added["x_offer"]) == ("Sale", None)
+
+
+def test_what_one_row_alone_says_of_a_day_is_not_taken_for_all() -> None:
+    rows = pl.DataFrame(
+        {
+            "date": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-01", "2024-01-03"],
+            "product_id": ["A", "A", "A", "B", "B"],
+            "units": 1,
+            "x_promo": ["0", "1", "0", "0", "0"],
+        }
+    )
+    made = convert(rows, {}, name="made", gaps_are_zero=True)
+    assert made.panel["x_promo"].to_list() == [0, 1, 0, 0, None, 0]
+    assert "x_promo is unknown in 1 added rows: nothing in the table says it" in made.did
+
+
 def test_weeks_are_told_from_days_and_put_on_one_weekday() -> None:
     weeks = [START + dt.timedelta(days=7 * week) for week in range(10)]
     rows = pl.DataFrame({"date": [*weeks[:-1], weeks[-1] + dt.timedelta(days=2)], "product_id": "A", "units": 1})
@@ -202,8 +316,8 @@ def test_weeks_are_told_from_days_and_put_on_one_weekday() -> None:
     [
         (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "qty": [1]}), {}, "which column is units"),
         (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "qty": [1]}), {"units": "sold"}, "no column 'sold'"),
-        (pl.DataFrame({"date": ["1.1.24"], "product_id": ["A"], "units": [1]}), {}, "cannot be read"),
-        (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "units": ["many"]}), {}, "cannot be read"),
+        (pl.DataFrame({"date": ["1.1.24"], "product_id": ["A"], "units": [1]}), {}, "such as '1.1.24', are no dates"),
+        (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "units": ["many"]}), {}, "such as 'many', are no numbers"),
         (pl.DataFrame({"date": ["2024-01-01"], "product_id": ["A"], "units": [1]}), {}, "from one date"),
         (pl.DataFrame({"date": ["2024-01-01", "2024-02-01", "2024-03-01"], "product_id": "A", "units": 1}), {}, "days apart"),
     ],
