@@ -6,10 +6,11 @@ from typing import Any
 
 from training.panels.candidates.base import PanelCandidate
 from training.panels.candidates.boosted import GlobalTrees
+from training.panels.candidates.ets import AUTO_ETS, EtsPerSeries
 from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.intermittent import SBA, TSB, Intermittent
 from training.panels.candidates.naive import MOVING_AVERAGE, SEASONAL_NAIVE, MovingAverage, SeasonalNaive
 from training.panels.candidates.routing import PROPHET
-from training.panels.candidates.statistical import AUTO_ETS, SBA_NAME, TSB_NAME, Statistical
 
 ETS_SERIES, PROPHET_SERIES = 300, 50  # of the largest series; 0.02 to 0.2 s each and origin
 
@@ -20,14 +21,14 @@ def quick(seed: int = 7) -> list[PanelCandidate]:
         GlobalTrees(Recipe(seed=seed)),
         SeasonalNaive(),
         MovingAverage(),
-        Statistical(SBA_NAME),
-        Statistical(TSB_NAME),
+        Intermittent(SBA),
+        Intermittent(TSB),
     ]
 
 
 def every(seed: int = 7, ets_series: int | None = ETS_SERIES, prophet_series: int = PROPHET_SERIES) -> list[PanelCandidate]:
     """With the models of single series too: they are made for the largest series only, up to a limit; no series, no Prophet."""
-    chosen = [*quick(seed), Statistical(AUTO_ETS, ets_series)]
+    chosen = [*quick(seed), EtsPerSeries(ets_series)]
     if prophet_series:
         from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
 
@@ -42,8 +43,10 @@ def quantile_recipe(seed: int = 7) -> Recipe:
 
 def remade(name: str, params: dict[str, Any]) -> PanelCandidate | None:
     """A candidate of one series at a time, by what it was told when a model was kept; None for trees, which are kept."""
-    if name in (AUTO_ETS, SBA_NAME, TSB_NAME):
-        return Statistical(**params)
+    if name == AUTO_ETS:
+        return EtsPerSeries(params["max_series"])
+    if name in (SBA, TSB):
+        return Intermittent(name)
     if name == PROPHET:
         from training.panels.candidates.prophet import ProphetPerSeries  # Prophet takes seconds to import
 

@@ -14,12 +14,11 @@ import pandas as pd
 from training.models.quiet_prophet import Prophet, quiet
 from training.panels.candidates.base import Made, Task
 from training.panels.candidates.naive import closed_is_zero
-from training.panels.candidates.routing import PROPHET, largest
+from training.panels.candidates.routing import BOUND, PROPHET, largest
 from training.panels.features import FeatureMaker
 from training.rows import Floats, Ints
 
 MIN_PERIODS = {"D": 28, "W": 26}
-BOUND = 3.0  # times the largest value seen: a trend that runs away is no forecast
 MAX_REGRESSORS = 6  # each is one more slope to learn from one series
 
 

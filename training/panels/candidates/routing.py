@@ -7,6 +7,7 @@ import numpy as np
 from training.rows import Floats, Ints
 
 PROPHET = "prophet"  # here, so that its name can be read without its library
+BOUND = 3.0  # times the largest value seen: a trend that runs away is no forecast
 RECENT_SHARE = 0.5  # of the history: a model per series is for the series that sell now
 
 
@@ -20,10 +21,8 @@ def largest(history: Floats, min_periods: int, limit: int | None) -> Ints:
 
 
 def gapless(history: Floats) -> Floats:
-    """One series from its first known value on, unknown periods filled with the mean of what is known before."""
+    """[series, period] from each series' first known value on, unknown periods filled with the mean of what is known before."""
     known = ~np.isnan(history)
-    first = int(known.argmax())
-    values = history[first:]
-    known = known[first:]
-    before = np.cumsum(np.where(known, values, 0.0)) / np.cumsum(known)
-    return np.where(known, values, before)
+    number = np.cumsum(known, axis=1)
+    before = np.cumsum(np.where(known, history, 0.0), axis=1) / np.where(number > 0, number, np.nan)
+    return np.where(known, history, before)

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from statsforecast.models import CrostonSBA
+from statsforecast.models import AutoETS
 
 from contracts.errors import DataGateError
 from tests.panel_world import DAYS, START, panel_of, rows_of, shop, without_future
 from training.panels import past
 from training.panels.candidates.boosted import GlobalTrees
+from training.panels.candidates.ets import AUTO_ETS, EtsPerSeries
 from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.intermittent import SBA, Intermittent
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
-from training.panels.candidates.statistical import SBA_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast
 from training.panels.lesson import used
 from training.panels.panel import Panel
@@ -24,7 +25,7 @@ from training.rows import LEVELS, Floats
 ORIGIN, HORIZON = 69, 7
 LENGTH = ORIGIN + 1 + HORIZON
 SMALL = Recipe(rounds=15, depth=3, eta=0.2, rows=4_000)
-PLAN = Plan([GlobalTrees(SMALL), SeasonalNaive(), MovingAverage(), Statistical(SBA_NAME)], replace(SMALL, rounds=5), past=2)
+PLAN = Plan([GlobalTrees(SMALL), SeasonalNaive(), MovingAverage(), Intermittent(SBA)], replace(SMALL, rounds=5), past=2)
 
 
 def run(panel: Panel, origin: int = ORIGIN) -> Result:
@@ -242,19 +243,19 @@ def test_a_constant_series_stays_and_an_empty_one_stays_empty() -> None:
 
 
 def test_a_series_that_a_library_cannot_fit_is_left_open_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    fits = CrostonSBA.forecast
+    fits = AutoETS.forecast
 
-    def fails_for_the_first(self: CrostonSBA, y: Floats, h: int) -> dict[str, Floats]:
+    def fails_for_the_first(self: AutoETS, y: Floats, h: int) -> dict[str, Floats]:
         if y[0] == 3.0:
             raise Exception("no model able to be fitted")  # as the library says it
         made: dict[str, Floats] = fits(self, y=y, h=h)
         return made
 
-    monkeypatch.setattr(CrostonSBA, "forecast", fails_for_the_first)
+    monkeypatch.setattr(AutoETS, "forecast", fails_for_the_first)
     panel = panel_of({("S", "A"): [3.0] * 80, ("S", "B"): [5.0] * 80})
-    result = forecast(panel, ORIGIN, HORIZON, replace(PLAN, compare=True))
+    result = forecast(panel, ORIGIN, HORIZON, replace(PLAN, candidates=[*PLAN.candidates, EtsPerSeries()], compare=True))
     sound(result, 2)
-    assert result.uncovered[SBA_NAME] == 1
+    assert result.uncovered[AUTO_ETS] == 1
 
 
 def test_only_what_the_forecast_is_made_of_is_made_and_the_same_as_beside_all_others(made: Result) -> None:

@@ -13,8 +13,8 @@ from tests.panel_world import DAYS, shop, without_future
 from training.panels.candidates.base import PanelCandidate, Task
 from training.panels.candidates.boosted import GlobalTrees
 from training.panels.candidates.fitting import Recipe
+from training.panels.candidates.intermittent import SBA, TSB, Intermittent
 from training.panels.candidates.naive import MovingAverage, SeasonalNaive
-from training.panels.candidates.statistical import SBA_NAME, TSB_NAME, Statistical
 from training.panels.engine import Plan, Result, forecast
 from training.panels.features import FeatureMaker
 from training.panels.forecasts import PanelForecast
@@ -27,8 +27,8 @@ CANDIDATES: list[PanelCandidate] = [
     GlobalTrees(SMALL),
     SeasonalNaive(),
     MovingAverage(),
-    Statistical(SBA_NAME),
-    Statistical(TSB_NAME),
+    Intermittent(SBA),
+    Intermittent(TSB),
 ]
 PLAN = Plan(CANDIDATES, replace(SMALL, rounds=5), past=2)
 

@@ -1,0 +1,58 @@
+"""AutoETS (Hyndman & Khandakar 2008) by statsforecast, a model for each of the largest series.
+
+It is fitted on full periods only, unknown ones filled, and has nothing to say of series that are too short for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from statsforecast.models import AutoETS
+
+from training.panels.candidates.base import Made, Task
+from training.panels.candidates.naive import closed_is_zero
+from training.panels.candidates.routing import BOUND, gapless, largest
+from training.panels.features import FeatureMaker
+from training.rows import Floats, Ints
+
+AUTO_ETS = "auto_ets"
+LONGEST_SEASON = 24  # the longest season that the exponential smoothing state carries; beyond it there is none
+
+
+@dataclass(frozen=True, slots=True)
+class EtsPerSeries:
+    """The candidate: at most `max_series` of the largest series, None for all."""
+
+    max_series: int | None = None
+    name: str = AUTO_ETS
+    pooled: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """The limit."""
+        return asdict(self)
+
+    def make(self, maker: FeatureMaker, task: Task) -> Made:
+        """Each series is fitted up to each origin; nothing is learnt over all of them."""
+        asked = task.members(maker.panel)
+        said = (self._means(maker, origin, asked, task.horizon) for origin in task.origins)
+        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
+
+    def _means(self, maker: FeatureMaker, origin: int, asked: Ints, horizon: int) -> Floats:
+        season = maker.panel.dataset.season_length
+        season = season if season <= LONGEST_SEASON else 1
+        shortest = max(2 * season + 4, 12)
+        out = np.full((len(asked), horizon), np.nan)
+        demand = maker.demand[asked, : origin + 1]
+        for series in largest(maker.panel.units[asked, : origin + 1], shortest, self.max_series):
+            known = ~np.isnan(demand[series])
+            if known.sum() < shortest:
+                continue  # long enough, but hardly ever in stock
+            values = gapless(demand[series : series + 1, known.argmax() :])[0]
+            try:
+                mean = np.asarray(AutoETS(season_length=season).forecast(y=values, h=horizon)["mean"], dtype=np.float64)
+            except Exception:  # noqa: BLE001  # "no model able to be fitted" has no class of its own; it is counted as uncovered
+                continue
+            out[series] = np.clip(mean, 0.0, BOUND * max(float(np.max(values)), 0.0))
+        return out
