@@ -80,7 +80,7 @@ def forecast(panel: Panel, origin: int, horizon: int, plan: Plan) -> Result:
     """All series from the last period of history on. Raises DataGateError where nothing is known up to the origin."""
     maker = FeatureMaker(view_from(panel, origin, horizon))
     windows = past_origins(panel.dataset.freq, origin, horizon, plan.past)
-    rows = TrainingRows(maker, origin, horizon)
+    rows = TrainingRows(maker, origin, horizon, plan.threads)
     now = Now(maker, origin, horizon)
     today = Task(origin, (origin,), horizon, rows=rows)
     default = plan.candidates[0].name

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.panels.beside import workers
 from training.panels.block import Asked
 from training.panels.calendar import YEAR_PERIODS
 from training.panels.features import FeatureMaker
@@ -69,12 +70,15 @@ class Drawn:
         return self.sample if every else self.sample.at(known)
 
 
-def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int) -> Drawn | None:
-    """At most `limit` rows, the same for the same seed; None where the panel has none."""
+def draw(maker: FeatureMaker, trained_to: int, horizon: int, limit: int, seed: int, threads: int = 1) -> Drawn | None:
+    """At most `limit` rows, the same for the same seed and any number of threads; None where the panel has none."""
     origins = [origin for origin in training_origins(maker.rhythm.freq, trained_to, horizon) if origin >= 0]
     each = max(1, limit // max(1, len(origins)))
-    parts = [_of_origin(maker, origin, min(horizon, trained_to - origin), horizon, each, seed) for origin in origins]
-    full = [part for part in parts if len(part.column)]
+    with workers(threads) as pool:
+        parts = [
+            pool.submit(_of_origin, maker, origin, min(horizon, trained_to - origin), horizon, each, seed) for origin in origins
+        ]
+        full = [drawn for part in parts if len((drawn := part.result()).column)]
     if not full:
         return None
     samples = [part.sample for part in full]

@@ -18,9 +18,9 @@ class TrainingRows:
     known by then, as with a short history or a long horizon, the fit has rows of its own.
     """
 
-    def __init__(self, maker: FeatureMaker, origin: int, horizon: int) -> None:
+    def __init__(self, maker: FeatureMaker, origin: int, horizon: int, threads: int = 1) -> None:
         self.horizon = horizon
-        self._maker, self._origin = maker, origin
+        self._maker, self._origin, self._threads = maker, origin, threads
         self._drawn: dict[int, Drawn | None] = {}  # by seed
         self._drawing = Lock()  # fits ask beside each other
 
@@ -29,7 +29,7 @@ class TrainingRows:
         seed, limit = recipe.seed, int(recipe.rows * share)
         with self._drawing:
             if seed not in self._drawn:
-                self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed)
+                self._drawn[seed] = draw(self._maker, self._origin, self.horizon, MAX_ROWS, seed, self._threads)
             drawn = self._drawn[seed]
         if column < self._origin and (drawn is None or (drawn.column <= column).sum() < limit * ENOUGH):
             drawn = draw(self._maker, column, self.horizon, limit, seed)
