@@ -1,7 +1,7 @@
 """Which blend of candidates forecasts which series: chosen on past origins, with a rule that would rather not choose.
 
 All series get the default, or the blend that is better than it by a margin, and at every single past origin: a gain that comes
-and goes is luck. A segment gets another one only where that is better still, by twice the margin, on enough rows and series.
+and goes is luck. A segment gets another one only where that is better still, by a larger margin, on enough rows and series.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 from training.panels.candidates.naive import MOVING_AVERAGE
 from training.rows import Flags, Floats, Ints
 
-MARGIN = 0.02  # share of the loss by which a blend must be better: a best of many is better than it will be
-SEGMENT_MARGIN = 2 * MARGIN  # of a segment: six of them are six chances to be lucky
+# share of the loss by which a blend must be better: a best of many is better than it will be, and trees that look back have
+# learnt from less than those that forecast
+MARGIN = 0.03
+SEGMENT_MARGIN = 0.04  # of a segment: six of them are six chances to be lucky
 PULL = 0.25  # of the way from the mean to the median
 PULL_MARGIN = 0.01  # by which the pull must pay
 BIAS_PRICE = 0.1  # what a bias of all demand costs, in multiples of the loss: orders carry it every day, an error evens out

@@ -16,7 +16,7 @@ from training.panels.sample import FIRST
 from training.panels.scores import scales
 from training.rows import Flags, Floats, Ints
 
-SHARED_FIT, ROWS_SHARE = 2, 1 / 3  # past origins that one fit is asked, and its share of the rows
+SHARED_FIT, ROWS_SHARE = 2, 1 / 4  # past origins that one fit is asked, and its share of the rows
 MAX_SERIES = 2_500  # that are looked back on: more would say nothing new of blends and of the levels of quantiles
 Progress = Callable[[str], None]
 Make = Callable[[PanelCandidate, FeatureMaker, Task], Made]
@@ -56,7 +56,7 @@ def look_back(
 ) -> Past:
     """All candidates at all past origins, of at most MAX_SERIES series.
 
-    What learns over all series learns anew for every second one of them, from a third of the rows. Learning once from all would
+    What learns over all series learns anew for every second one of them, from a quarter of the rows. Learning once from all would
     cost more, and would judge it by what it knew three horizons ago, beside candidates that know all of them.
     """
     series, horizon = drawn(maker.panel.series), rows.horizon

@@ -38,7 +38,7 @@ def every(seed: int = 7, ets_series: int | None = ETS_SERIES, prophet_series: in
 
 def quantile_recipe(seed: int = 7) -> Recipe:
     """Of the trees of the quantiles: one for each level and round, so fewer and smaller ones than of the mean."""
-    return Recipe(rounds=30, depth=4, eta=0.25, columns=0.5, bins=64, rows=30_000, seed=seed)
+    return Recipe(rounds=20, depth=4, eta=0.35, columns=0.5, bins=64, rows=30_000, seed=seed)
 
 
 def remade(name: str, params: dict[str, Any]) -> PanelCandidate | None:
