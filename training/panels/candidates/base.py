@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,3 +74,14 @@ class PanelCandidate(Protocol):
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Its means at each origin of the task."""
         ...
+
+
+def by_origin(maker: FeatureMaker, task: Task, means: Callable[[int, Ints], Floats]) -> Made:
+    """What `means` says of an origin and the series asked for, [series, lead], where nothing is learnt over all of them."""
+    asked = task.members(maker.panel)
+    return Made([closed_is_zero(maker, origin, asked, means(origin, asked)) for origin in task.origins])
+
+
+def closed_is_zero(maker: FeatureMaker, origin: int, series: Ints, mean: Floats) -> Floats:
+    """Nothing is sold in a period known to be closed; the means [series, lead] are of those series."""
+    return np.where(maker.closed(origin, mean.shape[1])[series], 0.0, mean)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from training.panels.candidates.base import Made, Task
+from training.panels.candidates.base import Made, Task, closed_is_zero
 from training.panels.candidates.fitted import FittedTrees
 from training.panels.candidates.fitting import Recipe, fit_mean
-from training.panels.candidates.naive import closed_is_zero
 from training.panels.features import FeatureMaker
 from training.panels.newcomers import as_others, newcomers
 from training.rows import Floats

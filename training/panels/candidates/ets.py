@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from statsforecast.models import AutoETS
 
-from training.panels.candidates.base import Made, Task
-from training.panels.candidates.naive import closed_is_zero
+from training.panels.candidates.base import Made, Task, by_origin
 from training.panels.candidates.routing import BOUND, gapless, largest
 from training.panels.features import FeatureMaker
 from training.rows import Floats, Ints
@@ -35,9 +34,7 @@ class EtsPerSeries:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
-        asked = task.members(maker.panel)
-        said = (self._means(maker, origin, asked, task.horizon) for origin in task.origins)
-        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
+        return by_origin(maker, task, lambda origin, asked: self._means(maker, origin, asked, task.horizon))
 
     def _means(self, maker: FeatureMaker, origin: int, asked: Ints, horizon: int) -> Floats:
         season = maker.panel.dataset.season_length
@@ -45,11 +42,9 @@ class EtsPerSeries:
         shortest = max(2 * season + 4, 12)
         out = np.full((len(asked), horizon), np.nan)
         demand = maker.demand[asked, : origin + 1]
-        for series in largest(maker.panel.units[asked, : origin + 1], shortest, self.max_series):
-            known = ~np.isnan(demand[series])
-            if known.sum() < shortest:
-                continue  # long enough, but hardly ever in stock
-            values = gapless(demand[series : series + 1, known.argmax() :])[0]
+        for series in largest(maker.panel.units[asked, : origin + 1], demand, shortest, self.max_series):
+            start = (~np.isnan(demand[series])).argmax()
+            values = gapless(demand[series : series + 1, start:])[0]
             try:
                 mean = np.asarray(AutoETS(season_length=season).forecast(y=values, h=horizon)["mean"], dtype=np.float64)
             except Exception:  # noqa: BLE001  # "no model able to be fitted" has no class of its own; it is counted as uncovered

@@ -1,4 +1,4 @@
-"""TSB and SBA, for intermittent demand, on all series at once: what statsforecast says of one, in a hundredth of its time.
+"""TSB and SBA, for intermittent demand, on all series at once, which say of each what statsforecast says of it alone.
 
 SBA: Croston's method (Croston 1972) times the correction of Syntetos & Boylan 2005. TSB: Teunter, Syntetos & Babai 2011. Both
 take full periods only, unknown ones filled, and have nothing to say of series that are too short for them.
@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from training.panels.candidates.base import Made, Task
-from training.panels.candidates.naive import closed_is_zero
+from training.panels.candidates.base import Made, Task, by_origin
 from training.panels.candidates.routing import BOUND, gapless, largest
 from training.panels.features import FeatureMaker
 from training.panels.history import parts_of
@@ -37,14 +36,11 @@ class Intermittent:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is smoothed up to each origin; nothing is learnt over all of them."""
-        asked = task.members(maker.panel)
-        said = (self._means(maker, origin, asked, task.horizon) for origin in task.origins)
-        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
+        return by_origin(maker, task, lambda origin, asked: self._means(maker, origin, asked, task.horizon))
 
     def _means(self, maker: FeatureMaker, origin: int, asked: Ints, horizon: int) -> Floats:
         demand = maker.demand[asked, : origin + 1]
-        usable = largest(maker.panel.units[asked, : origin + 1], SHORTEST, None)
-        usable = usable[(~np.isnan(demand[usable])).sum(axis=1) >= SHORTEST]  # long enough, but hardly ever in stock
+        usable = largest(maker.panel.units[asked, : origin + 1], demand, SHORTEST, None)
         level = np.full(len(asked), np.nan)
         for part in parts_of(len(usable)):
             history = gapless(demand[usable[part]])
@@ -71,8 +67,7 @@ def _smoothed(values: Floats, counts: Flags, share: float) -> tuple[Floats, Flag
     """[series]: exponential smoothing over the periods that count, from the first of them; and whether there is one."""
     state, begun = np.zeros(len(values)), np.zeros(len(values), dtype=bool)
     for value, counted in zip(values.T, counts.T, strict=True):
-        step = np.where(begun, share, 1.0) * counted
-        state += np.where(counted, step * (value - state), 0.0)
+        state = np.where(counted, state + np.where(begun, share, 1.0) * (value - state), state)
         begun |= counted
     return state, begun
 

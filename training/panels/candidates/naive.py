@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from training.panels.candidates.base import Made, Task
+from training.panels.candidates.base import Made, Task, by_origin
 from training.panels.features import FeatureMaker
-from training.rows import Floats, Ints
+from training.rows import Floats
 
 SEASONAL_NAIVE, MOVING_AVERAGE = "seasonal_naive", "moving_average"
 WINDOW = 28
@@ -28,9 +28,10 @@ class SeasonalNaive:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns nothing over all series."""
-        season, asked = maker.panel.dataset.season_length, task.members(maker.panel)
-        said = (seasonal(maker.panel.units[asked, : origin + 1], season, task.horizon) for origin in task.origins)
-        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
+        season = maker.panel.dataset.season_length
+        return by_origin(
+            maker, task, lambda origin, asked: seasonal(maker.panel.units[asked, : origin + 1], season, task.horizon)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,7 @@ class MovingAverage:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Learns nothing over all series."""
-        asked = task.members(maker.panel)
-        said = (average(maker.panel.units[asked, : origin + 1], task.horizon) for origin in task.origins)
-        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
+        return by_origin(maker, task, lambda origin, asked: average(maker.panel.units[asked, : origin + 1], task.horizon))
 
 
 def seasonal(history: Floats, season: int, horizon: int) -> Floats:
@@ -78,8 +77,3 @@ def last_known(history: Floats) -> Floats:
     known = ~np.isnan(history)
     column = np.where(known.any(axis=1), history.shape[1] - 1 - known[:, ::-1].argmax(axis=1), 0)
     return history[np.arange(len(history)), column]
-
-
-def closed_is_zero(maker: FeatureMaker, origin: int, series: Ints, mean: Floats) -> Floats:
-    """Nothing is sold in a period known to be closed; the means [series, lead] are of those series."""
-    return np.where(maker.closed(origin, mean.shape[1])[series], 0.0, mean)

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from training.models.quiet_prophet import Prophet, quiet
-from training.panels.candidates.base import Made, Task
-from training.panels.candidates.naive import closed_is_zero
+from training.panels.candidates.base import Made, Task, by_origin
 from training.panels.candidates.routing import BOUND, PROPHET, largest
 from training.panels.features import FeatureMaker
 from training.rows import Floats, Ints
@@ -37,17 +36,15 @@ class ProphetPerSeries:
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
-        asked = task.members(maker.panel)
-        said = (self._means(maker, origin, asked, task.horizon) for origin in task.origins)
-        return Made([closed_is_zero(maker, origin, asked, mean) for origin, mean in zip(task.origins, said, strict=True)])
+        return by_origin(maker, task, lambda origin, asked: self._means(maker, origin, asked, task.horizon))
 
     def _means(self, maker: FeatureMaker, origin: int, asked: Ints, horizon: int) -> Floats:
         out = np.full((len(asked), horizon), np.nan)
         shortest = MIN_PERIODS[maker.rhythm.freq]
+        demand = maker.demand[asked, : origin + 1]
         with quiet():
-            for at in largest(maker.panel.units[asked, : origin + 1], shortest, self.max_series):
-                if (~np.isnan(maker.demand[asked[at], : origin + 1])).sum() >= shortest:
-                    out[at] = self._series(maker, int(asked[at]), origin, horizon)
+            for at in largest(maker.panel.units[asked, : origin + 1], demand, shortest, self.max_series):
+                out[at] = self._series(maker, int(asked[at]), origin, horizon)
         return out
 
     def _series(self, maker: FeatureMaker, series: int, origin: int, horizon: int) -> Floats:

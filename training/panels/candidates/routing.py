@@ -11,12 +11,14 @@ BOUND = 3.0  # times the largest value seen: a trend that runs away is no foreca
 RECENT_SHARE = 0.5  # of the history: a model per series is for the series that sell now
 
 
-def largest(history: Floats, min_periods: int, limit: int | None) -> Ints:
-    """The rows of [series, period] with enough known periods and any sale that sell most of late; all where `limit` is None."""
-    late = np.nan_to_num(history[:, int(history.shape[1] * (1 - RECENT_SHARE)) :])
-    known = (~np.isnan(history)).sum(axis=1)
-    usable = np.nonzero((known >= min_periods) & (late.sum(axis=1) > 0))[0]
-    order = usable[np.argsort(-late[usable].sum(axis=1), kind="stable")]
+def largest(units: Floats, demand: Floats, min_periods: int, limit: int | None) -> Ints:
+    """The rows of [series, period] with enough known demand and any sale that sell most of late; all where `limit` is None.
+
+    Of a series that was hardly ever in stock much is sold, and little known.
+    """
+    late = np.nan_to_num(units[:, int(units.shape[1] * (1 - RECENT_SHARE)) :]).sum(axis=1)
+    usable = np.flatnonzero(((~np.isnan(demand)).sum(axis=1) >= min_periods) & (late > 0))
+    order = usable[np.argsort(-late[usable], kind="stable")]
     return np.sort(order if limit is None else order[:limit])
 
 
