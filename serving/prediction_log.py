@@ -56,6 +56,7 @@ class KafkaForecastLog:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._returned: list[tuple[bytes, bytes]] = []  # key and value of what came back for a reason that passes
+        self._sent = 0  # and not reported on yet; the producer's own length counts its reports of errors too
         self._refused = 0
         self._down: str | None = None
         self._producer = Producer(_producer_config(settings, capacity) | {"error_cb": self._on_error}, logger=_QUIET)
@@ -92,7 +93,9 @@ class KafkaForecastLog:
     def close(self) -> int:
         """Delivers what is left, within FLUSH_SECONDS; how many were not."""
         self.tend()
-        left = int(self._producer.flush(FLUSH_SECONDS)) + len(self._returned)
+        with self._lock:
+            self._producer.flush(FLUSH_SECONDS)
+            left = self._waiting()
         if left:
             structlog.get_logger("serving").error("forecast_log_lost", forecasts=left, topic=self._topic)
         return left
@@ -106,12 +109,13 @@ class KafkaForecastLog:
         )
 
     def _waiting(self) -> int:
-        return len(self._producer) + len(self._returned)
+        return self._sent + len(self._returned)
 
     def _send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         for key, value in messages:
             try:
                 self._producer.produce(self._topic, key=key, value=value, on_delivery=self._on_delivery)
+                self._sent += 1
             except KafkaException as error:
                 if error.args[0].code() not in UNDECLARED:
                     raise
@@ -124,6 +128,7 @@ class KafkaForecastLog:
             self._down = f"Kafka: {error.args[0]}"
 
     def _on_delivery(self, error: Any, message: Any) -> None:
+        self._sent -= 1
         if error is None:
             self._down = None
         elif error.code() in UNDECLARED:

@@ -182,6 +182,7 @@ def test_the_log_never_waits_for_a_broker_that_is_away_and_never_drops_in_silenc
     with pytest.raises(DependencyUnavailable):
         log.append([served("11")])
     assert time.monotonic() - begun < 10  # a broker that is away would make it wait for ever
+    until(lambda: len(log._producer) > 10, "the refused connection waits among the producer's reports")
     assert "10 of at most 10 forecasts wait" in (log.trouble() or "")
 
 
