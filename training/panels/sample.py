@@ -59,6 +59,10 @@ class Drawn:
     sample: Sample
     column: Ints
 
+    def known(self, column: int) -> int:
+        """Of how many the target lies up to a column."""
+        return int((self.column <= column).sum())
+
     def until(self, column: int, limit: int, seed: int) -> Sample | None:
         """At most `limit` of the rows whose target lies up to a column; None where there are none."""
         known = np.flatnonzero(self.column <= column)

@@ -86,5 +86,15 @@ def test_where_hardly_any_were_known_by_then_a_fit_has_rows_of_its_own(periods: 
     assert same(rows.until(past, EVERY), own.sample)
 
 
+def test_a_fit_of_long_ago_learns_from_the_season_of_its_own_horizon() -> None:
+    periods, horizon, few = 1400, 90, replace(EVERY, rows=200)  # that are easily found around the seasons of today's horizon
+    maker = FeatureMaker(counting(series=5, periods=periods))
+    origin, past = periods - 1 - horizon, periods - 1 - 4 * horizon
+    then = TrainingRows(maker, origin, horizon).until(past, few)
+    assert then is not None
+    year_before = past + horizon - 365  # where that horizon's last day is in the year before
+    assert ((then.target > year_before - horizon / 2) & (then.target <= year_before)).mean() > 0.03
+
+
 def test_a_panel_without_any_history_has_no_rows() -> None:
     assert TrainingRows(FeatureMaker(shop(series=2)), 0, HORIZON).until(0, EVERY) is None
