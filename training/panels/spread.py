@@ -8,6 +8,7 @@ finite-sample rank of conformal prediction (Romano, Patterson & Candès 2019), s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from training.rows import LEVELS, Floats, Ints
 
 MAX_SEGMENTS = 30
 SEGMENT_ROWS = 300  # fewer cannot say where the highest level lies
+FEWEST_ROWS = 100  # on each side of a gap
+APART = 2.0  # means of which one is more than so many times the next lower one lie on two sides of a gap: dead series and live ones
+NOTHING = 0.01  # of the mean of means: sizes that differ by less are alike
 FLOOR = 0.1  # of the scale: a mean of 0 has errors too
 MAX_FACTOR = 3.0  # by which two forecasts of the same may differ and still be drawn together
 # of probability that each level stands for: the mean of quantiles by these is the mean of what they describe
@@ -63,14 +67,28 @@ def learn(seen: Seen, quantiles: NDArray[np.float64], segments: int = MAX_SEGMEN
     count = len(seen.truth)
     if not count:
         return Offsets(np.empty(0), np.zeros((1, len(LEVELS))))
-    number = max(1, min(segments, count // SEGMENT_ROWS))
-    edges = np.unique(np.quantile(seen.mean, np.arange(1, number) / number))
+    edges = _edges(seen.mean, max(1, min(segments, count // SEGMENT_ROWS)))
     errors = seen.truth[:, None] - quantiles
     errors /= unit_of_error(seen.mean, seen.scale)[:, None]
     place = np.searchsorted(edges, seen.mean, side="right")
     filled = np.bincount(place, minlength=len(edges) + 1) > 0
     chosen = [conformal_quantiles(errors[place == segment] if full else errors) for segment, full in enumerate(filled)]
     return Offsets(edges, np.stack(chosen))
+
+
+def _edges(mean: Floats, number: int) -> Floats:
+    """Between about so many segments of as many rows each, none of which has means on both sides of a gap."""
+    ordered = np.sort(mean)
+    lifted = ordered + NOTHING * ordered.mean()
+    starts = [0]
+    for at in np.flatnonzero(lifted[1:] > APART * lifted[:-1]) + 1:
+        if min(at - starts[-1], len(ordered) - at) >= FEWEST_ROWS:
+            starts.append(at)
+    edges = [(ordered[at - 1] + ordered[at]) / 2 for at in starts[1:]]
+    for start, stop in pairwise([*starts, len(ordered)]):
+        pieces = max(1, round(number * (stop - start) / len(ordered)))
+        edges.extend(np.quantile(ordered[start:stop], np.arange(1, pieces) / pieces))
+    return np.unique(edges)
 
 
 def towards(mean: Floats, scale: Floats, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The choice among candidates would rather not choose, and quantiles cover what they say."""
+"""The choice among candidates would rather not choose."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of, volume_edges
-from training.panels.spread import FLOOR, MAX_FACTOR, constant, learn, towards
-from training.panels.spread import Seen as SeenRows
-from training.rows import LEVELS, Floats, Ints
+from training.rows import Floats, Ints
 
 ORIGINS, SERIES, LEADS = 3, 200, 7
 
@@ -99,48 +97,3 @@ def test_rare_bursts_pull_the_point_to_the_median_where_the_bias_is_worth_it_and
     assert pulled(rare, np.full(shape, rare.mean()), np.zeros(shape), np.full(SERIES, rare.var())) == 0.0
     even = random.normal(10.0, 2.0, shape)
     assert pulled(even, np.full(shape, 10.0), np.full(shape, 9.0), scale) == 0.0
-
-
-@pytest.mark.parametrize("unit", [0.001, 1.0, 1000.0])
-def test_quantiles_cover_their_share_at_every_size_of_mean(unit: float) -> None:
-    random = np.random.default_rng(7)
-    level = np.repeat(np.geomspace(0.5, 200.0, 20), 1000)
-    past, later = random.poisson(level) * unit, random.poisson(level) * unit
-    mean, scale = level * unit, level * unit
-    offsets = learn(SeenRows(past, mean, scale), constant(mean))
-    quantiles = offsets.add(mean, scale, constant(mean))
-    assert (np.diff(quantiles, axis=1) >= 0).all()
-    large = level > 5
-    for at, name in enumerate(LEVELS):
-        assert np.mean(later[large] <= quantiles[large, at]) == pytest.approx(name, abs=0.05)  # whole numbers
-        assert np.mean(later <= quantiles[:, at]) > name - 0.02  # whole numbers and zeros push it above
-
-
-def test_a_mean_of_zero_has_errors_too() -> None:
-    truth = np.concatenate([np.zeros(900), np.full(100, 2.0)])
-    offsets = learn(SeenRows(truth, np.zeros(1000), np.full(1000, 1.0)), constant(np.zeros(1000)))
-    quantiles = offsets.add(np.zeros(1), np.ones(1), constant(np.zeros(1)))[0]
-    assert quantiles[LEVELS.index(0.5)] == 0.0
-    assert quantiles[LEVELS.index(0.975)] == pytest.approx(2.0)
-    assert FLOOR > 0
-
-
-def test_nothing_seen_changes_nothing() -> None:
-    nothing = learn(SeenRows(np.empty(0), np.empty(0), np.empty(0)), np.empty((0, len(LEVELS))))
-    assert (nothing.add(np.ones(2), np.ones(2), constant(np.ones(2))) == 1.0).all()
-
-
-def test_older_quantiles_go_halfway_to_a_newer_mean_in_any_unit() -> None:
-    flat, scale = np.full((1, len(LEVELS)), 8.0), np.array([10.0])
-    assert towards(np.array([8.0]), scale, flat) == pytest.approx(flat), "they agree"
-    doubled = towards(np.array([17.0]), scale, flat)  # 17 + 1 is twice 8 + 1, of which 1 is a tenth of the scale
-    assert doubled == pytest.approx(flat * 2**0.5)
-    assert towards(np.array([17e3]), scale * 1e3, flat * 1e3) == pytest.approx(doubled * 1e3)
-    assert towards(np.array([1e9]), scale, flat) == pytest.approx(flat * MAX_FACTOR**0.5), "two that are of different things"
-
-
-def test_stretched_quantiles_keep_their_order_and_what_is_zero() -> None:
-    quantiles = np.sort(np.random.default_rng(5).poisson(2.0, (50, len(LEVELS))).astype(float), axis=1)
-    moved = towards(np.linspace(0.0, 9.0, 50), np.full(50, 2.0), quantiles)
-    assert (np.diff(moved, axis=1) >= 0).all()
-    assert ((moved == 0) == (quantiles == 0)).all()
