@@ -83,7 +83,7 @@ def _edges(mean: Floats, number: int) -> Floats:
     starts = [0]
     for at in np.flatnonzero(lifted[1:] > APART * lifted[:-1]) + 1:
         if min(at - starts[-1], len(ordered) - at) >= FEWEST_ROWS:
-            starts.append(at)
+            starts.append(int(at))
     edges = [(ordered[at - 1] + ordered[at]) / 2 for at in starts[1:]]
     for start, stop in pairwise([*starts, len(ordered)]):
         pieces = max(1, round(number * (stop - start) / len(ordered)))
