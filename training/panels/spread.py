@@ -19,7 +19,7 @@ from training.rows import LEVELS, Floats, Ints
 MAX_SEGMENTS = 30
 SEGMENT_ROWS = 300  # fewer cannot say where the highest level lies
 FEWEST_ROWS = 100  # on each side of a gap
-APART = 2.0  # means of which one is more than so many times the next lower one lie on two sides of a gap: dead series and live ones
+APART = 2.0  # times the next lower mean: beyond it is a gap, such as that between dead series and live ones
 NOTHING = 0.01  # of the mean of means: sizes that differ by less are alike
 FLOOR = 0.1  # of the scale: a mean of 0 has errors too
 MAX_FACTOR = 3.0  # by which two forecasts of the same may differ and still be drawn together

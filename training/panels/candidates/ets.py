@@ -17,6 +17,7 @@ from training.panels.features import FeatureMaker
 from training.rows import Floats, Ints
 
 AUTO_ETS = "auto_ets"
+PERIODS = 400  # of history, at most: older ones weigh nothing any more, and a fit takes half a millisecond for each
 LONGEST_SEASON = 24  # the longest season that the exponential smoothing state carries; beyond it there is none
 
 
@@ -41,7 +42,7 @@ class EtsPerSeries:
         season = season if season <= LONGEST_SEASON else 1
         shortest = max(2 * season + 4, 12)
         out = np.full((len(asked), horizon), np.nan)
-        demand = maker.demand[asked, : origin + 1]
+        demand = maker.demand[asked, max(0, origin + 1 - PERIODS) : origin + 1]
         for series in largest(maker.panel.units[asked, : origin + 1], demand, shortest, self.max_series):
             start = (~np.isnan(demand[series])).argmax()
             values = gapless(demand[series : series + 1, start:])[0]

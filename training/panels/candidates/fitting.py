@@ -21,6 +21,7 @@ NO_SALE = 1e-6  # where trees of demand over scale start that have seen none
 FAR = 1000.0  # times a series' scale: beyond it lies a mistake, which one leaf would hand on to other series
 HUGE = 10_000.0  # times the usual scale: a mistyped number must not be all that is learnt from
 EDGE_ROWS = 20_000  # that say where bins end
+FOREST_ROWS = 50_000  # that the trees of a round may see together: on few rows one tree alone says much that is chance
 OBJECTIVES = {"tweedie": "reg:tweedie", "squared": "reg:squarederror", "poisson": "count:poisson"}
 
 
@@ -38,6 +39,7 @@ class Recipe:
     tweedie_power: float = 1.4
     weight_power: float = 0.5
     bins: int = 128
+    forest: int = 1  # trees of a round, at most, where rows are few
     rows: int = MAX_ROWS
     seed: int = 7
 
@@ -51,6 +53,7 @@ class Recipe:
             "colsample_bynode": self.columns,
             "subsample": self.rows_share,
             "max_bin": self.bins,
+            "num_parallel_tree": max(1, min(self.forest, FOREST_ROWS // max(1, rows))),
             "tree_method": "hist",
             "nthread": 1,  # fits run beside each other: see training/panels/beside.py
             "seed": self.seed,
