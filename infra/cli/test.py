@@ -1,14 +1,18 @@
-"""`rd360 test`: every check of the repository; with real servers unless it is `test unit`."""
+"""`rd360 test`: every check of the repository; with real servers unless it is `test unit`.
+
+The lake's tests run beside all others, in a process and on a stack of their own: a Spark driver on few rows keeps one core busy.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +34,10 @@ PACKAGES = ("contracts", "featurestore", "streams", "lake", "training", "serving
 PURE_TESTS = ("tests/unit", "tests/property", "tests/contract", "tests/golden", "tests/architecture")
 # all ports stay below 32768, where Linux begins to lend ports to outgoing connections
 OFFSETS = range(11_000, 13_300, 50)
+LAKE_TESTS = "tests/integration/test_lake*.py"
+LAKE_SERVICES = ("kafka", "valkey", "postgres", "s3")
+GRACE_SECONDS = 60.0
+NOTHING_SELECTED = 5  # pytest's exit code
 # Spark's drivers in tests live for seconds, on few rows: the compiler that optimizes costs them more than it saves. Without it
 # the JVM reserves a fifth of the room for compiled code, which the whole lake in one process overran after a minute.
 SHORT_LIVED = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"}
@@ -68,16 +76,19 @@ def static_checks() -> dict[str, list[str]]:
     }
 
 
-def free_offset(settings: Settings, taken: Callable[[int], bool] = is_taken) -> int:
-    """The first of OFFSETS at which no port of the stack is taken. Raises ConfigurationError when there is none."""
-    for offset in OFFSETS:
+def free_offset(settings: Settings, taken: Callable[[int], bool] = is_taken, offsets: Sequence[int] = OFFSETS) -> int:
+    """The first of the offsets, from the settings' own on, at which no port of the stack is taken.
+
+    Two stacks far apart do not choose the same at the same moment. Raises ConfigurationError when there is none.
+    """
+    for offset in sorted(offsets, key=lambda offset: (offset < settings.port_offset, offset)):
         moved = settings.model_copy(update={"port_offset": offset})
         if not any(taken(claim.port) for service in services(moved).values() for claim in service.claims(moved)):
             return offset
     raise ConfigurationError(
         "There is no room for a second stack",
         doing="choosing ports for the tests' own stack",
-        why=f"every offset from {OFFSETS.start} to {OFFSETS.stop} meets a port that is taken",
+        why=f"every offset from {offsets[0]} to {offsets[-1]} meets a port that is taken",
         hint="Stop what listens on so many ports.",
     )
 
@@ -88,32 +99,59 @@ def _pure_tests(chosen: Sequence[str]) -> int:
 
 
 def _all_tests(chosen: Sequence[str]) -> int:
-    """Starts a stack in a home of its own beside the user's, runs all tests on it, and stops it whatever happens."""
-    settings = _tests_settings(load_settings())
+    """The lake's tests beside all others; pytest's code of those that went worse."""
+    lake = sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob(LAKE_TESTS))
+    half = len(OFFSETS) // 2
+    with (
+        tempfile.TemporaryFile() as output,
+        _stack("test-home", None, OFFSETS[:half]) as variables,
+        _stack("test-home-lake", LAKE_SERVICES, OFFSETS[half:]) as lakes_variables,
+    ):
+        # two processes would write one cache
+        command = _command([*lake, "-p", "no:cacheprovider", *chosen])
+        beside = subprocess.Popen(command, cwd=CHECKOUT, env=_environment() | lakes_variables, stdout=output, stderr=output)
+        try:
+            codes = [_pytest(["tests", f"--ignore-glob={LAKE_TESTS}", *chosen], variables)]
+            note("The lake's tests:")
+            codes.append(beside.wait())
+        finally:
+            _end_in_order(beside)
+        output.seek(0)
+        note(output.read().decode(errors="replace"))
+    told = [code for code in codes if code != NOTHING_SELECTED]
+    return max(told) if told else NOTHING_SELECTED
+
+
+@contextmanager
+def _stack(home: str, only: Sequence[str] | None, offsets: Sequence[int]) -> Iterator[dict[str, str]]:
+    """A stack in a home of its own beside the user's, stopped whatever happens; the environment of tests that use it."""
+    settings = _tests_settings(load_settings(), home, offsets)
     supervisor.down(settings, note)  # what an interrupted run left
     for folder in ("data", "logs", "run"):
         shutil.rmtree(settings.home / folder, ignore_errors=True)
     try:
-        supervisor.up(settings, None, note)
-        return _pytest(["tests", *chosen], settings_environment(settings) | {"RD360_HOME": str(settings.home)} | SHORT_LIVED)
+        supervisor.up(settings, only, note)
+        yield settings_environment(settings) | {"RD360_HOME": str(settings.home)} | SHORT_LIVED
     finally:
         supervisor.down(settings)  # without a word: pytest's summary is the last thing to read
 
 
-def _tests_settings(settings: Settings) -> Settings:
-    home = Place(settings).home / "test-home"
+def _tests_settings(settings: Settings, name: str, offsets: Sequence[int]) -> Settings:
+    home = Place(settings).home / name
     home.mkdir(parents=True, exist_ok=True)
     for shared in ("venvs", "jars", "bin"):  # what is only read need not be installed twice
         (home.parent / shared).mkdir(exist_ok=True)
         if not (home / shared).is_symlink():
             (home / shared).symlink_to(home.parent / shared, target_is_directory=True)
-    return load_settings(home=home, port_offset=free_offset(settings))
+    return load_settings(home=home, port_offset=free_offset(settings, offsets=offsets))
 
 
 def _pytest(arguments: Sequence[str], variables: dict[str, str]) -> int:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=CHECKOUT, env=_environment() | variables, check=False
-    ).returncode
+    return subprocess.run(_command(arguments), cwd=CHECKOUT, env=_environment() | variables, check=False).returncode
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "pytest", *arguments]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +182,16 @@ def _beside(commands: Mapping[str, Sequence[str]]) -> Iterator[dict[str, _Check]
             stack.callback(_end, process)
             checks[name] = _Check(process, output)
         yield checks
+
+
+def _end_in_order(process: subprocess.Popen[bytes]) -> None:
+    """Tests stop the servers that they started, given the time. What is typed at a terminal reaches them without us."""
+    for ask in (None, signal.SIGINT, signal.SIGKILL):
+        if ask is not None:
+            process.send_signal(ask)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+            return
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,14 @@ def test_the_tests_stack_takes_the_first_offset_at_which_every_port_is_free() ->
     assert command.free_offset(Settings(), taken=lambda port: port == busy) == command.OFFSETS[1]
 
 
+def test_what_starts_servers_beside_a_stack_looks_from_its_ports_on_and_meets_no_other_stack_first() -> None:
+    first, other = command.OFFSETS[0], command.OFFSETS[len(command.OFFSETS) // 2]
+    beside = (command.free_offset(Settings(port_offset=offset), taken=lambda _: False) for offset in (first, other))
+    assert tuple(beside) == (first, other)
+    full = {9092 + offset for offset in command.OFFSETS if offset >= other}
+    assert command.free_offset(Settings(port_offset=other), taken=lambda port: port in full) == first, "there is room before it"
+
+
 def test_a_machine_without_a_free_offset_is_told_so() -> None:
     with pytest.raises(ConfigurationError, match="no room for a second stack"):
         command.free_offset(Settings(), taken=lambda _: True)
