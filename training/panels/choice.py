@@ -84,16 +84,18 @@ def mixed(blend: Blend, means: Mapping[str, Floats]) -> Floats:
 
 
 def choose(seen: Seen, default: str) -> Choice:
-    """The rule of the module; ties go to the default. A past of a single origin chooses nothing."""
+    """The rule of the module; ties go to the default. A single past origin only tells whether caution pays, everywhere."""
     enough = len(seen.truth) >= MIN_ORIGINS
-    offered = blends(sorted(seen.means), default) if enough else [cautious(default, seen.means)]
+    offered = blends(sorted(seen.means), default) if enough else [((default, 1.0),), cautious(default, seen.means)]
     known = ~np.isnan(seen.truth)
     everyone = np.ones(seen.segment.shape, dtype=np.bool_)
     losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]
     relative = [_relative(loss, losses[0], everyone) for loss in losses]
-    pooled = _best(relative, MARGIN) or 0
+    pooled = _best(relative, MARGIN if enough else 0.0) or 0
     segments = range(int(seen.segment.max(initial=-1)) + 1)
-    chosen = tuple(offered[_of_segment(losses, pooled, seen.segment == number, known)] for number in segments)
+    chosen = tuple(
+        offered[_of_segment(losses, pooled, seen.segment == number, known) if enough else pooled] for number in segments
+    )
     return Choice(chosen, offered[pooled], {label(b): float(r.mean()) for b, r in zip(offered, relative, strict=True)})
 
 

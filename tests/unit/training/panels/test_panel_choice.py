@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from training.panels.candidates.naive import MOVING_AVERAGE
 from training.panels.choice import PULL, Seen, blends, choose, label, mixed, pulled, segments_of, volume_edges
 from training.rows import Floats, Ints
 
@@ -52,10 +53,17 @@ def test_a_segment_has_its_own_blend_only_where_it_is_better_at_every_origin() -
     assert set(choose(unlucky, "trees").of_segment) == {(("trees", 1.0),)}
 
 
-def test_a_single_past_origin_chooses_nothing() -> None:
-    case = seen({"trees": 6.0, "rule": 0.5})
+@pytest.mark.parametrize(
+    ("average", "chosen"),
+    [(9.0, "trees"), (1.0, "0.5 trees + 0.5 moving_average")],
+    ids=["a season that the average lacks", "little to learn from"],
+)
+def test_a_single_past_origin_only_tells_whether_caution_pays(average: float, chosen: str) -> None:
+    case = seen({"trees": 3.0, "rule": 0.5, MOVING_AVERAGE: average})
     once = Seen(case.truth[:1], {n: m[:1] for n, m in case.means.items()}, case.squared_scale, case.segment[:1])
-    assert set(choose(once, "trees").of_segment) == {(("trees", 1.0),)}
+    made = choose(once, "trees")
+    assert label(made.pooled) == chosen
+    assert set(made.of_segment) == {made.pooled}
 
 
 def test_a_series_counts_at_each_origin_where_it_stood_then() -> None:
