@@ -12,7 +12,8 @@ import pytest
 
 from contracts.settings import CHECKOUT, Settings
 
-pytestmark = pytest.mark.stack
+# minutes of a whole line in one test: the longest took 404 s beside other work, and there are slower machines
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
 
 def drill(settings: Settings, *arguments: str) -> dict[str, Any]:
