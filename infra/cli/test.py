@@ -93,13 +93,22 @@ def free_offset(settings: Settings, taken: Callable[[int], bool] = is_taken, off
     )
 
 
+def verdict(codes: Sequence[int], selecting: bool) -> int:
+    """0 where all parts passed, else the first other exit code; a part that a signal ended has a negative one.
+
+    With `selecting`, a part of which no test was selected says nothing, unless none says anything.
+    """
+    told = [code for code in codes if not (selecting and code == NOTHING_SELECTED)]
+    return next((code for code in told if code), 0) if told else NOTHING_SELECTED
+
+
 def _pure_tests(chosen: Sequence[str]) -> int:
     there = [folder for folder in PURE_TESTS if (CHECKOUT / folder).exists()]
     return _pytest([*there, "-m", "not stack", *chosen], {})
 
 
 def _all_tests(chosen: Sequence[str]) -> int:
-    """The lake's tests beside all others; pytest's code of those that went worse."""
+    """The lake's tests beside all others; see `verdict`."""
     lake = sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob(LAKE_TESTS))
     half = len(OFFSETS) // 2
     with (
@@ -118,8 +127,7 @@ def _all_tests(chosen: Sequence[str]) -> int:
             _end_in_order(beside)
         output.seek(0)
         note(output.read().decode(errors="replace"))
-    told = [code for code in codes if code != NOTHING_SELECTED]
-    return max(told) if told else NOTHING_SELECTED
+    return verdict(codes, selecting=bool(chosen))
 
 
 @contextmanager

@@ -85,17 +85,16 @@ def mixed(blend: Blend, means: Mapping[str, Floats]) -> Floats:
 
 def choose(seen: Seen, default: str) -> Choice:
     """The rule of the module; ties go to the default. A single past origin only tells whether caution pays, everywhere."""
-    enough = len(seen.truth) >= MIN_ORIGINS
-    offered = blends(sorted(seen.means), default) if enough else [((default, 1.0),), cautious(default, seen.means)]
+    offered, margin = blends(sorted(seen.means), default), MARGIN
+    if len(seen.truth) < MIN_ORIGINS:
+        offered, margin = [((default, 1.0),), cautious(default, seen.means)], 0.0
     known = ~np.isnan(seen.truth)
     everyone = np.ones(seen.segment.shape, dtype=np.bool_)
     losses = [_errors(seen.truth, mixed(blend, seen.means), known, seen.squared_scale) for blend in offered]
     relative = [_relative(loss, losses[0], everyone) for loss in losses]
-    pooled = _best(relative, MARGIN if enough else 0.0) or 0
+    pooled = _best(relative, margin) or 0
     segments = range(int(seen.segment.max(initial=-1)) + 1)
-    chosen = tuple(
-        offered[_of_segment(losses, pooled, seen.segment == number, known) if enough else pooled] for number in segments
-    )
+    chosen = tuple(offered[_of_segment(losses, pooled, seen.segment == number, known)] for number in segments)
     return Choice(chosen, offered[pooled], {label(b): float(r.mean()) for b, r in zip(offered, relative, strict=True)})
 
 
@@ -164,7 +163,8 @@ def _best(relative: Sequence[Floats], margin: float) -> int | None:
 
 
 def _of_segment(losses: Sequence[tuple[Floats, Floats]], pooled: int, members: Flags, known: Flags) -> int:
-    if members.any(axis=0).sum() < MIN_SERIES or (known & members[:, :, None]).sum() < MIN_ROWS:
+    few = members.any(axis=0).sum() < MIN_SERIES or (known & members[:, :, None]).sum() < MIN_ROWS
+    if few or len(members) < MIN_ORIGINS:
         return pooled
     best = _best([_relative(loss, losses[pooled], members) for loss in losses], SEGMENT_MARGIN)
     return pooled if best is None else best

@@ -38,10 +38,32 @@ def test_no_port_of_the_tests_stack_can_be_lent_to_somebody_else(store: str) -> 
     assert max(claim.port for service in services(settings).values() for claim in service.claims(settings)) < FIRST_LENT_PORT
 
 
+@pytest.mark.parametrize(
+    ("codes", "selecting", "told"),
+    [
+        ((0, 0), False, 0),
+        ((0, 1), False, 1),
+        ((2, 0), False, 2),
+        ((0, -9), False, -9),
+        ((0, 5), False, 5),
+        ((0, 5), True, 0),
+        ((5, 1), True, 1),
+        ((5, 5), True, 5),
+    ],
+    ids=str,
+)
+def test_the_tests_pass_where_every_part_did(codes: tuple[int, int], selecting: bool, told: int) -> None:
+    assert command.verdict(codes, selecting) == told
+
+
 def test_types_are_checked_in_every_package_that_the_configuration_names() -> None:
     configured = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
     assert set(command.PACKAGES) == set(configured)
     assert all(package in command.static_checks()["types"] for package in configured)
+
+
+def test_there_are_tests_of_the_lake_to_run_beside_the_others() -> None:
+    assert any(CHECKOUT.glob(command.LAKE_TESTS))  # pytest without a file would run everything once more
 
 
 def test_the_fast_tests_are_all_folders_of_tests_that_need_no_stack() -> None:

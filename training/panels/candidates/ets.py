@@ -17,7 +17,7 @@ from training.panels.features import FeatureMaker
 from training.rows import Floats, Ints
 
 AUTO_ETS = "auto_ets"
-PERIODS = 400  # of history, at most: older ones weigh nothing any more, and a fit takes half a millisecond for each
+PERIODS = 400  # of history, at most: older ones weigh next to nothing, and a fit takes half a millisecond for each
 LONGEST_SEASON = 24  # the longest season that the exponential smoothing state carries; beyond it there is none
 
 
@@ -30,8 +30,8 @@ class EtsPerSeries:
     pooled: bool = False
 
     def params(self) -> dict[str, Any]:
-        """The limit."""
-        return asdict(self)
+        """The limit, and how far it looks back."""
+        return asdict(self) | {"periods": PERIODS}
 
     def make(self, maker: FeatureMaker, task: Task) -> Made:
         """Each series is fitted up to each origin; nothing is learnt over all of them."""
