@@ -18,7 +18,7 @@ from contracts.settings import Settings
 from contracts.windows import SAME_HOUR_WEEKS, WINDOWS
 
 # By source. Raise it with every change of what a kernel stores, or of what it means, that the catalogue does not show.
-STATE_LAYOUT = {"sales": 3, "inventory": 1, "prices": 1}
+STATE_LAYOUT = {"sales": 4, "inventory": 1, "prices": 1}
 SHOWN_DIGITS = 8
 
 

@@ -16,19 +16,18 @@ import mmh3
 
 from contracts.features import AS_OF, METADATA, DType, features_of
 from featurestore.keys import Key, key_columns, value_columns
-from featurestore.rows import GroupedRow, Layout, Values
 
 Encoder = Callable[[Any], bytes]
+Values = tuple[Any, ...]
 
 # Tags of the protobuf wire format: field number << 3 | wire type (0 varint, 1 eight bytes, 2 length and bytes).
-_STRING, _INT64, _DOUBLE, _INT64_LIST, _DOUBLE_LIST = b"\x12", b"\x20", b"\x29", b"\x72", b"\x7a"
+_STRING, INT64, DOUBLE, _INT64_LIST, _DOUBLE_LIST = b"\x12", b"\x20", b"\x29", b"\x72", b"\x7a"
 _ITEMS = b"\x0a"  # the packed repeated field of both lists
-_SECONDS, _NANOS = b"\x08", b"\x10"  # of a protobuf Timestamp
+SECONDS, NANOS = b"\x08", b"\x10"  # of a protobuf Timestamp
 _STRING_KEY = 2  # feast.ValueType.STRING, the type of each key part; Feast takes seconds to import, and this is all of it
 _MORE = [bytes((low | 128, high | 128)) for high in range(128) for low in range(128)]  # 14 bits with more to come
 _LAST = [bytes((low,)) for low in range(128)] + [bytes((low | 128, high)) for high in range(1, 128) for low in range(128)]
 KEPT_VALUES = 1 << 16  # 10 MB at most
-KEPT_GROUPS = 1 << 13  # of one group: 4 MB at most
 _DOUBLE_BYTES = struct.Struct("<d").pack
 
 
@@ -40,37 +39,22 @@ class RowFormat:
         self._keys, columns = key_columns(view), value_columns(view)
         names = sorted(self._keys)  # Feast sorts a key by the names of its parts
         self._order = [self._keys.index(name) for name in names]
-        self._prefix = struct.pack("<I", len(names)) + b"".join(_key_name(name.encode()) for name in names)
+        self._prefix = struct.pack("<I", len(names)) + b"".join(key_name(name.encode()) for name in names)
         self._head = b"*%d\r\n$4\r\nHSET\r\n" % (4 + 2 * len(columns))
-        self._at = _bulk(f"_ts:{view}".encode())
+        self._at = bulk(f"_ts:{view}".encode())
         self._columns, self._fields = operator.itemgetter(*columns), _Fields(view, columns).encode
-        self._layouts: dict[Layout, list[Callable[[Values], bytes]]] = {}
 
     def command(self, row: Mapping[str, Any]) -> bytes:
         """HSET with all fields of the row.
 
         Raises KeyError where a column is missing, TypeError or ValueError where a value is not of the catalogue's type.
         """
-        if isinstance(row, GroupedRow):
-            key, as_of = row.key, row.groups[0][0]
-            encoders = self._layouts.get(row.layout) or self._of(row.layout)
-            fields = [encoded(values) for encoded, values in zip(encoders, row.groups)]  # noqa: B905  # as many: the layout's
-        else:
-            key, as_of = tuple(row[name] for name in self._keys), row[AS_OF]
-            fields = [self._fields(self._columns(row))]
-        return b"".join((self._head, self._key(key), self._at, _timestamp(as_of), *fields))
+        key = self._key(tuple(row[name] for name in self._keys))
+        return b"".join((self._head, key, self._at, _timestamp(row[AS_OF]), self._fields(self._columns(row))))
 
     def _key(self, key: Key) -> bytes:
         """The name of a key's hash, as it is sent."""
-        return _bulk(self._prefix + b"".join([_key_value(key[at]) for at in self._order]) + self._project)
-
-    def _of(self, layout: Layout) -> list[Callable[[Values], bytes]]:
-        """What encodes each group. Raises KeyError where the layout lacks a column."""
-        for column in value_columns(self._view):
-            layout.places[column]
-        each = [(group.recurs, _Fields(self._view, group.columns)) for group in layout.groups]
-        made = self._layouts[layout] = [_Kept(fields).__getitem__ if recurs else fields.encode for recurs, fields in each]
-        return made
+        return bulk(self._prefix + b"".join([key_value(key[at]) for at in self._order]) + self._project)
 
 
 class _Fields:
@@ -87,8 +71,8 @@ class _Fields:
         others = [(at, column) for at, column, dtype in places if dtype not in ("int64", "float64")]
         self._whole, self._doubles = _several([at for at, _ in whole]), _several([at for at, _ in doubles])
         self._others = [(at, _ENCODERS[dtypes[column]]) for at, column in others]
-        names = [_field_name(view, column) for _, column in (*whole, *doubles, *others)]
-        self._template = b"".join(_bulk(name).replace(b"%", b"%%") + b"%b" for name in names)
+        names = [field_name(view, column) for _, column in (*whole, *doubles, *others)]
+        self._template = b"".join(bulk(name).replace(b"%", b"%%") + b"%b" for name in names)
 
     def encode(self, values: Values) -> bytes:
         """The fields with these values. Raises TypeError or ValueError where one is not of the catalogue's type."""
@@ -102,28 +86,12 @@ class _Fields:
         return self._template % (*map(_INT64_VALUES, whole), *map(_FLOAT64_VALUES, doubles), *others)
 
 
-class _Kept(dict[Values, bytes]):
-    """The fields of a group that recurs, by its values. Who makes rows in groups makes each column of one type only: 1 and 1.0
-    would be taken for each other."""
-
-    def __init__(self, fields: _Fields) -> None:
-        super().__init__()
-        self._encode = fields.encode
-
-    def __missing__(self, values: Values) -> bytes:
-        encoded = self._encode(values)
-        if len(self) >= KEPT_GROUPS:
-            self.clear()
-        self[values] = encoded
-        return encoded
-
-
 class _Int64Values(dict[int | None, bytes]):
     """The value of each integer, and of none. All are kept for a while: small numbers come again and again, and the lines of one
     receipt share their instant and their offset."""
 
     def __missing__(self, number: int | None) -> bytes:
-        value = _NULL if number is None else _bulk(_INT64 + _varint(number))
+        value = _NULL if number is None else bulk(INT64 + _varint(number))
         if len(self) >= KEPT_VALUES:
             self.clear()  # rows may be encoded in several threads: nothing relies on a number to be there
         self[number] = value
@@ -134,7 +102,7 @@ class _Float64Values(dict[float | None, bytes]):
     """The value of each double, and of none; many come again and again. What equals is written the same: -0.0 as 0.0."""
 
     def __missing__(self, number: float) -> bytes:
-        value = b"$9\r\n%b%b\r\n" % (_DOUBLE, _DOUBLE_BYTES(number or 0.0))
+        value = b"$9\r\n%b%b\r\n" % (DOUBLE, _DOUBLE_BYTES(number or 0.0))
         if len(self) < KEPT_VALUES and number == number:  # a NaN equals nothing: it would be kept again each time
             self[number] = value
         return value
@@ -147,20 +115,20 @@ def _several(places: Sequence[int]) -> Callable[[Values], Values]:
     return lambda values: tuple(values[at] for at in places)
 
 
-def _bulk(raw: bytes) -> bytes:
+def bulk(raw: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(raw), raw)
 
 
-def _field_name(view: str, feature: str) -> bytes:
+def field_name(view: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
 
 
-def _key_name(name: bytes) -> bytes:
+def key_name(name: bytes) -> bytes:
     return struct.pack("<II", _STRING_KEY, len(name)) + name
 
 
 @functools.lru_cache(maxsize=1 << 16)  # stores and products come again and again
-def _key_value(value: str) -> bytes:
+def key_value(value: str) -> bytes:
     raw = value.encode()
     return struct.pack("<II", _STRING_KEY, len(raw)) + raw
 
@@ -182,15 +150,15 @@ def _varint(value: int) -> bytes:
 def _timestamp(milliseconds: int) -> bytes:
     """A protobuf Timestamp, as it is sent: a part that is zero is left out."""
     seconds, thousandths = divmod(milliseconds, 1000)
-    return _bulk((_SECONDS + _varint(seconds) if seconds else b"") + _NANOSECONDS[thousandths])
+    return bulk((SECONDS + _varint(seconds) if seconds else b"") + _NANOSECONDS[thousandths])
 
 
 @functools.lru_cache(maxsize=1 << 12, typed=True)  # fingerprints, categories, zones
-def _string(value: Any) -> bytes:
+def string(value: Any) -> bytes:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
     raw = value.encode()
-    return _bulk(_STRING + _varint(len(raw)) + raw)
+    return bulk(_STRING + _varint(len(raw)) + raw)
 
 
 def _int64s(values: Sequence[Any]) -> bytes:
@@ -203,7 +171,7 @@ def _float64s(values: Sequence[Any]) -> bytes:
 
 def _list(tag: bytes, items: bytes) -> bytes:
     body = _ITEMS + _varint(len(items)) + items if items else b""
-    return _bulk(tag + _varint(len(body)) + body)
+    return bulk(tag + _varint(len(body)) + body)
 
 
 def _integer(value: Any) -> int:
@@ -218,10 +186,10 @@ def _double(value: Any) -> bytes:
     return _DOUBLE_BYTES(value)
 
 
-_NULL = _bulk(b"")
+_NULL = bulk(b"")
 _WHOLE_TYPES = frozenset((int, type(None)))
 _DOUBLE_TYPES = frozenset((float, int, type(None)))
 _INT64_VALUES = _Int64Values().__getitem__
 _FLOAT64_VALUES = _Float64Values({None: _NULL}).__getitem__
-_NANOSECONDS = [_NANOS + _varint(thousandths * 1_000_000) if thousandths else b"" for thousandths in range(1000)]
-_ENCODERS: dict[DType, Encoder] = {"string": _string, "int64[]": _int64s, "float64[]": _float64s}
+_NANOSECONDS = [NANOS + _varint(thousandths * 1_000_000) if thousandths else b"" for thousandths in range(1000)]
+_ENCODERS: dict[DType, Encoder] = {"string": string, "int64[]": _int64s, "float64[]": _float64s}

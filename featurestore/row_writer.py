@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -21,6 +21,10 @@ from contracts.settings import Settings
 from featurestore.keys import Row
 from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
+from featurestore.row_block import BlockLayout, RowBlock
+
+if TYPE_CHECKING:
+    from featurestore.block_format import BlockFormat
 
 CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
 WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapshot
@@ -58,19 +62,25 @@ class RowWriter:
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        row_format = _row_format(view, self._project)
+        chunks = self._chunks(view, rows)
         try:
             with self._connection() as connection:
                 sent = 0
-                for start in range(0, len(rows), CHUNK):
-                    commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
-                    # in one call of the system: each gives up the interpreter's lock
-                    connection.send_packed_command([b"".join(commands)])
+                for count, commands in chunks:
+                    connection.send_packed_command([commands])  # one call of the system: each gives up the interpreter's lock
                     _read_replies(connection, sent)  # of the chunk before: the server works at one while the next is encoded
-                    sent = len(commands)
+                    sent = count
                 _read_replies(connection, sent)
         except RedisError as error:
             raise unavailable(self._address, f"writing {len(rows)} rows of {view}", error) from error
+
+    def _chunks(self, view: str, rows: Sequence[Row]) -> Iterator[tuple[int, bytes | memoryview]]:
+        """The rows of each chunk, counted and as commands. Raises ValueError where a block is of another view."""
+        if not isinstance(rows, RowBlock):
+            return _chunks_of_rows(_row_format(view, self._project), rows)
+        if rows.layout.view != view:
+            raise ValueError(f"rows of {rows.layout.view}, not of {view}")
+        return _chunks_of_block(_block_format(rows.layout, self._project), rows)
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -101,6 +111,25 @@ def _read_replies(connection: Any, count: int) -> None:
         connection.read_response()
 
 
+def _chunks_of_rows(row_format: RowFormat, rows: Sequence[Row]) -> Iterator[tuple[int, bytes]]:
+    for start in range(0, len(rows), CHUNK):
+        commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
+        yield len(commands), b"".join(commands)
+
+
+def _chunks_of_block(block_format: BlockFormat, block: RowBlock) -> Iterator[tuple[int, memoryview]]:
+    for start in range(0, len(block), CHUNK):
+        chunk = block[start : start + CHUNK]
+        yield len(chunk), block_format.commands(chunk)
+
+
 @functools.cache
 def _row_format(view: str, project: bytes) -> RowFormat:
     return RowFormat(view, project)
+
+
+@functools.cache
+def _block_format(layout: BlockLayout, project: bytes) -> BlockFormat:
+    from featurestore.block_format import BlockFormat  # the compiler takes half a second to import: not for who writes no blocks
+
+    return BlockFormat(layout, project)

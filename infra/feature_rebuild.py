@@ -13,8 +13,9 @@ from contracts.settings import Settings
 from lake import archived, stream_position
 from lake.jobs.parity import take_in
 from streams import rebuild as handover
+from streams.kernels import kernels
 from streams.rebuilt import Rebuilder
-from streams.views import Kernel, Key, kernels
+from streams.views import Kernel, Key
 
 ROUNDS = 5  # a key moves on only where an event came while it was made anew
 

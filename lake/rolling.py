@@ -118,7 +118,7 @@ def _of_lines(series: Ints, events: pa.Table) -> Events:
 
 
 def _line_order(place: Ints, events: pa.Table) -> Ints:
-    """Lines by series and time; where these are the same by event and then price, as `contracts.aggregates.LastSale` has it."""
+    """Lines by series and time; where these are the same by event and then price, as `contracts.aggregates` has it."""
     order = np.argsort(place, kind="stable")
     same = place[order][1:] == place[order][:-1]
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # few: sorting texts is slow

@@ -23,11 +23,11 @@ from streams.kafka_client import (
     never_give_recovery_up,
     seek_before_anything_is_delivered,
 )
+from streams.kernels import kernels
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.refill import Refill
 from streams.stale import state_folder
-from streams.views import kernels
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
 TICK_SECONDS = 1.0
@@ -68,9 +68,10 @@ def build(
     seek_before_anything_is_delivered(app)
     deliver_at_once(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
-    app.on_rebalance_complete.connect(_restore(app, flushers, watcher))
+    refill = Refill(flushers, marks, outages["online_store"], metrics)
+    app.on_rebalance_complete.connect(_restore(app, flushers, refill, watcher))
     app.timer(TICK_SECONDS, name="tick")(_tick(flushers, watcher.fail))
-    app.timer(TICK_SECONDS, name="refill")(_refill(Refill(flushers, marks, outages["online_store"], metrics), watcher.fail))
+    app.timer(TICK_SECONDS, name="refill")(_refill(refill, watcher.fail))
     return app, flushers
 
 
@@ -116,7 +117,7 @@ def _leave(flushers: list[Flusher], watcher: Watcher) -> Any:
     return on_partitions_revoked
 
 
-def _restore(app: faust.App, flushers: list[Flusher], watcher: Watcher) -> Any:
+def _restore(app: faust.App, flushers: list[Flusher], refill: Refill, watcher: Watcher) -> Any:
     async def on_rebalance_complete(*_: Any, **__: Any) -> None:
         try:
             consumer: Any = app.consumer  # its interface leaves this out
@@ -124,6 +125,7 @@ def _restore(app: faust.App, flushers: list[Flusher], watcher: Watcher) -> Any:
             for flusher in flushers:
                 own = sorted((tp.partition, offset or 0) for tp, offset in committed.items() if tp.topic == flusher.source)
                 await flusher.restore(dict(own))
+            await refill.check(blank_only=True)
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
             watcher.fail(error)
         else:

@@ -5,7 +5,7 @@ It blocks, so call it in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -18,6 +18,8 @@ from streams.broker import QUIET, unavailable
 # then must not find older states behind its own.
 DELIVERY_MS = 8_000
 FLUSH_SECONDS = 10.0
+NOT_STORED = -1
+Report = Callable[[Any, Any], None]  # of an error, or of a message that was stored
 
 
 class Changelog:
@@ -43,25 +45,25 @@ class Changelog:
 
         Raises DependencyUnavailable where one was not acknowledged; all may be sent again.
         """
-        sent = {partition: _Sent() for partition, of_partition in states.items() if of_partition}
+        sent = {partition: _Sent(len(of_partition)) for partition, of_partition in states.items() if of_partition}
         for partition, noting in sent.items():
-            for key, raw in states[partition].items():
-                self._produce(topic, partition, key, raw, noting)
+            for number, (key, raw) in enumerate(states[partition].items()):
+                self._produce(topic, partition, key, raw, noting.at(number))
         left = self._producer.flush(FLUSH_SECONDS)
-        failed = next((noting.failed for noting in sent.values() if noting.failed is not None), None)
-        if left or failed is not None:
+        lacking = next((why for noting in sent.values() if (why := noting.lacking()) is not None), None)
+        if left or lacking is not None:
             self._producer.purge()
             self._producer.flush(FLUSH_SECONDS)
-            why = f"{left} records without an answer" if failed is None else failed
+            why = f"{left} records without an answer" if lacking is None else lacking
             raise DependencyUnavailable(
                 f"Kafka at {self._settings.kafka} did not take all states", doing=f"writing to {topic}", why=why
             )
-        return {partition: noting.offset for partition, noting in sent.items()}
+        return {partition: noting.last for partition, noting in sent.items()}
 
-    def _produce(self, topic: str, partition: int, key: bytes, raw: bytes, sent: _Sent) -> None:
+    def _produce(self, topic: str, partition: int, key: bytes, raw: bytes, report: Report | None) -> None:
         while True:
             try:
-                self._producer.produce(topic, raw, key, partition, on_delivery=sent)
+                self._producer.produce(topic, raw, key, partition, on_delivery=report)
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
@@ -71,14 +73,41 @@ class Changelog:
 
 
 class _Sent:
-    """What became of the records of one partition in one call."""
+    """What became of the records of one partition in one call, from the offsets of the first and of the last.
 
-    def __init__(self) -> None:
-        self.offset = -1
-        self.failed: str | None = None
+    Nobody else writes there, and an idempotent producer keeps their order: where as many offsets lie between the two as records
+    were sent, none is missing. A report of every record would take the interpreter's lock for each, from a thread that computes.
+    """
 
-    def __call__(self, error: Any, message: Any) -> None:
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.first = self.last = NOT_STORED
+        self._failed: str | None = None
+
+    def at(self, number: int) -> Report | None:
+        """What is to be told of the record of this number, from 0 on."""
+        if number == self._count - 1:
+            return self._is_last
+        return self._is_first if number == 0 else None
+
+    def lacking(self) -> str | None:
+        """Why not all records are known to be stored; None where they are."""
+        if self._failed is not None:
+            return self._failed
+        first = self.last if self._count == 1 else self.first
+        if first != NOT_STORED and self.last == first + self._count - 1:
+            return None
+        return f"{self._count} records were sent, and offsets {first} to {self.last} acknowledged"
+
+    def _is_first(self, error: Any, message: Any) -> None:
+        self.first = self._offset(error, message)
+
+    def _is_last(self, error: Any, message: Any) -> None:
+        self.last = self._offset(error, message)
+
+    def _offset(self, error: Any, message: Any) -> int:
         if error is not None:
-            self.failed = str(error.str())
-        else:
-            self.offset = max(self.offset, message.offset())
+            self._failed = str(error.str())
+            return NOT_STORED
+        offset: int = message.offset()
+        return offset

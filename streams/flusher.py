@@ -34,6 +34,7 @@ from streams.patience import GivenUp, Outages
 from streams.pipeline import Pipeline
 from streams.processor import Changes, Incoming, Partition, Work
 from streams.table import StateTable
+from streams.threads import in_thread
 from streams.views import Kernel
 
 PART_KEYS = 1_000  # settled and written in one go
@@ -97,9 +98,14 @@ class Flusher:
                 self._busy_at[number] = time.monotonic()
 
     async def batch(self, messages: Sequence[Incoming]) -> None:
-        """Takes a batch of messages and writes all that follows. When this returns they may be acknowledged.
+        """Takes a batch of messages and writes all that follows: they may be acknowledged then. Raises as `begin`."""
+        await (await self.begin(messages))
 
-        Raises GivenUp where a partition went to another worker meanwhile: it reads the messages again.
+    async def begin(self, messages: Sequence[Incoming]) -> Awaitable[None]:
+        """Takes a batch of messages and begins to write all that follows. Await the result for the end of it: they may be
+        acknowledged then.
+
+        Raises GivenUp, here or there, where a partition went to another worker meanwhile: it reads the messages again.
         """
         async with self.lock:
             if not {message.partition for message in messages} <= self._partitions.keys():
@@ -109,9 +115,13 @@ class Flusher:
             for number in events:
                 self._busy_at[number] = time.monotonic()
             with self._pipeline.or_fail():
-                works = [self._take(number, events.get(number, ()), states.get(number, ())) for number in events | states]
+                works = await in_thread(functools.partial(self._works, events, states))
+                self._pipeline.still()  # an earlier batch may have failed meanwhile, and taken the partitions with it
                 self._judge(works)
                 written = await self._write(works)
+        return self._read_to(written, events)
+
+    async def _read_to(self, written: Awaitable[None], events: Mapping[int, Sequence[Incoming]]) -> None:
         await written
         for number, group in events.items():
             self._next_offset[number] = group[-1].offset + 1
@@ -171,6 +181,11 @@ class Flusher:
         return list(self._partitions)
 
     @property
+    def blank(self) -> list[int]:
+        """The partitions here of which no key has a state yet."""
+        return [number for number, partition in self._partitions.items() if not partition.keys]
+
+    @property
     def keys(self) -> int:
         """How many keys have a state here."""
         return sum(partition.keys for partition in self._partitions.values())
@@ -190,11 +205,14 @@ class Flusher:
             headers = next(dict(x.headers) for work in works for x in work.letters if x.kind == "dead")
             self._budget.refuse(self.source, f"{headers[PARTITION].decode()}:{headers[OFFSET].decode()}")
 
-    def _take(self, number: int, events: Iterable[Incoming], states: Iterable[Incoming]) -> Work:
-        partition = self._partitions[number]
-        work = partition.take(events, self._clock())
-        partition.take_over(states, work)
-        return work
+    def _works(self, events: Mapping[int, Sequence[Incoming]], states: Mapping[int, Sequence[Incoming]]) -> list[Work]:
+        """What the messages of each partition come to."""
+        works, partitions = [], self._partitions
+        for number in {**events, **states}:
+            work = partitions[number].take(events.get(number, ()), self._clock())
+            partitions[number].take_over(states.get(number, ()), work)
+            works.append(work)
+        return works
 
     async def _rest(self) -> None:
         """Has states forgotten where there are too many in memory. Call it under the lock."""
@@ -213,32 +231,13 @@ class Flusher:
         started = time.monotonic()
         letters = [letter for work in works for letter in work.letters]
         rows: Counter[str] = Counter()
-        written = await self._pipeline.begin(letters, self._parts(works, rows), rows_first=rows_first)
-        return self._counted(works, rows, written, started)
+        taken = [(self._partitions[work.partition], work) for work in works]
+        written = await self._pipeline.begin(letters, _counted(_settled(taken), rows), rows_first=rows_first)
+        return self._ended(works, rows, written, started)
 
-    async def _counted(self, works: list[Work], rows: Counter[str], written: Awaitable[None], started: float) -> None:
+    async def _ended(self, works: list[Work], rows: Counter[str], written: Awaitable[None], started: float) -> None:
         await written
         self._metrics.flushed(self.kernel.view, self.kernel.topic, works, rows, time.monotonic() - started)
-
-    def _parts(self, works: Iterable[Work], rows: Counter[str]) -> Iterator[Changes]:
-        """What works change, in parts of up to PART_KEYS keys, settled as each is asked for, their rows counted by view."""
-        for changes in self._settled(works):
-            rows.update({view: len(of_view) for view, of_view in changes.rows.items()})
-            yield changes
-
-    def _settled(self, works: Iterable[Work]) -> Iterator[Changes]:
-        changes, keys = Changes(), 0
-        for work, partition in [(work, self._partitions[work.partition]) for work in works]:
-            for settle, what in ((partition.settle, work.touched), (partition.settle_sums, work.sums)):
-                left: Iterator[Any] = iter(what.items())
-                while some := list(itertools.islice(left, PART_KEYS - keys)):
-                    settle(some, changes)
-                    keys += len(some)
-                    if keys == PART_KEYS:
-                        yield changes
-                        changes, keys = Changes(), 0
-        if changes.rows:
-            yield changes
 
     async def _caught_up(self, number: int) -> bool:
         try:
@@ -281,13 +280,36 @@ class Flusher:
         )
 
 
+def _counted(parts: Iterable[Changes], rows: Counter[str]) -> Iterator[Changes]:
+    """The same parts, their rows counted by view."""
+    for changes in parts:
+        rows.update({view: len(of_view) for view, of_view in changes.rows.items()})
+        yield changes
+
+
+def _settled(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
+    """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
+    changes, keys = Changes(), 0
+    for partition, work in taken:
+        for settle, what in ((partition.settle, work.touched), (partition.settle_sums, work.sums)):
+            left: Iterator[Any] = iter(what.items())
+            while some := list(itertools.islice(left, PART_KEYS - keys)):
+                settle(some, changes)
+                keys += len(some)
+                if keys == PART_KEYS:
+                    yield changes
+                    changes, keys = Changes(), 0
+    if changes.rows:
+        yield changes
+
+
 def _loader(states: StateTable, number: int) -> Callable[[bytes], bytes | None]:
     return lambda key: states.get(number, key)
 
 
-def _by_partition(messages: Iterable[Incoming], topic: str) -> dict[int, list[Incoming]]:
+def _by_partition(messages: Iterable[Incoming], topic: str) -> dict[int, Sequence[Incoming]]:
     """The messages of one topic, in their order."""
-    groups: dict[int, list[Incoming]] = {}
+    groups: dict[int, Any] = {}
     for message in messages:
         if message.topic == topic:
             groups.setdefault(message.partition, []).append(message)

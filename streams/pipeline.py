@@ -24,9 +24,10 @@ from streams.letters import Letter
 from streams.patience import GivenUp, Outages, patiently
 from streams.processor import Changes
 from streams.table import StateTable
+from streams.threads import in_thread
 from streams.views import Kernel, Row
 
-PARTS_UNDER_WAY = 4  # so that neither the online store nor Kafka is waited for while there is something to compute
+PARTS_UNDER_WAY = 32  # of up to 1,000 keys: what is written while the next batch is taken
 
 
 class Pipeline:
@@ -78,7 +79,8 @@ class Pipeline:
             with self.or_fail():
                 await patiently(functools.partial(self._send, letters), self._outages["kafka"], self._given_up)
         steps: list[asyncio.Task[None]] = []
-        for changes in parts:
+        left = iter(parts)
+        while (changes := await in_thread(functools.partial(next, left, None))) is not None:
             await self._room.acquire()
             steps.append(self._step(self._write_part(changes, rows_first)))
             steps[-1].add_done_callback(lambda _: self._room.release())
@@ -91,7 +93,7 @@ class Pipeline:
     async def write_rows(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Writes rows, by view, in their turn, and waits for it."""
         async with self._rows_turn:
-            self._still()
+            self.still()
             write = functools.partial(asyncio.to_thread, self._write, rows)
             with self.or_fail():  # before it is the next one's turn
                 await patiently(write, self._outages["online_store"], self._given_up)
@@ -124,7 +126,7 @@ class Pipeline:
         for outcome in await asyncio.gather(*steps, return_exceptions=True):
             if outcome is not None:
                 raise outcome
-        self._still()
+        self.still()
 
     async def _write_part(self, changes: Changes, rows_first: bool) -> None:
         if rows_first:
@@ -138,7 +140,7 @@ class Pipeline:
 
     async def _store(self, changes: Changes) -> None:
         async with self._states_turn:
-            self._still()
+            self.still()
             with self.or_fail():
                 await patiently(functools.partial(self._states.put, changes.states), self._outages["kafka"], self._given_up)
 
@@ -151,6 +153,7 @@ class Pipeline:
         sent = [await send(self._letters[x.kind], x.key, x.value, None, None, list(x.headers)) for x in letters]
         await asyncio.gather(*sent)
 
-    def _still(self) -> None:
+    def still(self) -> None:
+        """Raises GivenUp where a write has failed: what was taken since, or is being taken, is never written."""
         if self._failed:
             raise GivenUp

@@ -6,16 +6,15 @@ As of the latest announcement of the key. Readers resolve them with `contracts.r
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 
 from contracts.events import PriceEvent
 from contracts.request_features import OPEN_ENDED, Plan, live_plans, pack_plans
 from contracts.windows import EPOCH
-from featurestore.rows import Group, Values
 from streams.admission import Admission, Outcome, digest
 
-GROUPS = (Group(("plan_from", "plan_to", "plan_price", "plan_list_price", "plan_promoted"), recurs=False),)
 PlanTuple = tuple[bool, int, int, str, int, int, int, bool]  # the fields of Plan, in its order
 
 
@@ -23,20 +22,6 @@ class PriceState(Admission, array_like=True):
     """One product × store (or all stores): its live plans."""
 
     plans: list[PlanTuple] = msgspec.field(default_factory=list)
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(PriceState)
-
-
-def encode(state: PriceState) -> bytes:
-    """A state as it is stored."""
-    return _ENCODER.encode(state)
-
-
-def decode(raw: bytes) -> PriceState:
-    """The state in `raw`."""
-    return _DECODER.decode(raw)
 
 
 def plan_of(event: PriceEvent) -> Plan:
@@ -80,10 +65,9 @@ def settle(state: PriceState, lateness: int) -> None:
     state.plans = [plan for plan in state.plans if (plan[2], plan[3]) in live]
 
 
-def features(state: PriceState) -> tuple[Values, ...]:
-    """The features of the view as of `state.as_of`, in GROUPS."""
-    packed = pack_plans(live_plans(_plans(state), state.as_of))
-    return (tuple(packed[column] for column in GROUPS[0].columns if column is not None),)
+def features(state: PriceState) -> dict[str, Any]:
+    """The features of the view as of `state.as_of`, by name."""
+    return pack_plans(live_plans(_plans(state), state.as_of))
 
 
 def _plans(state: PriceState) -> list[Plan]:

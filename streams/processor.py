@@ -2,29 +2,31 @@
 
 `take` moves states on in memory, `settle` makes rows and states to store of them, some keys at a time. States are ahead of the
 store in between: whoever fails to write what a `Work` touched must forget the whole partition (`restore`, or end the process),
-since its messages were not acknowledged and come again; `forget` only what is written.
+since its messages were not acknowledged and come again; `forget` only what is written. All states are packed, as they are stored.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
-from streams.admission import NOTHING_YET
+from featurestore.row_block import RowBlock
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
 from streams.schedule import Schedule
+from streams.sums import NOTHING_YET
 from streams.sums import Key as SumKey
-from streams.sums import Sum
-from streams.views import Kernel, Key, Row, key_in_store, row, store_key
+from streams.views import Kernel, Key, Row, Settled, Taken, key_in_store, store_key
 
-CACHE_KEYS = 100_000  # decoded states kept per partition, a few hundred bytes to a few KB each
+CACHE_KEYS = 100_000  # states kept in memory per partition, a hundred bytes to a few KB each
+RESTORE_KEYS = 1_000  # states read in one go while a partition is restored
 TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
 QUIET_MS = 30_000  # no old event for so long, and a backfill is over
 
@@ -48,8 +50,8 @@ class Work:
     many of what."""
 
     partition: int
-    touched: dict[Key, Any] = field(default_factory=dict)
-    sums: dict[SumKey, Sum] = field(default_factory=dict)
+    touched: dict[Key, bytes] = field(default_factory=dict)
+    sums: dict[SumKey, bytes] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
     more: bool = False  # a tick left keys for the next
@@ -59,7 +61,7 @@ class Work:
 class Changes:
     """What is to be written: rows by view, and states by partition and stored key."""
 
-    rows: dict[str, list[Row]] = field(default_factory=dict)
+    rows: dict[str, Sequence[Row]] = field(default_factory=dict)
     states: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
 
 
@@ -84,7 +86,7 @@ class Partition:
     ) -> None:
         self.kernel, self.number, self.partitions, self._states = kernel, number, partitions, states
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
-        self._cache: dict[Key, Any] = {}
+        self._cache: dict[Key, bytes] = {}
         self._schedule: Schedule[Key] = Schedule()
         self._sums = kernel.sums()
         self._old_event_at = self._back_at = -QUIET_MS
@@ -98,16 +100,17 @@ class Partition:
         self._sums.clear()
         self._sums.read_to = next_offset - 1
         self.watermark, self.keys = None, 0
-        for raw_key, raw in stored:
-            key, state = key_in_store(raw_key), self.kernel.decode(raw)
-            self.keys += 1
-            self.watermark = max(self.watermark or 0, state.as_of)
-            self._schedule.note(key, self.kernel.due(key, state))
-            self._sums.restore(key[0], state)
+        left = iter(stored)
+        while some := list(itertools.islice(left, RESTORE_KEYS)):
+            keys, states = [key_in_store(raw_key) for raw_key, _ in some], [raw for _, raw in some]
+            self.keys += len(keys)
+            self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
+            self._settled(keys, states)
+            self._sums.restore(keys, states)
 
     def take(self, messages: Iterable[Incoming], clock: int) -> Work:
         """The changes of a batch of this partition's messages, in the order of their offsets."""
-        work = Work(self.number)
+        work, batch, read = Work(self.number), self.kernel.batch(), []
         for message in messages:
             self._sums.read_to = message.offset
             try:
@@ -116,9 +119,11 @@ class Partition:
                 work.counts[f"dead:{refused.reason}"] += 1
                 work.letters.append(dead_letter(message, refused))
                 continue
-            work.counts["events"] += 1
-            self._apply(message, event, work)
+            batch.add(event, message.offset)
+            read.append(message)
             self._observe(event.event_time, clock)
+        if read:
+            self._apply(self.kernel.take(batch, [self._state(key) for key in batch.keys]), read, work)
         work.sums = self._sums.changed()
         return work
 
@@ -132,20 +137,21 @@ class Partition:
             if rebuilt.fingerprint != self._states:
                 work.counts["foreign"] += 1
                 continue
-            state, current = self.kernel.decode(rebuilt.raw), self._state(rebuilt.key)
+            current = self._state(rebuilt.key)
+            head, own = self.kernel.heads([rebuilt.raw, current])
             reason: LateReason = "healed"
-            if current.complete >= state.offset:  # it was taken over before a crash
+            if own.complete >= head.offset:  # it was taken over before a crash
                 work.touched[rebuilt.key] = current
-            elif current.offset > state.offset:
+            elif own.offset > head.offset:
                 reason = "moved_on"
             else:
-                state.as_of = max(state.as_of, current.as_of)
-                self._sums.replace(rebuilt.key[0], current, state)
-                self.keys += current.offset == NOTHING_YET
+                (state,) = self.kernel.advance([rebuilt.raw], own.as_of)
+                self._sums.replace(rebuilt.key, current, state)
+                self.keys += own.offset == NOTHING_YET
                 self._cache[rebuilt.key] = work.touched[rebuilt.key] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
-            work.letters.append(outcome_letter(message, reason, about, state.offset))
+            work.letters.append(outcome_letter(message, reason, about, head.offset))
         work.sums |= self._sums.changed()
 
     def tick(self, clock: int, caught_up: bool) -> Work:
@@ -154,29 +160,28 @@ class Partition:
         now = self.now(clock, caught_up)
         if now is None:
             return work
-        while not work.more and (key := self._schedule.next_due(now)) is not None:
-            state = self._state(key)
-            due = self.kernel.due(key, state)
-            if due is not None and due <= now:
-                self.kernel.advance(state, now)
-                work.touched[key] = state
-                work.more = len(work.touched) >= TICK_KEYS
-            else:
-                self._schedule.note(key, due)
+        keys: list[Key] = []
+        while len(keys) < TICK_KEYS and (key := self._schedule.next_due(now)) is not None:
+            keys.append(key)
+        work.more = len(keys) == TICK_KEYS
+        work.touched = dict(zip(keys, self.kernel.advance([self._state(key) for key in keys], now), strict=True))
+        self._cache |= work.touched
         work.sums = self._sums.advance(now)
         return work
 
-    def settle(self, touched: Iterable[tuple[Key, Any]], changes: Changes) -> None:
+    def settle(self, touched: Iterable[tuple[Key, bytes]], changes: Changes) -> None:
         """Adds what some of the touched states change."""
-        states, rows = changes.states.setdefault(self.number, {}), changes.rows.setdefault(self.kernel.view.name, [])
-        for key, state in touched:
-            rows.append(self._row(key, state))
-            states[store_key(key)] = self.kernel.encode(state)
+        some = dict(touched)
+        if some:
+            settled = self._settled(list(some), list(some.values()))
+            self._cache.update(zip(some, settled.states, strict=True))
+            changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
+            changes.states.setdefault(self.number, {}).update(zip(map(store_key, some), settled.states, strict=True))
 
-    def settle_sums(self, sums: Iterable[tuple[SumKey, Sum]], changes: Changes) -> None:
+    def settle_sums(self, sums: Iterable[tuple[SumKey, bytes]], changes: Changes) -> None:
         """Adds the rows of some sums."""
-        for key, one in sums:
-            changes.rows.setdefault(one.view.name, []).append(self._sums.row(key, one))
+        for view, rows in self._sums.settle(dict(sums)).items():
+            changes.rows[view] = _both(changes.rows.get(view), rows)
 
     @property
     def is_full(self) -> bool:
@@ -189,7 +194,8 @@ class Partition:
 
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
-        return Changes({self.kernel.view.name: [self._row(key, self._state(key)) for key in map(key_in_store, stored_keys)]})
+        keys = [key_in_store(raw_key) for raw_key in stored_keys]
+        return Changes({self.kernel.view.name: self._settled(keys, [self._state(key) for key in keys]).rows})
 
     def sum_keys(self) -> list[SumKey]:
         """The keys of all sums."""
@@ -219,36 +225,17 @@ class Partition:
         delivery = Delivery(message.key, message.partition, message.kafka_time, self.partitions)
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
-    def _apply(self, message: Incoming, event: Any, work: Work) -> None:
-        touched = work.touched
-        late: list[Key] = []
-        added: list[Any] = []
-        fresh = duplicate = False
-        for key, part in self.kernel.split(event):
-            state = touched.get(key)
-            if state is None:
-                state = self._state(key)
-            new = state.offset == NOTHING_YET
-            outcome = self.kernel.apply(state, part, message.offset)
-            if outcome == "applied":
-                touched[key] = state
-                self.keys += new
-                added.append(part)
-            elif outcome == "replayed":  # what was read before a crash may not have been written then
-                touched[key] = state
-            elif outcome == "late":
-                late.append(key)
-                fresh = True
-            else:
-                fresh = duplicate = True
-        if added:
-            self._sums.add(key[0], added, message.offset)
-            fresh = True
-        if late:
-            work.counts["late"] += 1
-            work.letters.append(late_letter(message, json.dumps([list(key) for key in late]).encode()))
-        work.counts["replayed"] += not fresh
-        work.counts["duplicates"] += duplicate
+    def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
+        self._cache |= taken.states
+        self.keys += taken.new
+        self._sums.add(taken.added)
+        work.touched = taken.states
+        for number, keys in sorted(taken.late.items()):
+            work.letters.append(late_letter(read[number], json.dumps([list(key) for key in keys]).encode()))
+        work.counts["events"] += len(read)
+        work.counts["late"] += len(taken.late)
+        work.counts["replayed"] += taken.replayed
+        work.counts["duplicates"] += taken.duplicates
 
     def _observe(self, event_time: int, clock: int) -> None:
         if self.watermark is not None and event_time < self.watermark - self._lateness:
@@ -257,15 +244,21 @@ class Partition:
         if clock - event_time > self._lateness:
             self._old_event_at = clock
 
-    def _state(self, key: Key) -> Any:
+    def _state(self, key: Key) -> bytes:
         state = self._cache.get(key)
         if state is None:
-            raw = self._load(store_key(key))
-            state = self.kernel.empty() if raw is None else self.kernel.decode(raw)
-            self._cache[key] = state
+            state = self._cache[key] = self._load(store_key(key)) or b""
         return state
 
-    def _row(self, key: Key, state: Any) -> Row:
-        due, features = self.kernel.settle(key, state)
-        self._schedule.note(key, due)
-        return row(self.kernel.layout, key, state, features)
+    def _settled(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+        """What states come to, each noted for when its row next changes."""
+        settled = self.kernel.settle(keys, states)
+        for key, due in zip(keys, settled.due, strict=True):
+            self._schedule.note(key, due)
+        return settled
+
+
+def _both(before: Sequence[Row] | None, rows: Sequence[Row]) -> Sequence[Row]:
+    if isinstance(before, RowBlock) and isinstance(rows, RowBlock):
+        return before.joined(rows)
+    return rows if before is None else [*before, *rows]

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from contracts.features import View
 from contracts.settings import Settings
-from streams.admission import NOTHING_YET
-from streams.views import Key, kernels, key_in_store, store_key
+from streams.kernels import kernels
+from streams.views import Key, key_in_store, store_key
 
 KEY, FINGERPRINT = "rd360.key", "rd360.fingerprint"
 NEVER_LATE_MS = 2**60
@@ -35,13 +35,12 @@ class Rebuilder:
 
     def state(self, key: Key, parts: Iterable[Any], next_offset: int) -> bytes:
         """The stored state of a key, from what each of its events before `next_offset` says of it, in any order, once or more."""
-        state = self.kernel.empty()
-        for part in parts:
-            state.offset = NOTHING_YET  # the fence is for the order of a partition, which the archive does not keep
-            self._patient.apply(state, part, 0)
-        state.offset = state.complete = next_offset - 1
-        self.kernel.settle(key, state)
-        return self.kernel.encode(state)
+        batch = self._patient.batch()
+        for number, part in enumerate(parts):
+            batch.add(part, number)  # the order of a partition, which the archive does not keep, is none of a fence's here
+        taken = self._patient.take(batch, [b""] * len(batch.keys))
+        state = self.kernel.completed(taken.states.get(key, b""), next_offset - 1)
+        return self.kernel.settle([key], [state]).states[0]
 
 
 def headers(key: Key, states: str) -> list[tuple[str, bytes]]:

@@ -17,9 +17,9 @@ from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings
 from featurestore.fill import FillMarks, open_fill_marks
 from streams.flusher import Flusher
+from streams.kernels import kernels
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outage
-from streams.views import kernels
 
 POLL_SECONDS = 0.2
 log = structlog.get_logger("rd360.streams")
@@ -59,13 +59,17 @@ class Refill:
     def __init__(self, flushers: Sequence[Flusher], marks: FillMarks, outage: Outage, metrics: Metrics) -> None:
         self._flushers, self._marks, self._outage, self._metrics = flushers, marks, outage, metrics
 
-    async def check(self) -> None:
-        """Fills what lacks rows. A store that does not answer is noted, and looked at again with the next check."""
+    async def check(self, *, blank_only: bool = False) -> None:
+        """Fills what lacks rows. A store that does not answer is noted, and looked at again with the next check.
+
+        With `blank_only`, partitions without any key alone. Before anything is taken that makes their marks and costs nothing;
+        later all that was taken until then would be written once more.
+        """
         try:
             filled = await asyncio.to_thread(self._marks.read)
             for flusher in self._flushers:
                 view = flusher.kernel.view.name
-                for number in flusher.assigned:
+                for number in flusher.blank if blank_only else flusher.assigned:
                     if filled.lacks((view, number)):
                         await self._fill(flusher, view, number)
         except DependencyUnavailable as error:

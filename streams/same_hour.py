@@ -1,56 +1,59 @@
 """Units by the hour over the last weeks, and what of them fell into the same hour of the week as an instant.
 
-The ring is the units sold by the index of their hour tile; only hours with a sale are there. Four weeks of hours with a whole
-tile each would be most of a state, so that this ring keeps one number.
+They are hours with their units, the newest first; only hours with a sale are there. Four weeks of hours with a whole tile each
+would be most of a state, so that here is one number.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from contracts.windows import HOUR_MS, SAME_HOUR_WEEKS
+from featurestore.compiled import compiled
+from streams.days import Starts, start_of
+from streams.packing import Ints
+from streams.tiles import NEVER
 
-from contracts.windows import HOUR_MS, Calendar
-
-UnitsByHour = dict[int, int]
-HOURS_AHEAD = 25  # a local day at its longest: what comes into view later does so after the next midnight
 _SLACK_HOURS = 2  # where clocks go back, the same hour of a week before lies an hour earlier than the day before said
 
 
-NOTHING = (0, None)
+@compiled
+def add(hours: Ints, count: int, hour: int, units: int) -> int:
+    """Adds the units of one sale to its hour. Returns how many hours there are."""
+    if units == 0:
+        return count
+    at = 0
+    while at < count and hours[at, 0] > hour:
+        at += 1
+    is_new = at == count or hours[at, 0] != hour
+    if is_new:
+        for place in range(count, at, -1):
+            hours[place] = hours[place - 1]
+        hours[at, 0], hours[at, 1] = hour, 0
+    hours[at, 1] += units
+    return count + is_new
 
 
-def add_to(ring: UnitsByHour, hour: int, units: int) -> None:
-    """Adds the units of one sale to its hour."""
-    if units:
-        ring[hour] = ring.get(hour, 0) + units
+@compiled
+def read(hours: Ints, count: int, as_of: int, day: int, starts: Starts) -> tuple[int, int, int]:
+    """The units of the same hours as of an instant, on its local day; when they next change within that day, ms (NEVER: they do
+    not); and how many hours, the first ones, later instants look back at.
 
-
-def read(ring: UnitsByHour, as_of: int, day: int, calendar: Calendar) -> tuple[int, int | None]:
-    """The units of the same hours as of an instant, on its local day, and when they next change within that day, ms (None: they
-    do not). Hours that no later instant looks back at are dropped: time does not go back."""
-    if not ring:
-        return NOTHING
-    back = calendar.weeks_back(day)
-    if min(ring) > (as_of - back[0]) // HOUR_MS + HOURS_AHEAD:
-        return NOTHING
-    hours = sorted(ring)
-    oldest = (as_of - back[-1]) // HOUR_MS - _SLACK_HOURS
-    if hours[0] < oldest:
-        for hour in hours:
-            if hour >= oldest:
-                break
-            del ring[hour]
-        hours = sorted(ring)
-    units, changes_at = 0, None
-    for shift in back:
+    The same hour of a week before is as far from its day's start as the instant is from its own: the same local time, but on a
+    day on which the clocks change.
+    """
+    units, changes_at, kept = 0, NEVER, count
+    today = start_of(starts, day)
+    for weeks in range(1, SAME_HOUR_WEEKS + 1):
+        shift = today - start_of(starts, day - 7 * weeks)
         now = (as_of - shift) // HOUR_MS
-        at = bisect_right(hours, now)
-        if at and hours[at - 1] == now:
-            units += ring[now]
-            change = (now + 1) * HOUR_MS + shift
-        elif at < len(hours):
-            change = hours[at] * HOUR_MS + shift
-        else:
-            continue
-        if changes_at is None or change < changes_at:
-            changes_at = change
-    return units, changes_at
+        if weeks == SAME_HOUR_WEEKS:
+            while kept and hours[kept - 1, 0] < now - _SLACK_HOURS:
+                kept -= 1
+        at = 0  # of the oldest hour after the one that is now
+        while at < count and hours[at, 0] > now:
+            at += 1
+        if at < count and hours[at, 0] == now:
+            units += hours[at, 1]
+            changes_at = min(changes_at, (now + 1) * HOUR_MS + shift)
+        elif at:
+            changes_at = min(changes_at, hours[at - 1, 0] * HOUR_MS + shift)
+    return units, changes_at, kept

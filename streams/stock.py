@@ -7,19 +7,17 @@ event_id), so that the order of arrival does not matter. Sales are not subtracte
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from contracts.events import InventoryEvent
 from contracts.windows import DAY_MS, HOUR_MS, WINDOWS, Calendar
-from featurestore.rows import Group, Values
 from streams.admission import Admission, Outcome, digest
 
 Move = tuple[int, str, bool, int]  # event_time, event_id, whether it is a count, quantity
 Span = tuple[int, int]  # from, until, ms
 WINDOW = WINDOWS["28d"]
-GROUPS = (Group(("on_hand", "counted_ms", "hours_out_of_stock_28d"), recurs=False),)
 SILENT_DAYS = 364  # a stock without any event for so long is given up: its row is no longer refreshed every day
 
 
@@ -48,20 +46,6 @@ class StockState(Admission, array_like=True):
     heard: int = 0
 
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(StockState)
-
-
-def encode(state: StockState) -> bytes:
-    """A state as it is stored."""
-    return _ENCODER.encode(state)
-
-
-def decode(raw: bytes) -> StockState:
-    """The state in `raw`."""
-    return _DECODER.decode(raw)
-
-
 def apply(state: StockState, event: InventoryEvent, offset: int, lateness: int) -> Outcome:
     """Takes a count or a movement into the state, unless it was taken before or comes too late."""
     outcome = state.admit(digest(event.event_id), event.event_time, offset, lateness)
@@ -71,9 +55,9 @@ def apply(state: StockState, event: InventoryEvent, offset: int, lateness: int) 
     return outcome
 
 
-def settle(state: StockState, calendar: Calendar, lateness: int) -> tuple[int | None, tuple[Values, ...]]:
-    """Folds the events that no event still to come can precede. Returns when the row next changes by itself, and its features in
-    GROUPS."""
+def settle(state: StockState, calendar: Calendar, lateness: int) -> tuple[int | None, dict[str, Any]]:
+    """Folds the events that no event still to come can precede. Returns when the row next changes by itself, and its features
+    by name."""
     state.forget(lateness)
     state.moves.sort()
     oldest, first_ms = state.as_of - lateness, calendar.window_start(WINDOW, state.as_of)
@@ -83,7 +67,7 @@ def settle(state: StockState, calendar: Calendar, lateness: int) -> tuple[int | 
         state.folded, state.moves = (level.units, level.since, level.counted), state.moves[len(settled) :]
         state.out += spans
     state.out = [span for span in state.out if span[1] > first_ms]
-    return due(state, calendar), (_features(state, first_ms),)
+    return due(state, calendar), _features(state, first_ms)
 
 
 def due(state: StockState, calendar: Calendar) -> int | None:
@@ -98,13 +82,13 @@ def advance(state: StockState, now: int) -> None:
     state.as_of = max(state.as_of, now)
 
 
-def _features(state: StockState, first_ms: int) -> Values:
+def _features(state: StockState, first_ms: int) -> dict[str, Any]:
     level, spans = _walk(Level(*state.folded), state.moves)
     if level.units is None:
-        return (None, None, None)
+        return {"on_hand": None, "counted_ms": None, "hours_out_of_stock_28d": None}
     running = [(level.since, state.as_of)] if level.units <= 0 else []
     out_ms = sum(max(until - max(since, first_ms), 0) for since, until in (*state.out, *spans, *running))
-    return (level.units, level.counted, out_ms / HOUR_MS)
+    return {"on_hand": level.units, "counted_ms": level.counted, "hours_out_of_stock_28d": out_ms / HOUR_MS}
 
 
 def _walk(level: Level, moves: Iterable[Move]) -> tuple[Level, list[Span]]:

@@ -1,40 +1,44 @@
 """The sums of one partition: what the products of a store, and of each of its categories, sold together.
 
 A sum is made of the states of its products and of nothing else, so that it is what they are: an event that was added to a product
-is added here, one that came twice or too late for it is not. Sums are kept in memory, moved on with each sale, and made anew of
-the stored states when a partition is restored. Then some products may be ahead of others, until what is read again has come to
-where the furthest one was: no row is written before, since it would be of no moment at all.
+is added here, one that came twice or too late for it is not. Sums are kept in memory, packed as states are, moved on with each
+batch, and made anew of the stored states when a partition is restored. Then some products may be ahead of others, until what is
+read again has come to where the furthest one was: no row is written before, since it would be of no moment at all.
 
 How many receipts there were is no sum over products: one receipt has several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from contracts.aggregates import EMPTY, Tile, merge
-from contracts.features import CATALOGUE_FINGERPRINT, CATEGORY_ROLLING, STORE_ROLLING, View
-from contracts.windows import DAY_MS, StoreCalendars
-from featurestore.rows import GroupedRow, Layout
-from streams import tiles
-from streams.admission import NOTHING_YET
+import numpy as np
+
+from contracts.features import CATEGORY_ROLLING, STORE_ROLLING, View
+from contracts.windows import StoreCalendars
+from featurestore.row_block import RowBlock
+from streams import columns, fold, packing
+from streams.days import Zones, zones_of
+from streams.packing import VALUES, Ints
+from streams.receipts import OF_RECEIPT, STORE, Told, joined, pieces
 from streams.schedule import Schedule
-from streams.state import NO_CATEGORY, SILENT_DAYS, Sale, SalesState, by_category, groups_of_windows, of_window
+from streams.state import APPLIED
 
+NOTHING_YET = -1
 Key = tuple[str, ...]  # of a store: its id; of a category: the store's and its name
 
 
-@dataclass(slots=True)
-class Sum:
-    """The rings of all products of one key together, the latest as-of time, offset and event of any of them."""
+class Added(NamedTuple):
+    """What a batch added to states: what it said, the verdict on each line, the values and the category of each sale by its first
+    line, and the names of stores and categories by their numbers.
+    """
 
-    view: View
-    rings: tiles.Rings = field(default_factory=tiles.empty)
-    as_of: int = 0
-    offset: int = NOTHING_YET
-    heard: int = 0
+    told: Told
+    verdicts: Ints
+    sales: Ints
+    stores: Sequence[str]
+    categories: Sequence[str]
 
 
 class Sums:
@@ -46,20 +50,20 @@ class Sums:
     def clear(self) -> None:
         """Begins anew."""
 
-    def restore(self, store_id: str, state: Any) -> None:
-        """Adds the stored state of a product."""
+    def restore(self, keys: Sequence[Key], states: Sequence[bytes]) -> None:
+        """Adds the stored states of products."""
 
-    def add(self, store_id: str, parts: Sequence[Any], offset: int) -> None:
-        """Adds what one event added to products, of each at most one part."""
+    def add(self, added: Any) -> None:
+        """Adds what a batch added to the states of products."""
 
-    def replace(self, store_id: str, old: Any, new: Any) -> None:
+    def replace(self, key: Key, old: bytes, new: bytes) -> None:
         """Takes the state of a product out, and another one in."""
 
-    def changed(self) -> dict[Key, Sum]:
+    def changed(self) -> dict[Key, bytes]:
         """The sums whose rows are to be written with a batch; none while products are apart."""
         return {}
 
-    def advance(self, now: int) -> dict[Key, Sum]:  # noqa: ARG002  # what has sums asks for it
+    def advance(self, now: int) -> dict[Key, bytes]:  # noqa: ARG002  # what has sums asks for it
         """The sums that time has changed, and those whose rows may be old, as of `now` ms. Call it when all is read."""
         return {}
 
@@ -67,13 +71,14 @@ class Sums:
         """The keys of all sums."""
         return []
 
-    def some(self, keys: Iterable[Key]) -> dict[Key, Sum]:  # noqa: ARG002  # as above
+    def some(self, keys: Iterable[Key]) -> dict[Key, bytes]:  # noqa: ARG002  # as above
         """Some sums, to be written again; none while products are apart, but all of these once they no longer are."""
         return {}
 
-    def row(self, key: Key, one: Sum) -> GroupedRow:
-        """The row of a sum. Tiles that no window covers any more are dropped on the way."""
-        raise NotImplementedError  # there is none
+    def settle(self, sums: Mapping[Key, bytes]) -> dict[str, RowBlock]:
+        """The rows of sums, by view. Tiles that no window covers any more are dropped on the way."""
+        assert not sums  # there are none
+        return {}
 
 
 class SalesSums(Sums):
@@ -83,10 +88,10 @@ class SalesSums(Sums):
 
     def __init__(self, calendars: StoreCalendars) -> None:
         self._calendars = calendars
-        self._sums: dict[Key, Sum] = {}
+        self._sums: dict[Key, bytes] = {}
         self._schedule: Schedule[Key] = Schedule()
-        self._touched: dict[Key, Sum] = {}
-        self._restored: dict[Key, Sum] = {}  # their rows may lack what the worker before had no time to write
+        self._touched: dict[Key, None] = {}
+        self._restored: dict[Key, None] = {}  # their rows may lack what the worker before had no time to write
         self._whole_from = NOTHING_YET  # the offset that the furthest product was at when others were behind it
 
     def clear(self) -> None:
@@ -94,99 +99,105 @@ class SalesSums(Sums):
             kept.clear()
         self._whole_from = NOTHING_YET
 
-    def restore(self, store_id: str, state: SalesState) -> None:
-        self._include(store_id, state, self._restored)
+    def restore(self, keys: Sequence[Key], states: Sequence[bytes]) -> None:
+        self._include(keys, states, self._restored)
 
-    def add(self, store_id: str, sales: Sequence[Sale], offset: int) -> None:
-        by_category: dict[str, Tile] = {}
-        for sale in sales:  # additions are most of what sums cost: once for each category of a receipt, not for each line
-            before = by_category.get(sale.category)
-            by_category[sale.category] = sale.values if before is None else merge(before, sale.values)
-        together = EMPTY
-        for category, values in by_category.items():
-            together = merge(together, values)
-            if category != NO_CATEGORY:
-                self._move((store_id, category), sales[0], values, offset)
-        self._move((store_id,), sales[0], together, offset)
+    def add(self, added: Added) -> None:
+        lines = np.flatnonzero(added.verdicts == APPLIED)
+        if not len(lines):
+            return
+        store = added.told.receipts[added.told.lines[lines, OF_RECEIPT], STORE] * len(added.categories)
+        category = added.sales[lines, VALUES]
+        named = category > 0
+        codes, grouped = np.unique(np.concatenate((store, (store + category)[named])), return_inverse=True)
+        order, begin = _by_group(grouped, len(codes))
+        keys: list[Key] = []
+        for number, name in zip(*np.divmod(codes, len(added.categories)), strict=True):
+            keys.append((added.stores[number], added.categories[name]) if name else (added.stores[number],))
+        of_sums = np.concatenate((lines, lines[named]))[order]
+        sums = fold.add_sales(self._packed(keys), of_sums, begin, added.told, added.sales, self._zones(keys))
+        self._keep(keys, sums, self._touched)
 
-    def _move(self, key: Key, sale: Sale, values: Tile, offset: int) -> None:
-        one = self._touched.get(key)
-        if one is None:
-            one = self._touched[key] = self._of(key)
-        tiles.add_to(one.rings, sale.tiles, values)
-        if offset > one.offset:  # another product may be ahead, after a crash
-            one.offset = offset
-        if sale.event_time > one.heard:
-            one.heard = sale.event_time
-        if sale.event_time > one.as_of:
-            one.as_of = sale.event_time
+    def replace(self, key: Key, old: bytes, new: bytes) -> None:
+        if old:
+            self._add_states([key], [old], self._touched, -1)
+        self._include([key], [new], self._touched)
 
-    def replace(self, store_id: str, old: SalesState, new: SalesState) -> None:
-        for key, rings in _parts(store_id, old):
-            one = self._touched[key] = self._of(key)
-            tiles.take_all(one.rings, rings)
-        self._include(store_id, new, self._touched)
-
-    def changed(self) -> dict[Key, Sum]:
+    def changed(self) -> dict[Key, bytes]:
         if self.read_to < self._whole_from:
             return {}
         # All of a restored partition, with the first batch that ends where products are together again: what was committed while
         # they were apart is in no row yet, and a tick may be long in coming where old events go on.
-        found = self._restored | self._touched if self._restored else self._touched
-        self._restored, self._touched = {}, {}
-        return found
+        return self._taken()
 
-    def advance(self, now: int) -> dict[Key, Sum]:
+    def advance(self, now: int) -> dict[Key, bytes]:
         self._whole_from = NOTHING_YET
-        found = self._restored | self._touched
-        self._restored, self._touched = {}, {}
         while (key := self._schedule.next_due(now)) is not None:
-            found[key] = self._sums[key]
-        for one in found.values():
-            one.as_of = max(one.as_of, now)
-        return found
+            self._touched[key] = None
+        found = list(self._taken())
+        if found:
+            self._keep(found, fold.advance(self._packed(found), now), {})
+        return {key: self._sums[key] for key in found}
 
     def keys(self) -> list[Key]:
         return list(self._sums)
 
-    def some(self, keys: Iterable[Key]) -> dict[Key, Sum]:
+    def some(self, keys: Iterable[Key]) -> dict[Key, bytes]:
         found = {key: self._sums[key] for key in keys if key in self._sums}
         if self.read_to < self._whole_from:
-            self._restored |= found
+            self._restored |= dict.fromkeys(found)
             return {}
         return found
 
-    def row(self, key: Key, one: Sum) -> GroupedRow:
-        calendar = self._calendars.of(key[0])
-        now = calendar.tiles(one.as_of)
-        windows, leaves_at = tiles.read(one.rings, now, calendar)
-        self._schedule.note(key, leaves_at)
-        if one.as_of - one.heard < SILENT_DAYS * DAY_MS:  # as the rows of products: so that its age shows a living writer
-            self._schedule.note(key, calendar.day_start(now[-1] + 1))
-        about = one.as_of, one.offset, CATALOGUE_FINGERPRINT
-        return GroupedRow(_LAYOUTS[one.view.name], key, (about, *map(of_window, windows)))
+    def settle(self, sums: Mapping[Key, bytes]) -> dict[str, RowBlock]:
+        found: dict[str, RowBlock] = {}
+        for parts, view in enumerate(self.views, 1):
+            keys = [key for key in sums if len(key) == parts]
+            if keys:
+                packed, facts, of_windows = fold.settle(self._packed(keys), self._zones(keys), 0)
+                self._keep(keys, packed, {})
+                for key, due in zip(keys, columns.due(facts), strict=True):
+                    self._schedule.note(key, due)
+                found[view.name] = columns.rows(view.name, keys, facts, of_windows)
+        return found
 
-    def _of(self, key: Key) -> Sum:
-        one = self._sums.get(key)
-        if one is None:
-            one = self._sums[key] = Sum(self.views[len(key) - 1])
-        return one
+    def _taken(self) -> dict[Key, bytes]:
+        """What has changed since it was last asked for."""
+        found = self._restored | self._touched if self._restored else self._touched
+        self._restored, self._touched = {}, {}
+        return {key: self._sums[key] for key in found}
 
-    def _include(self, store_id: str, state: SalesState, marked: dict[Key, Sum]) -> None:
-        for key, rings in _parts(store_id, state):
-            one = marked[key] = self._of(key)
-            tiles.add_all(one.rings, rings)
-            one.as_of, one.offset = max(one.as_of, state.as_of), max(one.offset, state.offset)
-            one.heard = max(one.heard, state.heard)
-        self._whole_from = max(self._whole_from, state.offset)
+    def _include(self, keys: Sequence[Key], states: Sequence[bytes], marked: dict[Key, None]) -> None:
+        self._add_states(keys, states, marked, 1)
+        self._whole_from = max(self._whole_from, *(packing.head(raw)[1] for raw in states))
+
+    def _add_states(self, keys: Sequence[Key], states: Sequence[bytes], marked: dict[Key, None], sign: int) -> None:
+        """Adds the states of products to the sums that they are in, or takes them out."""
+        places: dict[Key, int] = {}
+        pairs: list[tuple[int, int, int]] = []  # a sum, a state, and the slot of it that is in the sum
+        for number, ((store_id, _), raw) in enumerate(zip(keys, states, strict=True)):
+            pairs.append((places.setdefault((store_id,), len(places)), number, fold.ANY_SLOT))
+            for slot, name in enumerate(packing.names(raw), 1):
+                pairs.append((places.setdefault((store_id, name), len(places)), number, slot))
+        of_sum, added, slots = np.array(pairs, np.int64).reshape(-1, 3).T
+        order, begin = _by_group(of_sum, len(places))
+        touched = list(places)
+        products = fold.Packed(*joined(states))
+        self._keep(touched, fold.add_states(self._packed(touched), added[order], begin, slots[order], products, sign), marked)
+
+    def _packed(self, keys: Sequence[Key]) -> fold.Packed:
+        return fold.Packed(*joined([self._sums.get(key, b"") for key in keys]))
+
+    def _keep(self, keys: Sequence[Key], sums: fold.Packed, marked: dict[Key, None]) -> None:
+        self._sums.update(zip(keys, pieces(*sums), strict=True))
+        marked.update(dict.fromkeys(keys))
+
+    def _zones(self, keys: Sequence[Key]) -> Zones:
+        return zones_of(self._calendars, [key[0] for key in keys])
 
 
-_LAYOUTS = {view.name: Layout(view.name, groups_of_windows(view.name)) for view in SalesSums.views}
-
-
-def _parts(store_id: str, state: SalesState) -> Iterable[tuple[Key, tiles.Rings]]:
-    """What the state of a product is in each sum that it is in."""
-    yield (store_id,), state.rings
-    for category, rings in by_category(state):
-        if category != NO_CATEGORY:
-            yield (store_id, category), rings
+def _by_group(grouped: Ints, groups: int) -> tuple[Ints, Ints]:
+    """Where the members of each group stand, end to end, and where each group begins, and the last one ends."""
+    begin = np.zeros(groups + 1, np.int64)
+    np.cumsum(np.bincount(grouped, minlength=groups), out=begin[1:])
+    return np.argsort(grouped, kind="stable"), begin

@@ -1,199 +1,109 @@
-"""The streaming views as data: which topic feeds each, what an event says of which keys, and how its state becomes a row.
+"""The streaming views as data: which topic feeds each, what its events do to which keys, and how states become rows.
 
-`processor.py` drives them all alike; nothing here knows Faust, Kafka or Redis.
+States are packed bytes, as they are stored; what a batch does to many of them is one call. `processor.py` drives all views alike;
+nothing here knows Faust, Kafka or Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
-from contracts.events import InventoryEvent, PriceEvent, Receipt
-from contracts.features import CATALOGUE_FINGERPRINT, PRICE_PLAN, SALES_ROLLING, STOCK, View
-from contracts.settings import Settings
-from contracts.topics import INVENTORY, PRICES, SALES, Topic
-from contracts.windows import StoreCalendars
-from featurestore.rows import GroupedRow, Layout, Values
-from streams import prices, state, stock
-from streams.admission import Admission, Outcome
-from streams.sums import SalesSums, Sums
+from contracts.features import View
+from contracts.topics import Topic
+from streams.sums import Sums
 
 Key = tuple[str, str]  # store_id, product_id
-Row = GroupedRow
+Row = Mapping[str, Any]
 
 
-# When a row next changes without an event, ms (None: never), and its features in the kernel's layout; both as of its state's
-# as-of time.
-Settled = tuple[int | None, tuple[Values, ...]]
+class Head(NamedTuple):
+    """What the state of any view begins with: the event time (ms) it stands at, the offset of the last event applied, and the one
+    up to which it has all events, late ones too, since it was made anew from the archive then. -1: nothing yet."""
+
+    as_of: int
+    offset: int
+    complete: int
+
+
+class Settled(NamedTuple):
+    """Some states as they are to be stored, without what they no longer need; when the row of each next changes without an event,
+    ms (None: never); and the rows."""
+
+    states: Sequence[bytes]
+    due: Sequence[int | None]
+    rows: Sequence[Row]
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a batch of events did: the states of the keys that one was added to, or that had one already when it was read again;
+    how many of the keys were unknown; how many events were nothing but read again, or repeated an earlier one for some key; the
+    keys that each event (by its number) came too late for; and what sums need of it."""
+
+    states: dict[Key, bytes] = field(default_factory=dict)
+    new: int = 0
+    replayed: int = 0
+    duplicates: int = 0
+    late: dict[int, list[Key]] = field(default_factory=dict)
+    added: Any = None
+
+
+class Batch(Protocol):
+    """Events to be taken in together."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The keys that the events so far tell of."""
+        ...
+
+    def add(self, event: Any, offset: int) -> None:
+        """Takes an event in, read at an offset."""
+        ...
 
 
 class Kernel(Protocol):
-    """One streaming view. States are its own kind of Admission; they are changed in place."""
+    """One streaming view."""
 
     view: View
     topic: Topic
-    layout: Layout
 
     def split(self, event: Any) -> Iterable[tuple[Key, Any]]:
-        """What an event says of each key, once each."""
+        """Each key that an event tells of, and an event that tells the same of it and of no other."""
         ...
 
-    def empty(self) -> Any:
-        """The state of a key that nothing was heard of."""
+    def batch(self) -> Batch:
+        """A batch without an event."""
         ...
 
-    def encode(self, state: Any) -> bytes:
-        """A state as it is stored."""
+    def take(self, batch: Any, states: Sequence[bytes]) -> Taken:
+        """What a batch does to the states of its keys; b"" is the state of a key that nothing was heard of."""
         ...
 
-    def decode(self, raw: bytes) -> Any:
-        """The state in `raw`."""
+    def advance(self, states: Sequence[bytes], now: int) -> Sequence[bytes]:
+        """States with their as-of time moved on to `now` ms; never back."""
         ...
 
-    def apply(self, state: Any, part: Any, offset: int) -> Outcome:
-        """Takes one part of an event into a key's state."""
+    def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+        """What states come to as of their own time."""
         ...
 
-    def settle(self, key: Key, state: Any) -> Settled:
-        """Drops what the state no longer needs, before it is stored, and reads it."""
+    def heads(self, states: Sequence[bytes]) -> Sequence[Head]:
+        """What states begin with."""
         ...
 
-    def due(self, key: Key, state: Any) -> int | None:
-        """When its row next changes without an event, ms; None: never."""
-        ...
-
-    def advance(self, state: Any, now: int) -> None:
-        """Moves its as-of time on to `now` ms."""
+    def completed(self, state: bytes, offset: int) -> bytes:
+        """A state that was made of all events up to an offset."""
         ...
 
     def sums(self) -> Sums:
         """The sums over the states of one partition."""
         ...
 
-
-class SalesKernel:
-    """`sales_rolling`, from receipts."""
-
-    view, topic = SALES_ROLLING, SALES
-    layout = Layout(SALES_ROLLING.name, state.GROUPS)
-
-    def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
-        self._calendars, self._lateness = calendars, lateness
-
-    def split(self, event: Receipt) -> Iterable[tuple[Key, state.Sale]]:
-        calendar = self._calendars.of(event.store_id)
-        return [((event.store_id, product_id), sale) for product_id, sale in state.sales_of(event, calendar)]
-
-    def empty(self) -> state.SalesState:
-        return state.SalesState()
-
-    def encode(self, state_: state.SalesState) -> bytes:
-        return state.encode(state_)
-
-    def decode(self, raw: bytes) -> state.SalesState:
-        return state.decode(raw)
-
-    def apply(self, state_: state.SalesState, part: state.Sale, offset: int) -> Outcome:
-        return state.apply(state_, part, offset, self._lateness)
-
-    def settle(self, key: Key, state_: state.SalesState) -> Settled:
-        return state.settle(state_, self._calendars.of(key[0]), self._lateness)
-
-    def due(self, key: Key, state_: state.SalesState) -> int | None:
-        return state.due(state_, self._calendars.of(key[0]))
-
-    def advance(self, state_: state.SalesState, now: int) -> None:
-        state.advance(state_, now)
-
-    def sums(self) -> SalesSums:
-        return SalesSums(self._calendars)
-
-
-class StockKernel:
-    """`stock`, from counts and movements."""
-
-    view, topic = STOCK, INVENTORY
-    layout = Layout(STOCK.name, stock.GROUPS)
-
-    def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
-        self._calendars, self._lateness = calendars, lateness
-
-    def split(self, event: InventoryEvent) -> Iterable[tuple[Key, InventoryEvent]]:
-        return [((event.store_id, event.product_id), event)]
-
-    def empty(self) -> stock.StockState:
-        return stock.StockState()
-
-    def encode(self, state_: stock.StockState) -> bytes:
-        return stock.encode(state_)
-
-    def decode(self, raw: bytes) -> stock.StockState:
-        return stock.decode(raw)
-
-    def apply(self, state_: stock.StockState, part: InventoryEvent, offset: int) -> Outcome:
-        return stock.apply(state_, part, offset, self._lateness)
-
-    def settle(self, key: Key, state_: stock.StockState) -> Settled:
-        return stock.settle(state_, self._calendars.of(key[0]), self._lateness)
-
-    def due(self, key: Key, state_: stock.StockState) -> int | None:
-        return stock.due(state_, self._calendars.of(key[0]))
-
-    def advance(self, state_: stock.StockState, now: int) -> None:
-        stock.advance(state_, now)
-
-    def sums(self) -> Sums:
-        return Sums()
-
-
-class PriceKernel:
-    """`price_plan`, from announcements: its rows change by events alone. A key's first part is `*` for plans of all stores."""
-
-    view, topic = PRICE_PLAN, PRICES
-    layout = Layout(PRICE_PLAN.name, prices.GROUPS)
-
-    def __init__(self, lateness: int) -> None:
-        self._lateness = lateness
-
-    def split(self, event: PriceEvent) -> Iterable[tuple[Key, PriceEvent]]:
-        return [((event.store_id, event.product_id), event)]
-
-    def empty(self) -> prices.PriceState:
-        return prices.PriceState()
-
-    def encode(self, state_: prices.PriceState) -> bytes:
-        return prices.encode(state_)
-
-    def decode(self, raw: bytes) -> prices.PriceState:
-        return prices.decode(raw)
-
-    def apply(self, state_: prices.PriceState, part: PriceEvent, offset: int) -> Outcome:
-        return prices.apply(state_, part, offset, self._lateness)
-
-    def settle(self, key: Key, state_: prices.PriceState) -> Settled:  # noqa: ARG002  # the Protocol's signature
-        prices.settle(state_, self._lateness)
-        return None, prices.features(state_)
-
-    def due(self, key: Key, state_: prices.PriceState) -> int | None:  # noqa: ARG002
-        return None
-
-    def advance(self, state_: prices.PriceState, now: int) -> None:
-        """Never called: nothing is ever due."""
-
-    def sums(self) -> Sums:
-        return Sums()
-
-
-def kernels(settings: Settings) -> tuple[Kernel, ...]:
-    """All streaming views, one a source topic."""
-    lateness = settings.allowed_lateness_ms
-    calendars = StoreCalendars(settings.time_zone, settings.store_time_zones)
-    return SalesKernel(calendars, lateness), StockKernel(calendars, lateness), PriceKernel(lateness)
-
-
-def row(layout: Layout, key: Key, state_: Admission, features: tuple[Values, ...]) -> Row:
-    """The online row of a key as of its state: its features, with what every row has."""
-    return GroupedRow(layout, key, ((state_.as_of, state_.offset, CATALOGUE_FINGERPRINT), *features))
+    def compile(self) -> None:
+        """Makes its machine code where there is none yet, which takes some 20 seconds after a change of the source."""
+        ...
 
 
 def store_key(key: Key) -> bytes:

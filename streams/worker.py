@@ -24,6 +24,7 @@ from streams.health import HealthServer
 from streams.kafka_client import coordinator_lost, say_less
 from streams.metrics import Metrics
 from streams.patience import Outage, Outages, Server
+from streams.threads import in_thread
 
 STOP_SECONDS = 15.0
 STOP_SECONDS_WITHOUT_KAFKA = 2.0  # there is nobody to commit to
@@ -69,6 +70,8 @@ class Worker:
     async def _start_and_watch(self, app: Any) -> None:
         """Ends the worker where Faust itself does not start, or has ended."""
         try:
+            for flusher in self._flushers:
+                await in_thread(flusher.kernel.compile)
             await app.start()
             await app.wait_until_stopped()
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from contracts.events import Event, InventoryEvent, PriceEvent, Receipt, ReceiptLine, encode
 from contracts.topics import SALES, Topic, partition_of
-from featurestore.rows import Group, Values
 from streams.processor import Incoming
 
 NOON = 1_750_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000  # 2025-06-15 12:00 UTC
@@ -56,14 +54,3 @@ def incoming(event: Event, offset: int = 0, topic: Topic = SALES, **more: Any) -
         "value": encode(event),
     }
     return Incoming(**(fields | more))
-
-
-def named(groups: Sequence[Group], values: Sequence[Values]) -> dict[str, Any]:
-    """Features that stand in groups, by their names."""
-    pairs = zip(groups, values, strict=True)
-    return {
-        column: value
-        for group, of_group in pairs
-        for column, value in zip(group.columns, of_group, strict=True)
-        if column is not None
-    }

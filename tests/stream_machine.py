@@ -12,13 +12,14 @@ from contracts.features import CATEGORY_ROLLING, STORE_ROLLING
 from contracts.letters import OFFSET, REASON
 from contracts.windows import StoreCalendars
 from streams.processor import Changes, Incoming, Partition, Work
-from streams.sums import Key, Sum
+from streams.sums import Key
 from streams.views import Kernel
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS
 
 ANY_LATENESS = 400 * DAY
 ZONES = ("Europe/London", "Africa/Cairo", "America/Sao_Paulo", "Asia/Kathmandu", "UTC")
 STORES = ("s-1", "s-2", "s-3", "s-4", "s-5")
+KEYS_OF_SUMS = {STORE_ROLLING.name: ("store_id",), CATEGORY_ROLLING.name: ("store_id", "category_id")}
 CALENDARS = StoreCalendars("UTC", dict(zip(STORES, ZONES, strict=True)))
 
 
@@ -87,19 +88,22 @@ class Machine:
                 return False
         return crash != "not acknowledged"
 
-    def settled(self, touched: list[tuple[Any, Any]], sums: dict[Key, Sum]) -> Changes:
+    def settled(self, touched: list[tuple[Any, Any]], sums: dict[Key, bytes]) -> Changes:
         changes = Changes()
         self.partition.settle(touched, changes)
         self.partition.settle_sums(sums.items(), changes)
         return changes
 
     def write_rows(self, changes: Changes) -> None:
-        self.online.update({(row["store_id"], row["product_id"]): dict(row) for row in changes.rows[self.kernel.view.name]})
-        for view in (STORE_ROLLING.name, CATEGORY_ROLLING.name):
-            self.sums.update({row.key: dict(row) for row in changes.rows.get(view, ())})
+        self.online.update(
+            {(row["store_id"], row["product_id"]): dict(row) for row in changes.rows.get(self.kernel.view.name, ())}
+        )
+        for view in KEYS_OF_SUMS:
+            names = KEYS_OF_SUMS[view]
+            self.sums.update({tuple(row[name] for name in names): dict(row) for row in changes.rows.get(view, ())})
 
     def write_states(self, changes: Changes) -> None:
-        self.stored.update(changes.states[self.number])
+        self.stored.update(changes.states.get(self.number, {}))
 
 
 CRASHES = st.sampled_from(["none", "none", "none", "before writing", "rows written", "half written", "not acknowledged"])

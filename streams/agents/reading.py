@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faust
@@ -48,32 +49,35 @@ async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher
     """While one batch is written, the next one is taken, and the one after it gathers."""
     earlier: asyncio.Task[None] | None = None
     begun = 0.0  # long ago: the first event does not wait
-    async with asyncio.TaskGroup() as flushes:  # both end with this task
+    async with asyncio.TaskGroup() as ends:  # they end with this task
         while True:
             events = [await queue.get()]
             await asyncio.sleep(begun + LINGER_SECONDS - time.monotonic())
             begun = time.monotonic()
             while len(events) < BATCH_MESSAGES and not queue.empty():
                 events.append(queue.get_nowait())
-            later = flushes.create_task(_flush(app, stream, events, flusher, fail, earlier), name=f"flush {flusher.source}")
-            if earlier is not None:
-                await earlier
-            earlier = later
+            # events of an earlier assignment come again, to whoever has their partition now
+            current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+            with _failing(fail):
+                written = await flusher.begin([incoming(event) for event in current])
+                if earlier is not None:
+                    await earlier
+                earlier = ends.create_task(_end(stream, current, written, fail), name=f"end {flusher.source}")
 
 
-async def _flush(
-    app: faust.App, stream: Any, events: list[Any], flusher: Flusher, fail: Fail, earlier: asyncio.Task[None] | None
-) -> None:
-    # events of an earlier assignment come again, to whoever has their partition now
-    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+async def _end(stream: Any, events: list[Any], written: Awaitable[None], fail: Fail) -> None:
+    """Acknowledges a batch once it is written. One after the other: Faust commits the wrong offset where that is out of order."""
+    with _failing(fail):
+        await written
+        for event in events:
+            await stream.ack(event)
+
+
+@contextmanager
+def _failing(fail: Fail) -> Iterator[None]:
     try:
-        await flusher.batch([incoming(event) for event in current])
+        yield
     except GivenUp:
         return  # not acknowledged: read again by whoever has their partition now
     except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
         fail(error)
-        return
-    if earlier is not None:  # Faust commits the wrong offset where messages are acknowledged out of their order
-        await asyncio.wait([earlier])
-    for event in current:
-        await stream.ack(event)

@@ -10,7 +10,7 @@ from typing import Any
 from contracts.errors import UsageError
 from contracts.settings import Settings
 from contracts.windows import StoreCalendars
-from streams.views import SalesKernel
+from streams.sales import SalesKernel
 
 
 def kernel(settings: Settings) -> SalesKernel:

@@ -16,23 +16,9 @@ from contracts.topics import SALES
 from streams.broker import TIMEOUT_SECONDS, reader
 from streams.collector import calm_collector
 from streams.processor import Changes, Incoming, Partition
-from streams.views import SalesKernel
 from tests.bench.alone import Span, kernel, say
 
 BATCH_MESSAGES = 8_000  # as the worker
-
-
-class Unstored:
-    """The kernel of sales whose states are never encoded: the cache alone has them."""
-
-    def __init__(self, inner: SalesKernel) -> None:
-        self._inner = inner
-        self.view, self.topic, self.layout = inner.view, inner.topic, inner.layout
-        self.split, self.empty, self.decode, self.sums = inner.split, inner.empty, inner.decode, inner.sums
-        self.apply, self.settle, self.due, self.advance = inner.apply, inner.settle, inner.due, inner.advance
-
-    def encode(self, state: object) -> bytes:
-        return b""
 
 
 def run(settings: Settings, receipts: int) -> None:
@@ -59,7 +45,7 @@ def run(settings: Settings, receipts: int) -> None:
 
 def _partition(settings: Settings, number: int) -> Partition:
     return Partition(
-        Unstored(kernel(settings)),
+        kernel(settings),
         number,
         settings.topic_partitions,
         lambda _: None,

@@ -2,8 +2,8 @@
 
 `python -m tests.bench.quix_loop RECEIPTS PROJECT` runs in the environment of requirements/peers.txt, reads so many receipts and
 prints its span. It is the most favourable form that keeps what the worker promises: one call a receipt, states as bytes under the
-message's own key so that nothing is sent again to other partitions, decoded states kept in memory as the worker keeps them, rows
-written once a checkpoint and key, by the worker's own format, all in one pipeline.
+message's own key so that nothing is sent again to other partitions, states kept in memory as the worker keeps them, read once a
+checkpoint and key, and their rows written by the worker's own format, all in one pipeline.
 """
 
 from __future__ import annotations
@@ -18,68 +18,65 @@ from redis import Redis
 from contracts.errors import InvalidEvent
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES, Delivery, accept
-from featurestore.redis_format import RowFormat
-from featurestore.rows import Values
+from featurestore.block_format import BlockFormat
 from streams.collector import calm_collector
-from streams.views import Key, SalesKernel, row
+from streams.columns import places
+from streams.sales import SalesKernel
+from streams.views import Key
 from tests.bench.alone import Span, kernel, say
 
 COMMIT_SECONDS = 1.0  # as the worker; with its default of 5 rows would be no fresher than that
 CHUNK = 1_000  # rows a pipeline, as the worker
-Changed = dict[Key, tuple[Any, tuple[Values, ...]]]  # state and features of each key
+States = dict[Key, bytes]
 
 
 class Rows:
     """What one receipt changes: the stateful function of the data frame. Called in the order of each partition."""
 
-    def __init__(self, settings: Settings, kernel_: SalesKernel) -> None:
+    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States) -> None:
         self._kernel, self._partitions = kernel_, settings.topic_partitions
         self._max_lead = settings.max_event_lead_ms
-        self._topic = SALES
-        self._states: dict[Key, Any] = {}
+        self._states = states
 
-    def __call__(self, value: bytes, key: bytes, timestamp: int, headers: Any, state: State) -> Changed:
+    def __call__(self, value: bytes, key: bytes, timestamp: int, headers: Any, state: State) -> States:
         place = message_context()
-        changed: Changed = {}
         try:
-            event = accept(self._topic, value, Delivery(key, place.partition, timestamp, self._partitions), self._max_lead)
+            event = accept(SALES, value, Delivery(key, place.partition, timestamp, self._partitions), self._max_lead)
         except InvalidEvent:
-            return changed
-        for key_, part in self._kernel.split(event):
-            name = key_[1].encode()  # its state has the store, the message's key, before it
-            one = self._states.get(key_)
-            if one is None:
-                raw = state.get_bytes(name)
-                one = self._states[key_] = self._kernel.empty() if raw is None else self._kernel.decode(raw)
-            if self._kernel.apply(one, part, place.offset) == "applied":
-                _, features = self._kernel.settle(key_, one)
-                state.set_bytes(name, self._kernel.encode(one))
-                changed[key_] = (one, features)
+            return {}
+        batch = self._kernel.batch()
+        batch.add(event, place.offset)
+        changed = self._kernel.take(batch, [self._state(one, state) for one in batch.keys]).states
+        for (_, product_id), raw in changed.items():
+            state.set_bytes(product_id.encode(), raw)  # it has the store, the message's key, before it
+        self._states |= changed
         return changed
+
+    def _state(self, key: Key, state: State) -> bytes:
+        found = self._states.get(key)
+        return (state.get_bytes(key[1].encode()) or b"") if found is None else found
 
 
 class RedisSink(BatchingSink):
-    """Writes the rows of a checkpoint, the last one of each key."""
+    """Writes the rows of a checkpoint, the last one of each key, and drops from the states what they no longer need."""
 
-    def __init__(self, settings: Settings, project: str) -> None:
+    def __init__(self, settings: Settings, project: str, kernel_: SalesKernel, states: States) -> None:
         super().__init__()
         host, port = settings.redis.rsplit(":", 1)
         self._redis = Redis(host=host, port=int(port))
-        self._format = RowFormat(SalesKernel.view.name, project.encode())
+        self._format = BlockFormat(places(SalesKernel.view.name).layout, project.encode())
+        self._kernel, self._states = kernel_, states
         self.has_written = False
 
     def write(self, batch: SinkBatch) -> None:
-        changed: Changed = {}
-        for item in batch:
-            changed.update(item.value)
-        commands = [
-            self._format.command(row(SalesKernel.layout, key, state, features)) for key, (state, features) in changed.items()
-        ]
+        changed = list({key: None for item in batch for key in item.value})
         connection = self._redis.connection_pool.get_connection()
-        for start in range(0, len(commands), CHUNK):
-            chunk = commands[start : start + CHUNK]
-            connection.send_packed_command(chunk)
-            for _ in chunk:
+        for start in range(0, len(changed), CHUNK):
+            keys = changed[start : start + CHUNK]
+            settled = self._kernel.settle(keys, [self._states[key] for key in keys])
+            self._states.update(zip(keys, settled.states, strict=True))
+            connection.send_packed_command([self._format.commands(settled.rows)])
+            for _ in keys:
                 connection.read_response()
         self._redis.connection_pool.release(connection)
         self.has_written = True
@@ -112,10 +109,11 @@ def run(settings: Settings, receipts: int, project: str) -> None:
         loglevel="WARNING",
         on_message_processed=lambda *place: count(*place),
     )
-    sink = RedisSink(settings, project)
+    kernel_, states = kernel(settings), States()
+    sink = RedisSink(settings, project, kernel_, states)
     count = Count(app, sink, receipts)
     topic = app.topic(SALES.name(settings.topic_prefix), key_deserializer="bytes", value_deserializer="bytes")
-    app.dataframe(topic).apply(Rows(settings, kernel(settings)), stateful=True, metadata=True).sink(sink)
+    app.dataframe(topic).apply(Rows(settings, kernel_, states), stateful=True, metadata=True).sink(sink)
     calm_collector()
     app.run()
     say(count.span.end(count.done))

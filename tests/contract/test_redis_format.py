@@ -22,8 +22,6 @@ from featurestore.keys import key_columns
 from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
 from featurestore.repo import repo_config
-from featurestore.rows import GroupedRow
-from streams.views import Kernel, kernels
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 WHOLE = (0, 1, 127, 128, 4095, 4096, 16_383, 16_384, 2**31, 2**53 + 1, 2**63 - 1, -1, -(2**63))
@@ -78,35 +76,12 @@ def test_the_bytes_in_redis_are_feasts(view: str, settings: Settings, client: re
     assert found == expected
 
 
-@pytest.mark.parametrize("kernel", kernels(Settings()), ids=lambda kernel: kernel.view.name)
-def test_a_row_in_groups_is_encoded_as_the_same_row_by_columns(kernel: Kernel) -> None:
-    """Twice, since what recurs is kept; in the order of the groups, since the order of a hash's fields means nothing."""
-    draw, row_format, view = random.Random(3), RowFormat(kernel.view.name, b"project"), kernel.view.name
-    for number in range(200):
-        plain = a_row(view, number % 3, draw)
-        groups = tuple(tuple(plain.get(column or "") for column in group.columns) for group in kernel.layout.groups)
-        grouped = GroupedRow(kernel.layout, tuple(plain[name] for name in key_columns(view)), groups)
-        assert dict(grouped) == {name: grouped[name] for name in plain}
-        assert fields(row_format.command(grouped)) == fields(row_format.command(grouped)) == fields(row_format.command(plain))
-
-
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("wrong", [True, 1.5, "1", [1], 2**63, -(2**63) - 1])
 def test_a_value_that_is_no_integer_of_64_bits_is_refused(view: str, wrong: Any) -> None:
     row = a_row(view, 1, random.Random(1)) | {"source_offset": wrong}
     with pytest.raises((TypeError, ValueError)):
         RowFormat(view, b"project").command(row)
-
-
-def fields(command: bytes) -> tuple[bytes, bytes, dict[bytes, bytes]]:
-    """The name, the key and the fields of an HSET, read as a server reads it."""
-    words, rest = [], command[command.index(b"\r\n") + 2 :]
-    while rest:
-        length, _, rest = rest.partition(b"\r\n")
-        words.append(rest[: int(length[1:])])
-        rest = rest[int(length[1:]) + 2 :]
-    assert command.startswith(b"*%d\r\n" % len(words))
-    return words[0], words[1], dict(zip(words[2::2], words[3::2], strict=True))
 
 
 def write_by_feast(settings: Settings, view: str, rows: list[dict[str, Any]]) -> None:

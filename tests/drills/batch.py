@@ -28,7 +28,7 @@ from lake import progress, recompute, silver
 from lake.parity import Key, Row, ViewParity, compare
 from lake.schemas import PROGRESS, SILVER_OF_KIND, SILVER_PROGRESS, create_if_missing
 from lake.stream_position import LateKey
-from streams.views import kernels
+from streams.kernels import kernels
 from tests.drills.arrival import Sent
 
 CHUNK = 50_000  # messages a row group

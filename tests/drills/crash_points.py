@@ -106,14 +106,14 @@ def _after_changelog(now: Callable[[], bool]) -> None:
 
 def _after_flush(now: Callable[[], bool]) -> None:
     """All of a batch is written, and none of it acknowledged."""
-    batch = Flusher.batch
+    read_to = Flusher._read_to
 
-    async def written(self: Flusher, messages: Any) -> None:
-        await batch(self, messages)
-        if messages and now():
+    async def written(self: Flusher, written: Any, events: Any) -> None:
+        await read_to(self, written, events)
+        if events and now():
             _die()
 
-    _replace(Flusher, "batch", written)
+    _replace(Flusher, "_read_to", written)
 
 
 def _in_recovery(now: Callable[[], bool]) -> None:

@@ -13,7 +13,7 @@ from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
 from streams.processor import Changes, Incoming
 from streams.rebuilt import Rebuilder, headers
-from streams.views import SalesKernel
+from streams.sales import SalesKernel
 from tests.builders import DAY, NOON, incoming, line, receipt
 from tests.oracles.rolling import category_rolling, sales_rolling, store_rolling
 from tests.stream_machine import ANY_LATENESS, CALENDARS, CRASHES, STORES, Machine, run, times, unique

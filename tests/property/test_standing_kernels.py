@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from contracts.request_features import planned_price
 from contracts.topics import INVENTORY, PRICES, SALES
 from contracts.windows import EPOCH, WINDOWS
-from streams.views import PriceKernel, SalesKernel, StockKernel
+from streams.sales import SalesKernel
+from streams.standing import price_kernel, stock_kernel
 from tests.builders import DAY, NOON, incoming, price, stock
 from tests.oracles.standing import on_hand, price_on
 from tests.stream_machine import ANY_LATENESS, CALENDARS, Machine, run, times, unique
@@ -29,7 +30,7 @@ movements = st.builds(
 @given(st.lists(movements, min_size=1, max_size=25), st.data())
 def test_stock_equals_the_oracle_whatever_the_order_the_batches_and_the_crashes(events: list[Any], data: st.DataObject) -> None:
     log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(unique(events))]
-    machine = Machine(StockKernel(CALENDARS, ANY_LATENESS), log[0].partition, ANY_LATENESS)
+    machine = Machine(stock_kernel(CALENDARS, ANY_LATENESS), log[0].partition, ANY_LATENESS)
     run(machine, log, data)
     check_stock(machine, unique(events))
     machine.tick(NOON + data.draw(st.integers(60_000, 40 * DAY), label="later"), "none")
@@ -51,7 +52,7 @@ def test_folding_old_movements_changes_nothing(steps: list[tuple[int, Any]], dat
         at += step
         events.append(stock(f"i-{number:03d}", at, event.kind, event.quantity))
     log = [incoming(event, offset, INVENTORY) for offset, event in enumerate(events)]
-    machine = Machine(StockKernel(CALENDARS, DAY), log[0].partition, DAY)
+    machine = Machine(stock_kernel(CALENDARS, DAY), log[0].partition, DAY)
     run(machine, log, data)
     assert not machine.late
     check_stock(machine, events)
@@ -80,7 +81,7 @@ plans = st.builds(
 def test_every_day_to_come_has_the_price_that_the_oracle_says(events: list[Any], data: st.DataObject) -> None:
     events = unique(events)
     log = [incoming(event, offset, PRICES) for offset, event in enumerate(events)]
-    machine = Machine(PriceKernel(ANY_LATENESS), log[0].partition, ANY_LATENESS)
+    machine = Machine(price_kernel(ANY_LATENESS), log[0].partition, ANY_LATENESS)
     run(machine, log, data)
     row = machine.online["*", "p-1"]
     assert row["as_of_ms"] == max(event.event_time for event in events)
@@ -91,7 +92,7 @@ def test_every_day_to_come_has_the_price_that_the_oracle_says(events: list[Any],
 
 
 def test_the_machine_itself_reads_every_topic() -> None:
-    assert {kernel.topic for kernel in (SalesKernel(CALENDARS, 0), StockKernel(CALENDARS, 0), PriceKernel(0))} == {
+    assert {kernel.topic for kernel in (SalesKernel(CALENDARS, 0), stock_kernel(CALENDARS, 0), price_kernel(0))} == {
         SALES,
         INVENTORY,
         PRICES,

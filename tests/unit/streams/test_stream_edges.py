@@ -25,9 +25,9 @@ from infra.cli.__main__ import main
 from streams import names
 from streams.declare import wanted
 from streams.health import HealthServer
+from streams.kernels import kernels
 from streams.metrics import Metrics
 from streams.processor import Work
-from streams.views import kernels
 from tests.ports import free_port
 
 

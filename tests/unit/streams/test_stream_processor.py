@@ -15,7 +15,8 @@ from contracts.windows import StoreCalendars
 from streams.letters import Letter
 from streams.processor import QUIET_MS, TICK_KEYS, Changes, Incoming, Partition, Work
 from streams.rebuilt import FINGERPRINT, KEY, Rebuilder
-from streams.views import Row, SalesKernel, key_in_store, store_key
+from streams.sales import SalesKernel
+from streams.views import Row, key_in_store, store_key
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, receipt
 
 STATES = "now"  # the fingerprint of a worker's states
@@ -62,7 +63,7 @@ class Driven:
     def settled(self, work: Work) -> Done:
         changes = Changes()
         self.partition.settle(work.touched.items(), changes)
-        return Done(work, changes.rows.get(SALES_ROLLING.name, []), changes.states.get(self.partition.number, {}))
+        return Done(work, list(changes.rows.get(SALES_ROLLING.name, [])), changes.states.get(self.partition.number, {}))
 
 
 def partition(stored: Store | None = None, next_offset: int = 0) -> Driven:

@@ -1,0 +1,77 @@
+"""What states come to, as the columns of rows: the sums of windows and their ratios, by the catalogue's features of a view."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from contracts.aggregates import SALES_VALUES
+from contracts.features import AS_OF, SOURCE_OFFSET, Feature, features_of
+from featurestore.row_block import NULL, BlockLayout, RowBlock
+from streams import fold, packing
+from streams.packing import Ints
+from streams.tiles import HOPS, NEVER, SLOTS
+
+_SUMS = len(HOPS) * len(SALES_VALUES)  # numbers of the windows; the facts stand after them
+_STATE = {
+    ("same_hour", "units"): fold.SAME_HOUR,
+    ("last", "unit_price"): packing.LAST_PRICE,
+    ("last", "event_time"): packing.LAST_MS,
+}
+_UNKNOWN = _SUMS + packing.LAST_MS, _SUMS + packing.LAST_PRICE  # where -1 is no number
+
+
+class Places(NamedTuple):
+    """The layout of a view's rows, and where its numbers stand: those of whole columns, and the two whose ratio is a double."""
+
+    layout: BlockLayout
+    whole: Ints
+    unknown: Ints  # of the whole columns, those that may have no value
+    over: Ints
+    under: Ints
+
+
+@functools.cache
+def places(view: str) -> Places:
+    """Where the numbers of the rows of a view stand among the sums and facts of a state."""
+    features = features_of(view)
+    sums, ratios = ([f for f in features if (f.aggregate == "ratio") is ratio] for ratio in (False, True))
+    whole = np.array([_SUMS + packing.AS_OF, _SUMS + packing.OFFSET, *map(_place, sums)], np.int64)
+    terms = [
+        [SLOTS[f.window or ""] * len(SALES_VALUES) + SALES_VALUES.index(name) for name in f.value.split("/")] for f in ratios
+    ]
+    over, under = np.array(terms, np.int64).reshape(-1, 2).T
+    names = (AS_OF, SOURCE_OFFSET, *(f.name for f in sums))
+    layout = BlockLayout(view, names, tuple(f.name for f in ratios))
+    return Places(layout, whole, np.flatnonzero(np.isin(whole, _UNKNOWN)), over, under)
+
+
+def _place(feature: Feature) -> int:
+    if feature.window is None:
+        return _SUMS + _STATE[feature.aggregate, feature.value]
+    return _of_window(feature, feature.value)
+
+
+def _of_window(feature: Feature, value: str) -> int:
+    return SLOTS[feature.window or ""] * len(SALES_VALUES) + SALES_VALUES.index(value)
+
+
+def rows(view: str, keys: Sequence[tuple[str, ...]], facts: Ints, sums: Ints) -> RowBlock:
+    """One row a key, from the facts and the sums of the windows of its state."""
+    at = places(view)
+    numbers = np.concatenate((sums.reshape(-1, _SUMS), facts), axis=1)
+    whole = numbers[:, at.whole]
+    if len(at.unknown):
+        some = whole[:, at.unknown]
+        whole[:, at.unknown] = np.where(some < 0, NULL, some)
+    over, under = numbers[:, at.over], numbers[:, at.under]
+    doubles = np.divide(over, under, out=np.full(over.shape, np.nan), where=under != 0)
+    return RowBlock(at.layout, keys, whole, doubles)
+
+
+def due(facts: Ints) -> list[int | None]:
+    """When the row of each state next changes with no event, ms."""
+    return [None if at == NEVER else at for at in facts[:, fold.DUE].tolist()]

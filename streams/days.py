@@ -1,0 +1,66 @@
+"""The local days of time zones as arrays, so that compiled code finds a day and its start without asking the zone's rules."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.events import EARLIEST_EVENT_MS, LATEST_EVENT_MS
+from contracts.windows import DAY_MS, StoreCalendars, calendar
+from featurestore.compiled import compiled
+
+# Days are counted from 1970-01-01. Windows look back from the earliest event, and ahead to when the latest leaves them.
+MARGIN_DAYS = 500
+FIRST_DAY = EARLIEST_EVENT_MS // DAY_MS - MARGIN_DAYS
+LAST_DAY = LATEST_EVENT_MS // DAY_MS + MARGIN_DAYS
+Starts = npt.NDArray[np.int64]  # the first instant (ms) of each day from FIRST_DAY on; with a zone in front, of each zone
+
+
+@functools.lru_cache(maxsize=1024)
+def day_starts(time_zone: str) -> Starts:
+    """The first instant (ms) of each local day of a zone, from FIRST_DAY to LAST_DAY."""
+    days = calendar(time_zone)
+    return np.fromiter(map(days._day_start, range(FIRST_DAY, LAST_DAY + 1)), np.int64, LAST_DAY - FIRST_DAY + 1)
+
+
+@compiled
+def day_of(starts: Starts, time_ms: int) -> int:
+    """The local day of an instant; FIRST_DAY before it, LAST_DAY after it. A zone is less than two days away from UTC, so a few
+    steps lead there."""
+    last = len(starts) - 1
+    at = min(max(time_ms // DAY_MS - FIRST_DAY, 0), last)
+    while at < last and starts[at + 1] <= time_ms:
+        at += 1
+    while at > 0 and starts[at] > time_ms:
+        at -= 1
+    return at + FIRST_DAY
+
+
+@compiled
+def start_of(starts: Starts, day: int) -> int:
+    """The first instant (ms) of a local day."""
+    start: int = starts[min(max(day - FIRST_DAY, 0), len(starts) - 1)]
+    return start
+
+
+class Zones(NamedTuple):
+    """The days of each zone, and the number of the zone of each key."""
+
+    starts: Starts
+    of_key: npt.NDArray[np.int64]
+
+
+def zones_of(calendars: StoreCalendars, store_ids: Sequence[str]) -> Zones:
+    """The zones of some stores."""
+    numbers: dict[str, int] = {}
+    of_key = [numbers.setdefault(calendars.zone(store_id), len(numbers)) for store_id in store_ids]
+    return Zones(_starts_of(tuple(numbers) or (calendars.chain_zone,)), np.array(of_key, np.int64))
+
+
+@functools.lru_cache(maxsize=64)  # 300 KB a zone; which zones come together hardly varies
+def _starts_of(time_zones: tuple[str, ...]) -> Starts:
+    return np.stack([day_starts(time_zone) for time_zone in time_zones])

@@ -1,0 +1,258 @@
+"""Many states in one compiled call: the sales of a batch taken in, time moved on, rows' numbers read, and sums over states.
+
+States come and go packed, end to end. What a batch says comes as `receipts.Told`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from featurestore.compiled import compiled
+from streams import receipts as told_as
+from streams import state as one
+from streams import tiles
+from streams.days import Starts, Zones, day_of
+from streams.packing import (
+    AS_OF,
+    COMPLETE,
+    FIRST,
+    HEARD,
+    INDEX,
+    NO_CATEGORY,
+    OFFSET,
+    PACKED,
+    RINGS,
+    SLOT,
+    TILE,
+    TILES,
+    VALUES,
+    Bytes,
+    Ints,
+    State,
+    pack,
+    packed_size,
+    room,
+    unpack,
+)
+from streams.receipts import CATEGORY, EVENT_TIME, OF_RECEIPT, PROMOTED, QUANTITY, UNIT_PRICE, Told
+
+CONTINUED = -1  # the verdict on a line of a sale that has had its own with an earlier line
+ANY_SLOT = -1
+# Columns of the facts of a state: the packed ones of its head, and then
+DUE, SAME_HOUR = range(PACKED, PACKED + 2)
+FACTS = PACKED + 2
+_MORE = 1 << 16  # bytes of room made beyond what is needed
+
+
+class Packed(NamedTuple):
+    """States end to end: state `n` is from `ends[n]` to `ends[n + 1]`."""
+
+    raw: Bytes
+    ends: Ints
+
+
+@compiled
+def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Packed, Ints, Ints]:
+    """Takes the sales of a batch into the states of its keys.
+
+    Returns the states, the verdict on each line (that on its sale with the sale's first line, CONTINUED with its others), and
+    for the first line of each sale that was applied its values and the number of its category.
+    """
+    keys = len(states.ends) - 1
+    verdicts = np.full(len(told.lines), CONTINUED, np.int64)
+    sales = np.zeros((len(told.lines), VALUES + 1), np.int64)
+    state = room(_longest(states.ends), _longest(told.key_from), len(told.categories.raw), len(told.categories.ends))
+    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    for key in range(keys):
+        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        starts = zones.starts[zones.of_key[key]]
+        begin, end = told.key_from[key], told.key_from[key + 1]
+        while begin < end:
+            upto = _end_of_sale(told, begin, end)
+            line = told.order[begin]
+            verdicts[line] = _take_sale(state, told, told.order[begin:upto], starts, lateness, sales[line])
+            begin = upto
+        out = _with_room(out, ends[key] + packed_size(state))
+        ends[key + 1] = pack(state, out, ends[key])
+    return Packed(out[: ends[keys]], ends), verdicts, sales
+
+
+@compiled
+def advance(states: Packed, now: int) -> Packed:
+    """Moves the as-of time of states on to an instant (ms) without an event; never back."""
+    keys = len(states.ends) - 1
+    state = room(_longest(states.ends), 0, 0, 0)
+    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    for key in range(keys):
+        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        state.head[AS_OF] = max(state.head[AS_OF], now)
+        out = _with_room(out, ends[key] + packed_size(state))
+        ends[key + 1] = pack(state, out, ends[key])
+    return Packed(out[: ends[keys]], ends)
+
+
+@compiled
+def complete(states: Packed, offset: int) -> Packed:
+    """Marks states as made of all events up to an offset."""
+    keys = len(states.ends) - 1
+    state = room(_longest(states.ends), 0, 0, 0)
+    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    for key in range(keys):
+        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        state.head[OFFSET] = state.head[COMPLETE] = offset
+        out = _with_room(out, ends[key] + packed_size(state))
+        ends[key + 1] = pack(state, out, ends[key])
+    return Packed(out[: ends[keys]], ends)
+
+
+@compiled
+def settle(states: Packed, zones: Zones, lateness: int) -> tuple[Packed, Ints, Ints]:
+    """Drops from states what they no longer need, and reads them: the states, their facts, and the sums of each window."""
+    keys = len(states.ends) - 1
+    facts = np.zeros((keys, FACTS), np.int64)
+    sums = np.zeros((keys, len(tiles.HOPS), VALUES), np.int64)
+    state = room(_longest(states.ends), 0, 0, 0)
+    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    for key in range(keys):
+        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        facts[key, SAME_HOUR], facts[key, DUE] = one.settle(state, zones.starts[zones.of_key[key]], lateness, sums[key])
+        facts[key, :PACKED] = state.head[:PACKED]
+        out = _with_room(out, ends[key] + packed_size(state))
+        ends[key + 1] = pack(state, out, ends[key])
+    return Packed(out[: ends[keys]], ends), facts, sums
+
+
+@compiled
+def add_sales(sums: Packed, added: Ints, added_from: Ints, told: Told, sales: Ints, zones: Zones) -> Packed:
+    """Adds sales to sums. Those of sum `n` are the lines `added[added_from[n]:added_from[n + 1]]`, each the first of its sale."""
+    count = len(sums.ends) - 1
+    state = room(_longest(sums.ends), _longest(added_from), 0, 0)
+    out, ends = np.empty(len(sums.raw) + _MORE, np.uint8), np.zeros(count + 1, np.int64)
+    for number in range(count):
+        unpack(sums.raw, sums.ends[number], sums.ends[number + 1], state)
+        starts = zones.starts[zones.of_key[number]]
+        for at in range(added_from[number], added_from[number + 1]):
+            receipt = told.receipts[told.lines[added[at], OF_RECEIPT]]
+            event_time = receipt[EVENT_TIME]
+            one.add(state, event_time, day_of(starts, event_time), NO_CATEGORY, sales[added[at], :VALUES])
+            state.head[AS_OF] = max(state.head[AS_OF], event_time)
+            state.head[OFFSET] = max(state.head[OFFSET], receipt[told_as.OFFSET])  # another product may be ahead, after a crash
+        out = _with_room(out, ends[number] + packed_size(state))
+        ends[number + 1] = pack(state, out, ends[number])
+    return Packed(out[: ends[count]], ends)
+
+
+@compiled
+def add_states(sums: Packed, added: Ints, added_from: Ints, slots: Ints, states: Packed, sign: int) -> Packed:
+    """Adds states to sums, or takes them out where `sign` is -1.
+
+    In sum `n` are the states `added[added_from[n]:added_from[n + 1]]`, of each the tiles of the slot that stands in `slots` at
+    the same place.
+    """
+    count = len(sums.ends) - 1
+    longest = _longest(states.ends)
+    tiles_at_most = len(states.raw) // TILE + len(added)
+    state, product = room(_longest(sums.ends), tiles_at_most, 0, 0), room(longest, 0, 0, 0)
+    out, ends = np.empty(len(sums.raw) + _MORE, np.uint8), np.zeros(count + 1, np.int64)
+    for number in range(count):
+        unpack(sums.raw, sums.ends[number], sums.ends[number + 1], state)
+        for at in range(added_from[number], added_from[number + 1]):
+            unpack(states.raw, states.ends[added[at]], states.ends[added[at] + 1], product)
+            _add_state(state, product, slots[at], sign)
+        out = _with_room(out, ends[number] + packed_size(state))
+        ends[number + 1] = pack(state, out, ends[number])
+    return Packed(out[: ends[count]], ends)
+
+
+@compiled
+def _add_state(state: State, product: State, slot: int, sign: int) -> None:
+    head = state.head
+    for ring in range(RINGS):
+        for number in range(product.head[TILES + ring]):
+            tile = product.rings[ring, number]
+            if slot in (ANY_SLOT, tile[SLOT]):
+                head[TILES + ring] = tiles.add(
+                    state.rings[ring], head[TILES + ring], tile[INDEX], NO_CATEGORY, tile[FIRST:TILE], sign
+                )
+    for place in (AS_OF, OFFSET, HEARD):
+        head[place] = max(head[place], product.head[place])
+
+
+@compiled
+def _take_sale(state: State, told: Told, lines: Ints, starts: Starts, lateness: int, sale: Ints) -> int:
+    """Takes the lines of one receipt of one product into its state, and fills in what they add up to. Returns the verdict."""
+    number = told.lines[lines[0], OF_RECEIPT]
+    receipt = told.receipts[number]
+    event_time = receipt[EVENT_TIME]
+    verdict = one.admit(state, receipt[told_as.IDENTITY], event_time, receipt[told_as.OFFSET], lateness)
+    if verdict != one.APPLIED:
+        return verdict
+    unit_price = _lift(told, lines, sale)
+    category = sale[VALUES]
+    categories, ids = told.categories, told.ids
+    slot = one.slot_of(state, categories.raw[categories.ends[category] : categories.ends[category + 1]])
+    one.add(state, event_time, day_of(starts, event_time), slot, sale[:VALUES])
+    one.add_to_weeks(state, event_time, sale[one.UNITS])
+    one.note_last(state, event_time, ids.raw[ids.ends[number] : ids.ends[number + 1]], unit_price)
+    return verdict
+
+
+@compiled
+def _lift(told: Told, lines: Ints, sale: Ints) -> int:
+    """Fills in what the lines of one product on one receipt add up to (SALES_VALUES), and the number of their category.
+
+    Returns the price of the dearest sold line. Where they name several categories, the last by name is that of all.
+    """
+    unit_price = one.NO_PRICE
+    for at in lines:
+        line = told.lines[at]
+        quantity = line[QUANTITY]
+        if quantity > 0:
+            sale[0] += quantity
+            sale[2] += quantity * line[UNIT_PRICE]
+            sale[5] += quantity * line[PROMOTED]
+            unit_price = max(unit_price, line[UNIT_PRICE])
+        else:
+            sale[1] -= quantity
+            sale[3] -= quantity * line[UNIT_PRICE]
+        if line[CATEGORY] != sale[VALUES] and _is_later(told, line[CATEGORY], sale[VALUES]):
+            sale[VALUES] = line[CATEGORY]
+    sale[4] = sale[0] > 0
+    return unit_price
+
+
+@compiled
+def _is_later(told: Told, category: int, other: int) -> bool:
+    raw, ends = told.categories
+    return one.compare(raw[ends[category] : ends[category + 1]], raw[ends[other] : ends[other + 1]]) > 0
+
+
+@compiled
+def _end_of_sale(told: Told, begin: int, end: int) -> int:
+    """Where the lines of the receipt end whose first line of a key is at `begin`."""
+    receipt = told.lines[told.order[begin], OF_RECEIPT]
+    upto = begin + 1
+    while upto < end and told.lines[told.order[upto], OF_RECEIPT] == receipt:
+        upto += 1
+    return upto
+
+
+@compiled
+def _longest(ends: Ints) -> int:
+    """The longest of the pieces between ends."""
+    longest = 0
+    for number in range(len(ends) - 1):
+        longest = max(longest, ends[number + 1] - ends[number])
+    return longest
+
+
+@compiled
+def _with_room(out: Bytes, needed: int) -> Bytes:
+    """The same bytes, with room for so many."""
+    if needed <= len(out):
+        return out
+    larger = np.empty(2 * needed + _MORE, np.uint8)
+    larger[: len(out)] = out
+    return larger

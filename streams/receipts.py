@@ -1,0 +1,123 @@
+"""The receipts of a batch as arrays, so that compiled code takes them all in one call."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from contracts.events import Receipt
+from streams.packing import Bytes, Ints
+
+Key = tuple[str, str]  # store_id, product_id
+# Columns of a line: the numbers of its key, its receipt and its category (0: none), and what it says.
+OF_KEY, OF_RECEIPT, CATEGORY, QUANTITY, UNIT_PRICE, PROMOTED = range(6)
+LINE = 6
+# Columns of a receipt.
+IDENTITY, EVENT_TIME, OFFSET, STORE = range(4)
+RECEIPT = 4
+
+
+class Texts(NamedTuple):
+    """Texts end to end in UTF-8: text `n` is from `ends[n]` to `ends[n + 1]`."""
+
+    raw: Bytes
+    ends: Ints
+
+
+class Told(NamedTuple):
+    """What the receipts of a batch say, in the order in which they were read.
+
+    `lines` has a row of LINE columns for each line, `order` the numbers of the lines by their key, those of key `k` from
+    `key_from[k]` to `key_from[k + 1]`, each in the order in which it was read. `receipts` has a row of RECEIPT columns for each.
+    """
+
+    lines: Ints
+    order: Ints
+    key_from: Ints
+    receipts: Ints
+    ids: Texts
+    categories: Texts
+
+
+class Receipts:
+    """Gathers receipts; keys, stores and categories get their numbers as they come."""
+
+    def __init__(self) -> None:
+        self.keys: list[Key] = []
+        self.stores: list[str] = []
+        self.categories: list[str] = [""]
+        self._numbers: dict[str, tuple[int, dict[str, int]]] = {}  # by store: its own, and those of its keys by product
+        self._categories: dict[str | None, int] = {None: 0}
+        self._lines, self._receipts, self._ids = array("q"), array("q"), [""]
+
+    def __len__(self) -> int:
+        return len(self._ids) - 1
+
+    def add(self, receipt: Receipt, offset: int) -> None:
+        """Takes a receipt in, read at an offset."""
+        number, store_id = len(self), receipt.store_id
+        known = self._numbers.get(store_id)
+        if known is None:
+            known = self._numbers[store_id] = (len(self.stores), {})
+            self.stores.append(store_id)
+        store, products = known
+        for line in receipt.lines:
+            key = products.get(line.product_id)
+            if key is None:
+                key = products[line.product_id] = len(self.keys)
+                self.keys.append((store_id, line.product_id))
+            category = self._categories.get(line.category_id)
+            if category is None:
+                category = self._named(line.category_id)
+            self._lines.extend((key, number, category, line.quantity, line.unit_price, line.promotion_id is not None))
+        self._receipts.extend((identity(receipt.event_id), receipt.event_time, offset, store))
+        self._ids.append(receipt.event_id)
+
+    def told(self) -> Told:
+        """All that was taken in."""
+        lines = np.array(self._lines, np.int64).reshape(-1, LINE)
+        of_key = lines[:, OF_KEY]
+        key_from = np.zeros(len(self.keys) + 1, np.int64)
+        np.cumsum(np.bincount(of_key, minlength=len(self.keys)), out=key_from[1:])
+        return Told(
+            lines,
+            np.argsort(of_key, kind="stable"),
+            key_from,
+            np.array(self._receipts, np.int64).reshape(-1, RECEIPT),
+            texts(self._ids[1:]),
+            texts(self.categories),
+        )
+
+    def _named(self, category_id: str | None) -> int:
+        number = self._categories[category_id] = len(self.categories)
+        self.categories.append(category_id or "")
+        return number
+
+
+def texts(some: Sequence[str]) -> Texts:
+    """Texts, end to end."""
+    raw = [text.encode() for text in some]
+    return Texts(*joined(raw))
+
+
+def joined(raw: Sequence[bytes]) -> tuple[Bytes, Ints]:
+    """Bytes end to end, and where each begins, and the last one ends."""
+    ends = np.zeros(len(raw) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, raw), np.int64, len(raw)), out=ends[1:])
+    return np.frombuffer(b"".join(raw), np.uint8), ends
+
+
+def pieces(raw: Bytes, ends: Ints) -> list[bytes]:
+    """What was joined, apart again."""
+    whole = raw.tobytes()
+    return [whole[start:end] for start, end in itertools.pairwise(ends.tolist())]
+
+
+def identity(event_id: str) -> int:
+    """64 bits of an event id, the same in every process, as a signed number."""
+    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little", signed=True)

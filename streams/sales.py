@@ -1,0 +1,88 @@
+"""The view `sales_rolling`: receipts into packed states, and states into rows. `fold.py` does the work on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+
+from contracts.events import Receipt, ReceiptLine
+from contracts.features import SALES_ROLLING
+from contracts.topics import SALES
+from contracts.windows import StoreCalendars
+from featurestore.block_format import BlockFormat
+from streams import columns, fold, packing, state
+from streams.days import Zones, zones_of
+from streams.receipts import OF_KEY, OF_RECEIPT, Key, Receipts, joined, pieces
+from streams.sums import Added, SalesSums
+from streams.views import Head, Settled, Taken
+
+
+class SalesKernel:
+    """`sales_rolling`, from receipts."""
+
+    view, topic = SALES_ROLLING, SALES
+
+    def __init__(self, calendars: StoreCalendars, lateness: int) -> None:
+        self._calendars, self._lateness = calendars, lateness
+
+    def split(self, event: Receipt) -> Iterable[tuple[Key, Receipt]]:
+        by_product: dict[str, list[ReceiptLine]] = {}
+        for line in event.lines:
+            by_product.setdefault(line.product_id, []).append(line)
+        return [
+            ((event.store_id, product_id), msgspec.structs.replace(event, lines=tuple(lines)))
+            for product_id, lines in by_product.items()
+        ]
+
+    def batch(self) -> Receipts:
+        return Receipts()
+
+    def take(self, batch: Receipts, states: Sequence[bytes]) -> Taken:
+        told = batch.told()
+        packed, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, self._zones(batch.keys), self._lateness)
+        of_key, of_receipt = told.lines[:, OF_KEY], told.lines[:, OF_RECEIPT]
+        touched = np.unique(of_key[(verdicts == state.APPLIED) | (verdicts == state.REPLAYED)])
+        raws = pieces(*packed)
+        late: dict[int, list[Key]] = {}
+        for line in np.flatnonzero(verdicts == state.LATE):
+            late.setdefault(int(of_receipt[line]), []).append(batch.keys[of_key[line]])
+        fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
+        return Taken(
+            {batch.keys[at]: raws[at] for at in touched.tolist()},
+            sum(not states[at] for at in touched.tolist()),
+            len(batch) - len(np.unique(fresh)),
+            len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
+            late,
+            Added(told, verdicts, sales, batch.stores, batch.categories),
+        )
+
+    def advance(self, states: Sequence[bytes], now: int) -> list[bytes]:
+        return pieces(*fold.advance(fold.Packed(*joined(states)), now))
+
+    def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+        packed, facts, sums = fold.settle(fold.Packed(*joined(states)), self._zones(keys), self._lateness)
+        return Settled(pieces(*packed), columns.due(facts), columns.rows(SALES_ROLLING.name, keys, facts, sums))
+
+    def heads(self, states: Sequence[bytes]) -> list[Head]:
+        return [Head(*packing.head(raw)) for raw in states]
+
+    def completed(self, state: bytes, offset: int) -> bytes:
+        return pieces(*fold.complete(fold.Packed(*joined([state])), offset))[0]
+
+    def sums(self) -> SalesSums:
+        return SalesSums(self._calendars)
+
+    def compile(self) -> None:
+        added = self.take(self.batch(), []).added
+        self.advance([], 0)
+        no_states, no_lines, begin = fold.Packed(*joined([])), np.zeros(0, np.int64), np.zeros(1, np.int64)
+        fold.add_sales(no_states, no_lines, begin, added.told, added.sales, self._zones([]))
+        fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
+        _, facts, sums = fold.settle(fold.Packed(*joined([b""])), self._zones([("", "")]), 0)
+        row = columns.rows(SALES_ROLLING.name, [("", "")], facts, sums)
+        BlockFormat(row.layout, b"").commands(row)
+
+    def _zones(self, keys: Sequence[Key]) -> Zones:
+        return zones_of(self._calendars, [store_id for store_id, _ in keys])

@@ -1,0 +1,134 @@
+"""The views `stock` and `price_plan`: what an event says stands until a later one says otherwise.
+
+Their states are objects while they are worked on, one event at a time: they are few beside receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from contracts.events import InventoryEvent, PriceEvent
+from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, PRICE_PLAN, SOURCE_OFFSET, STOCK, View
+from contracts.topics import INVENTORY, PRICES, Topic
+from contracts.windows import StoreCalendars
+from featurestore.keys import key_columns
+from streams import prices, stock
+from streams.admission import Admission, Outcome
+from streams.sums import Sums
+from streams.views import Head, Key, Settled, Taken
+
+Event = InventoryEvent | PriceEvent
+Read = tuple[int | None, dict[str, Any]]  # when a row next changes by itself, ms, and its features
+
+
+class Events:
+    """Events to be taken in together, by their keys."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Key, Event, int]] = []
+        self._numbers: dict[Key, int] = {}
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys that the events tell of."""
+        return list(self._numbers)
+
+    def add(self, event: Event, offset: int) -> None:
+        """Takes an event in, read at an offset."""
+        key = event.store_id, event.product_id
+        self._numbers.setdefault(key, len(self._numbers))
+        self.told.append((key, event, offset))
+
+
+class StandingKernel:
+    """A view whose states are their own kind of Admission, changed in place. A price's key is `*` × product for all stores."""
+
+    def __init__(
+        self,
+        view: View,
+        topic: Topic,
+        state: type[Admission],
+        apply: Callable[[Any, Any, int, int], Outcome],
+        read: Callable[[Key, Any], Read],
+        lateness: int,
+    ) -> None:
+        self.view, self.topic = view, topic
+        self._state, self._apply, self._read, self._lateness = state, apply, read, lateness
+        self._keys = key_columns(view.name)
+        self._encode, self._decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(state).decode
+
+    def split(self, event: Event) -> Iterable[tuple[Key, Event]]:
+        return [((event.store_id, event.product_id), event)]
+
+    def batch(self) -> Events:
+        return Events()
+
+    def take(self, batch: Events, states: Sequence[bytes]) -> Taken:
+        before = dict(zip(batch.keys, states, strict=True))
+        known = {key: self._unpacked(raw) for key, raw in before.items()}
+        taken, touched = Taken(), {}
+        for number, (key, event, offset) in enumerate(batch.told):
+            outcome = self._apply(known[key], event, offset, self._lateness)
+            if outcome in ("applied", "replayed"):
+                touched[key] = known[key]
+            taken.replayed += outcome == "replayed"
+            taken.duplicates += outcome == "duplicate"
+            if outcome == "late":
+                taken.late[number] = [key]
+        taken.states = {key: self._encode(state) for key, state in touched.items()}
+        taken.new = sum(not before[key] for key in touched)
+        return taken
+
+    def advance(self, states: Sequence[bytes], now: int) -> list[bytes]:
+        return [self._changed(raw, as_of=max(self._unpacked(raw).as_of, now)) for raw in states]
+
+    def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+        raws, dues, rows = [], [], []
+        for key, raw in zip(keys, states, strict=True):
+            state = self._unpacked(raw)
+            due, features = self._read(key, state)
+            raws.append(self._encode(state))
+            dues.append(due)
+            about = {AS_OF: state.as_of, SOURCE_OFFSET: state.offset, FINGERPRINT: CATALOGUE_FINGERPRINT}
+            rows.append(dict(zip(self._keys, key, strict=True)) | about | features)
+        return Settled(raws, dues, rows)
+
+    def heads(self, states: Sequence[bytes]) -> list[Head]:
+        return [Head(state.as_of, state.offset, state.complete) for state in map(self._unpacked, states)]
+
+    def completed(self, state: bytes, offset: int) -> bytes:
+        return self._changed(state, offset=offset, complete=offset)
+
+    def sums(self) -> Sums:
+        return Sums()
+
+    def compile(self) -> None:
+        """There is none."""
+
+    def _unpacked(self, raw: bytes) -> Any:
+        return self._decode(raw) if raw else self._state()
+
+    def _changed(self, raw: bytes, **changes: int) -> bytes:
+        return self._encode(msgspec.structs.replace(self._unpacked(raw), **changes))
+
+
+def stock_kernel(calendars: StoreCalendars, lateness: int) -> StandingKernel:
+    """`stock`, from counts and movements."""
+
+    def read(key: Key, state: stock.StockState) -> Read:
+        return stock.settle(state, calendars.of(key[0]), lateness)
+
+    return StandingKernel(STOCK, INVENTORY, stock.StockState, stock.apply, read, lateness)
+
+
+def price_kernel(lateness: int) -> StandingKernel:
+    """`price_plan`, from announcements: its rows change by events alone."""
+
+    def read(_: Key, state: prices.PriceState) -> Read:
+        prices.settle(state, lateness)
+        return None, prices.features(state)
+
+    return StandingKernel(PRICE_PLAN, PRICES, prices.PriceState, prices.apply, read, lateness)

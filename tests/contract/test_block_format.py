@@ -1,0 +1,133 @@
+"""A block of rows is sent as the same rows one by one are: the same keys, with the same fields, of the same bytes."""
+
+from __future__ import annotations
+
+import math
+import random
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, METADATA, DType, features_of
+from contracts.settings import Settings
+from featurestore.block_format import BlockFormat
+from featurestore.feast_online import FeastOnlineStore
+from featurestore.keys import key_columns, key_of
+from featurestore.redis_format import RowFormat
+from featurestore.row_block import NULL, BlockLayout, RowBlock
+from featurestore.row_writer import CHUNK, RowWriter
+
+POWERS = (7, 8, 14, 28, 31, 42, 49, 55, 56, 57, 62)  # where a varint, or the length before it, becomes longer
+WHOLE = (0, 1, -1, 2**63 - 1, NULL + 1, *(sign * 2**power + more for power in POWERS for sign in (1, -1) for more in (-1, 0)))
+REAL = (0.0, -0.0, 1.0, -1.5, 0.1 + 0.2, 5e-324, 1e-300, -1.7976931348623157e308, math.inf, -math.inf)
+AS_OFS = (0, 1, 999, 1000, 127_000, 1_764_000_000_000, 1_764_000_000_123, -1, -1000, -1500, 2**62)
+TEXT = ("", "s1", "Käse & 北京 \u0000", "\r\n$4\r\n", "x" * 20_000)
+BLOCK_VIEWS = ("sales_rolling", "store_rolling", "category_rolling", "stock")  # whose columns are all numbers
+
+
+def dtypes(view: str) -> dict[str, DType]:
+    return {**METADATA, **{feature.name: feature.dtype for feature in features_of(view)}}
+
+
+def a_layout(view: str, draw: random.Random) -> BlockLayout:
+    """The order of the columns is the maker's choice."""
+    whole = [name for name, dtype in dtypes(view).items() if dtype == "int64"]
+    doubles = [name for name, dtype in dtypes(view).items() if dtype == "float64"]
+    return BlockLayout(view, tuple(draw.sample(whole, len(whole))), tuple(draw.sample(doubles, len(doubles))))
+
+
+def a_row(view: str, draw: random.Random) -> dict[str, Any]:
+    choices: dict[str, Sequence[Any]] = {"int64": WHOLE, "float64": REAL}
+    numbers = {
+        name: None if draw.random() < 0.1 else draw.choice(choices[dtype])
+        for name, dtype in dtypes(view).items()
+        if dtype in choices
+    }
+    keys = {name: f"{draw.choice(TEXT)}{draw.randrange(1000)}" for name in key_columns(view)}
+    return keys | numbers | {AS_OF: draw.choice(AS_OFS), FINGERPRINT: CATALOGUE_FINGERPRINT}
+
+
+def block_of(layout: BlockLayout, rows: Sequence[dict[str, Any]]) -> RowBlock:
+    whole = [[NULL if row[name] is None else row[name] for name in layout.whole] for row in rows]
+    doubles = [[math.nan if row[name] is None else row[name] for name in layout.doubles] for row in rows]
+    keys = [key_of(layout.view, row) for row in rows]
+    return RowBlock(layout, keys, np.array(whole, np.int64), np.array(doubles, np.float64))
+
+
+@pytest.mark.parametrize("view", BLOCK_VIEWS)
+def test_a_block_is_sent_as_its_rows_are(view: str) -> None:
+    draw, row_format = random.Random(view), RowFormat(view, b"project")
+    layout, rows = a_layout(view, draw), [a_row(view, draw) for _ in range(400)]
+
+    sent = BlockFormat(layout, b"project").commands(block_of(layout, rows))
+
+    assert [fields(command) for command in commands(bytes(sent))] == [
+        fields(command) for row in rows for command in commands(row_format.command(row))
+    ]
+
+
+def test_part_of_a_block_is_sent_as_those_rows() -> None:
+    draw = random.Random(1)
+    layout, rows = a_layout("sales_rolling", draw), [a_row("sales_rolling", draw) for _ in range(20)]
+    block, block_format = block_of(layout, rows), BlockFormat(layout, b"project")
+
+    assert bytes(block_format.commands(block[5:9])) == bytes(block_format.commands(block_of(layout, rows[5:9])))
+    assert bytes(block_format.commands(block[::-3])) == bytes(block_format.commands(block_of(layout, rows[::-3])))
+    assert bytes(block_format.commands(block[:0])) == b""
+
+
+def test_a_row_without_a_time_is_refused() -> None:
+    draw = random.Random(1)
+    layout, row = a_layout("stock", draw), a_row("stock", draw) | {AS_OF: None}
+    with pytest.raises(ValueError, match=AS_OF):
+        BlockFormat(layout, b"project").commands(block_of(layout, [row]))
+
+
+@pytest.mark.parametrize("keys", [[("s", "p"), ("s",)], [("s",), ("s",)], [("s", "p", "more"), ("s", "p", "more")]])
+def test_a_key_that_is_not_of_the_views_parts_is_refused(keys: list[tuple[str, ...]]) -> None:
+    draw = random.Random(1)
+    layout = a_layout("stock", draw)
+    made = block_of(layout, [a_row("stock", draw) for _ in keys])
+    with pytest.raises(ValueError, match=r"argument|parts"):
+        BlockFormat(layout, b"project").commands(RowBlock(layout, keys, made.whole, made.doubles))
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("view", BLOCK_VIEWS)
+def test_feast_reads_back_what_was_written_as_a_block(view: str, settings: Settings) -> None:
+    own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(view)
+    drawn = [a_row(view, draw) | {AS_OF: 1_764_000_000_000 + number} for number in range(2 * CHUNK + 7)]
+    rows = list({key_of(view, row): row for row in drawn}.values())
+    writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
+
+    writer.write(view, block_of(a_layout(view, draw), rows))
+
+    assert store.read(view, [key_of(view, row) for row in rows]) == rows
+    writer.close()
+    store.close()
+
+
+def commands(sent: bytes) -> Iterator[list[bytes]]:
+    """The words of one command after another, read as a server reads them."""
+    at = 0
+    while at < len(sent):
+        end = sent.index(b"\r\n", at)
+        assert sent[at : at + 1] == b"*"
+        count, at, words = int(sent[at + 1 : end]), end + 2, []
+        for _ in range(count):
+            end = sent.index(b"\r\n", at)
+            assert sent[at : at + 1] == b"$"
+            word, at = end + 2, end + 2 + int(sent[at + 1 : end]) + 2
+            words.append(sent[word : at - 2])
+            assert sent[at - 2 : at] == b"\r\n"
+        yield words
+
+
+def fields(words: list[bytes]) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    """The name, the key and the fields of an HSET, each field once."""
+    named = dict(zip(words[2::2], words[3::2], strict=True))
+    assert 2 + 2 * len(named) == len(words)
+    return words[0], words[1], named

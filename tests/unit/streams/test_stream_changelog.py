@@ -1,0 +1,80 @@
+"""The changelog: states count as stored only where each has an offset of its own between the first and the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from contracts.errors import DependencyUnavailable
+from contracts.settings import Settings
+from streams.changelog import Changelog
+
+
+class Log:
+    """A producer whose records get given offsets, None for one that is not stored; reports as librdkafka gives them."""
+
+    def __init__(self, offsets: Sequence[int | None], *, unanswered: int = 0) -> None:
+        self._offsets, self._unanswered = iter(offsets), unanswered
+        self.reports = 0
+
+    def produce(self, topic: str, raw: bytes, key: bytes, partition: int, on_delivery: Callable[[Any, Any], None] | None) -> None:
+        offset = next(self._offsets)
+        if on_delivery is not None:
+            self.reports += 1
+            on_delivery(Lost() if offset is None else None, Stored(offset))
+
+    def flush(self, seconds: float) -> int:
+        return self._unanswered
+
+    def purge(self) -> None:
+        self._unanswered = 0
+
+
+class Lost:
+    def str(self) -> str:
+        return "timed out"
+
+
+class Stored:
+    def __init__(self, offset: int | None) -> None:
+        self._offset = offset
+
+    def offset(self) -> int | None:
+        return self._offset
+
+
+def write(offsets: Sequence[int | None], **options: int) -> tuple[dict[int, int], Log]:
+    log, changelog = Log(offsets, **options), Changelog(Settings())
+    changelog._producer = log  # type: ignore[assignment]  # no broker
+    states = {3: {f"k-{n}".encode(): b"state" for n in range(len(offsets))}}
+    return changelog.write("states", states), log
+
+
+@pytest.mark.parametrize("offsets", [[7], [7, 8], [7, 8, 9, 10]])
+def test_records_with_an_offset_each_are_stored_and_only_two_of_them_are_reported(offsets: list[int]) -> None:
+    reached, log = write(offsets)
+    assert reached == {3: offsets[-1]}
+    assert log.reports <= 2
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        [None],
+        [7, None],
+        [None, 7],
+        [7, None, 8],  # one between them is missing, and nobody says so
+        [7, 8, 12],  # somebody else wrote there too: which are ours is not known
+    ],
+)
+def test_records_are_sent_again_where_one_may_be_missing(offsets: list[int | None]) -> None:
+    with pytest.raises(DependencyUnavailable, match="did not take all states"):
+        write(offsets)
+
+
+def test_records_without_an_answer_are_not_stored() -> None:
+    with pytest.raises(DependencyUnavailable) as refused:
+        write([7, 8], unanswered=1)
+    assert "1 records without an answer" in str(refused.value.why)
