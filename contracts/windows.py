@@ -56,7 +56,6 @@ class Calendar:
         self.zone = zoneinfo.ZoneInfo(time_zone)
         self._day_of_quarter = functools.lru_cache(maxsize=65_536)(self._local_day)
         self.day_start = functools.lru_cache(maxsize=65_536)(self._day_start)
-        self.weeks_back = functools.lru_cache(maxsize=65_536)(self._weeks_back)
 
     def day(self, time_ms: int) -> int:
         """The local day of an instant."""
@@ -66,10 +65,6 @@ class Calendar:
         """The index of the tile that holds an instant."""
         return self.day(time_ms) if hop.value is None else time_ms // hop.value
 
-    def tiles(self, time_ms: int) -> tuple[int, int, int]:
-        """`tile` of every hop, in the order of Hop; written out, since the stream asks it for every row."""
-        return (time_ms // FIVE_MINUTES_MS, time_ms // HOUR_MS, self.day(time_ms))
-
     def tile_start(self, hop: Hop, index: int) -> int:
         """The first instant of a tile, ms."""
         return self.day_start(index) if hop.value is None else index * hop.value
@@ -77,14 +72,6 @@ class Calendar:
     def window_start(self, window: Window, as_of: int) -> int:
         """The first instant that a window covers as of an instant, ms."""
         return self.tile_start(window.hop, self.tile(window.hop, as_of) - window.hops)
-
-    def _weeks_back(self, day: int) -> tuple[int, ...]:
-        """By how many ms the same hour of each of the last SAME_HOUR_WEEKS weeks lies before an instant of a local day.
-
-        The same hour is as far from its day's start as the instant is from its own: the same local time, but on a day on which
-        the clocks change. Constant within a day.
-        """
-        return tuple(self.day_start(day) - self.day_start(day - 7 * weeks) for weeks in range(1, SAME_HOUR_WEEKS + 1))
 
     def _local_day(self, quarter: int) -> int:
         local = dt.datetime.fromtimestamp(quarter * 900, self.zone)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from numba import config, njit
 
-PACKAGES = ("contracts", "featurestore", "streams")  # where compiled functions are, and the numbers they have from elsewhere
+PACKAGES = ("contracts", "featurestore", "streams")  # where compiled functions are, and the numbers that they have from elsewhere
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -22,14 +22,12 @@ def compiled(function: Function) -> Function:
 
 
 def _cache() -> Path:
-    """A folder of this source's own: numba looks for changes in a function's own module alone, not in those that it calls."""
+    """A folder of this source's own: numba looks for changes in a function's own module alone, not in those it takes from."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for package in PACKAGES:
         for source in sorted((here.parent / package).glob("*.py")):
-            text = source.read_bytes()
-            if package == "contracts" or b"import compiled" in text:
-                digest.update(text)
+            digest.update(source.read_bytes())
     return here / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
 
 

@@ -109,5 +109,5 @@ class _Sent:
         if error is not None:
             self._failed = str(error.str())
             return NOT_STORED
-        offset: int = message.offset()
-        return offset
+        offset: int | None = message.offset()
+        return NOT_STORED if offset is None else offset

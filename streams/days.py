@@ -30,7 +30,11 @@ def day_starts(time_zone: str) -> Starts:
 @compiled
 def day_of(starts: Starts, time_ms: int) -> int:
     """The local day of an instant; FIRST_DAY before it, LAST_DAY after it. A zone is less than two days away from UTC, so a few
-    steps lead there."""
+    steps lead there.
+
+    A day that has begun does not begin again: where clocks went back at 00:01 (Newfoundland and Labrador until 2011), the hour
+    that then came again before midnight is of the new day here, of the old one by `Calendar.day`.
+    """
     last = len(starts) - 1
     at = min(max(time_ms // DAY_MS - FIRST_DAY, 0), last)
     while at < last and starts[at + 1] <= time_ms:
@@ -56,11 +60,12 @@ class Zones(NamedTuple):
 
 def zones_of(calendars: StoreCalendars, store_ids: Sequence[str]) -> Zones:
     """The zones of some stores."""
-    numbers: dict[str, int] = {}
-    of_key = [numbers.setdefault(calendars.zone(store_id), len(numbers)) for store_id in store_ids]
-    return Zones(_starts_of(tuple(numbers) or (calendars.chain_zone,)), np.array(of_key, np.int64))
+    names = [calendars.zone(store_id) for store_id in store_ids]
+    distinct = sorted({*names, calendars.chain_zone})
+    numbers = {name: number for number, name in enumerate(distinct)}
+    return Zones(_starts_of(tuple(distinct)), np.array([numbers[name] for name in names], np.int64))
 
 
-@functools.lru_cache(maxsize=64)  # 300 KB a zone; which zones come together hardly varies
+@functools.lru_cache(maxsize=16)  # 300 KB a zone; which zones come together hardly varies
 def _starts_of(time_zones: tuple[str, ...]) -> Starts:
     return np.stack([day_starts(time_zone) for time_zone in time_zones])

@@ -108,14 +108,15 @@ class Flusher:
         Raises GivenUp, here or there, where a partition went to another worker meanwhile: it reads the messages again.
         """
         async with self.lock:
-            if not {message.partition for message in messages} <= self._partitions.keys():
-                raise GivenUp
             await self._rest()
+            partitions = self._partitions  # those of now: a write that fails meanwhile takes them away
+            if not {message.partition for message in messages} <= partitions.keys():
+                raise GivenUp
             events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
             for number in events:
                 self._busy_at[number] = time.monotonic()
             with self._pipeline.or_fail():
-                works = await in_thread(functools.partial(self._works, events, states))
+                works = await in_thread(functools.partial(self._works, partitions, events, states))
                 self._pipeline.still()  # an earlier batch may have failed meanwhile, and taken the partitions with it
                 self._judge(works)
                 written = await self._write(works)
@@ -205,9 +206,14 @@ class Flusher:
             headers = next(dict(x.headers) for work in works for x in work.letters if x.kind == "dead")
             self._budget.refuse(self.source, f"{headers[PARTITION].decode()}:{headers[OFFSET].decode()}")
 
-    def _works(self, events: Mapping[int, Sequence[Incoming]], states: Mapping[int, Sequence[Incoming]]) -> list[Work]:
+    def _works(
+        self,
+        partitions: Mapping[int, Partition],
+        events: Mapping[int, Sequence[Incoming]],
+        states: Mapping[int, Sequence[Incoming]],
+    ) -> list[Work]:
         """What the messages of each partition come to."""
-        works, partitions = [], self._partitions
+        works = []
         for number in {**events, **states}:
             work = partitions[number].take(events.get(number, ()), self._clock())
             partitions[number].take_over(states.get(number, ()), work)

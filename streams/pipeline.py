@@ -123,9 +123,7 @@ class Pipeline:
     async def _ended(self, steps: Sequence[asyncio.Task[None]], before: asyncio.Task[None] | None) -> None:
         if before is not None:  # one that has nothing to write, too, ends after those before it: Kafka is told one offset for all
             await asyncio.wait([before])
-        for outcome in await asyncio.gather(*steps, return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        _raise_cause(await asyncio.gather(*steps, return_exceptions=True))
         self.still()
 
     async def _write_part(self, changes: Changes, rows_first: bool) -> None:
@@ -134,9 +132,7 @@ class Pipeline:
             await self._store(changes)
         else:
             writes = self.write_rows(changes.rows), self._store(changes)
-            for outcome in await asyncio.gather(*writes, return_exceptions=True):
-                if outcome is not None:
-                    raise outcome
+            _raise_cause(await asyncio.gather(*writes, return_exceptions=True))
 
     async def _store(self, changes: Changes) -> None:
         async with self._states_turn:
@@ -157,3 +153,10 @@ class Pipeline:
         """Raises GivenUp where a write has failed: what was taken since, or is being taken, is never written."""
         if self._failed:
             raise GivenUp
+
+
+def _raise_cause(outcomes: Sequence[BaseException | None]) -> None:
+    """Raises what went wrong, if anything did: the cause, rather than what was given up because of it."""
+    failed = [outcome for outcome in outcomes if outcome is not None]
+    for outcome in sorted(failed, key=lambda outcome: isinstance(outcome, GivenUp)):
+        raise outcome

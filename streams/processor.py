@@ -164,6 +164,7 @@ class Partition:
         while len(keys) < TICK_KEYS and (key := self._schedule.next_due(now)) is not None:
             keys.append(key)
         work.more = len(keys) == TICK_KEYS
+        keys = self._still_due(keys, now)
         work.touched = dict(zip(keys, self.kernel.advance([self._state(key) for key in keys], now), strict=True))
         self._cache |= work.touched
         work.sums = self._sums.advance(now)
@@ -249,6 +250,16 @@ class Partition:
         if state is None:
             state = self._cache[key] = self._load(store_key(key)) or b""
         return state
+
+    def _still_due(self, keys: Sequence[Key], now: int) -> list[Key]:
+        """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
+        left: list[Key] = []
+        for key, due in zip(keys, self.kernel.settle(keys, [self._state(key) for key in keys]).due, strict=True):
+            if due is not None and due <= now:
+                left.append(key)
+            else:
+                self._schedule.note(key, due)
+        return left
 
     def _settled(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
         """What states come to, each noted for when its row next changes."""

@@ -16,6 +16,7 @@ from streams.views import Key, key_in_store, store_key
 
 KEY, FINGERPRINT = "rd360.key", "rd360.fingerprint"
 NEVER_LATE_MS = 2**60
+PIECE_EVENTS = 2_000  # taken in at once: what no window covers any more is dropped between, or a long history would be slow
 
 
 class Rebuilt(NamedTuple):
@@ -35,11 +36,17 @@ class Rebuilder:
 
     def state(self, key: Key, parts: Iterable[Any], next_offset: int) -> bytes:
         """The stored state of a key, from what each of its events before `next_offset` says of it, in any order, once or more."""
-        batch = self._patient.batch()
-        for number, part in enumerate(parts):
-            batch.add(part, number)  # the order of a partition, which the archive does not keep, is none of a fence's here
-        taken = self._patient.take(batch, [b""] * len(batch.keys))
-        state = self.kernel.completed(taken.states.get(key, b""), next_offset - 1)
+        distinct = {part.event_id: part for part in reversed(list(parts))}
+        ordered = sorted(distinct.values(), key=lambda part: part.event_time)
+        state = b""
+        for start in range(0, len(ordered), PIECE_EVENTS):
+            batch = self._patient.batch()
+            for number, part in enumerate(ordered[start : start + PIECE_EVENTS], start):
+                batch.add(part, number)  # the order of a partition, which the archive does not keep, is none of a fence's here
+            state = self._settled(key, self._patient.take(batch, [state]).states[key])
+        return self._settled(key, self.kernel.completed(state, next_offset - 1))
+
+    def _settled(self, key: Key, state: bytes) -> bytes:
         return self.kernel.settle([key], [state]).states[0]
 
 

@@ -77,11 +77,6 @@ def due(state: StockState, calendar: Calendar) -> int | None:
     return calendar.day_start(calendar.day(state.as_of) + 1)
 
 
-def advance(state: StockState, now: int) -> None:
-    """Moves the as-of time on to an instant (ms) without an event; never back."""
-    state.as_of = max(state.as_of, now)
-
-
 def _features(state: StockState, first_ms: int) -> dict[str, Any]:
     level, spans = _walk(Level(*state.folded), state.moves)
     if level.units is None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.windows import EPOCH, WINDOWS, Calendar, Hop, StoreCalendars, calendar
+from contracts.windows import EPOCH, WINDOWS, Calendar, StoreCalendars, calendar
 
 ZONES = ["UTC", "Europe/London", "Africa/Cairo", "America/Sao_Paulo", "Pacific/Apia", "Asia/Kathmandu", "Australia/Lord_Howe"]
 instants = st.integers(1_104_537_600_000, 1_893_456_000_000)  # 2005 to 2030
@@ -45,11 +45,6 @@ def test_an_event_is_in_a_window_until_its_tile_leaves_it_and_never_again(event:
     inside = event >= days.window_start(window, as_of)
     assert inside == (tile >= days.tile(window.hop, as_of) - window.hops)
     assert inside == (as_of < days.tile_start(window.hop, tile + window.hops + 1))
-
-
-@given(instants, st.sampled_from(ZONES))
-def test_the_tiles_of_all_hops_are_those_of_each(instant: int, zone: str) -> None:
-    assert calendar(zone).tiles(instant) == tuple(calendar(zone).tile(hop, instant) for hop in Hop)
 
 
 @given(instants, st.sampled_from(ZONES))

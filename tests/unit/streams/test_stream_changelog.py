@@ -74,6 +74,15 @@ def test_records_are_sent_again_where_one_may_be_missing(offsets: list[int | Non
         write(offsets)
 
 
+def test_an_acknowledgement_that_tells_no_offset_proves_nothing() -> None:
+    """librdkafka has none to tell of a batch that the broker already had."""
+    log, changelog = Log([]), Changelog(Settings())
+    log.produce = lambda *_, on_delivery, **__: on_delivery(None, Stored(None))  # type: ignore[method-assign]
+    changelog._producer = log  # type: ignore[assignment]  # no broker
+    with pytest.raises(DependencyUnavailable):
+        changelog.write("states", {3: {b"k": b"state"}})
+
+
 def test_records_without_an_answer_are_not_stored() -> None:
     with pytest.raises(DependencyUnavailable) as refused:
         write([7, 8], unanswered=1)

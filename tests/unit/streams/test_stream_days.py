@@ -38,6 +38,7 @@ def test_beyond_all_events_there_is_the_first_day_and_the_last() -> None:
 
 def test_each_store_has_the_days_of_its_zone() -> None:
     zones = zones_of(StoreCalendars("UTC", {"s-2": "Asia/Kathmandu"}), ["s-1", "s-2", "s-1"])
+    assert zones_of(StoreCalendars("UTC", {"s-2": "Asia/Kathmandu"}), ["s-2"]).starts is zones.starts, "kept once, in any order"
     assert [zones.starts[zone].tolist() for zone in zones.of_key] == [
         day_starts(zone).tolist() for zone in ("UTC", "Asia/Kathmandu", "UTC")
     ]

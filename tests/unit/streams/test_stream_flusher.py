@@ -287,3 +287,45 @@ def test_states_in_memory_are_let_go_of_only_once_they_are_stored(monkeypatch: p
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {12}
 
     asyncio.run(batches())
+
+
+def test_what_went_wrong_is_told_and_not_what_was_given_up_because_of_it() -> None:
+    """Who only gives up is read again by somebody; a disk that is full ends the worker."""
+
+    async def batch() -> None:
+        made, online, states = await restored()
+        online.opened.clear()
+
+        async def full(_: object) -> None:
+            if online.came:
+                raise RuntimeError("disk full")
+
+        states.put = full  # type: ignore[method-assign]  # the disk of the second part
+        writing = asyncio.create_task(made.batch(sales(0, 10, products=10)))
+        await until(lambda: made._pipeline._failed)
+        online.opened.set()
+        with pytest.raises(RuntimeError, match="disk full"):
+            await writing
+
+    asyncio.run(batch())
+
+
+def test_a_batch_whose_partition_is_taken_away_while_it_is_taken_gives_up() -> None:
+    async def batch() -> None:
+        made, _, states = await restored()
+        loop, take = asyncio.get_running_loop(), made._works
+
+        def taken_away(*arguments: Any) -> Any:
+            asyncio.run_coroutine_threadsafe(fail(), loop).result(10)
+            return take(*arguments)
+
+        async def fail() -> None:
+            with pytest.raises(RuntimeError, match="before it"), made._pipeline.or_fail():
+                raise RuntimeError("the batch before it")
+
+        made._works = taken_away  # type: ignore[method-assign]  # an earlier write fails in the middle
+        with pytest.raises(GivenUp):
+            await made.batch(sales(0, 4, products=2))
+        assert (made.assigned, states.stored) == ([], {})
+
+    asyncio.run(batch())

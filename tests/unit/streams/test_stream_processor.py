@@ -289,3 +289,23 @@ def test_states_are_let_go_of_where_there_are_too_many_and_found_again(monkeypat
     one.partition.forget()
     assert not one.partition.is_full
     assert [row["units_1h"] for row in one.take([incoming(receipt("r-1"), 1)], NOON).rows] == [2]
+
+
+def test_a_row_that_an_event_has_put_off_is_not_written_before_its_time() -> None:
+    made = partition()
+    made.take([incoming(receipt("r-1", NOON), 1)], clock=NOON)
+    made.take([incoming(receipt("r-2", NOON + 70 * MINUTE), 2)], clock=NOON + 70 * MINUTE)  # what was due at 13:05 is written
+    assert not made.tick(NOON + 71 * MINUTE, caught_up=True).rows
+    assert made.tick(NOON + 140 * MINUTE, caught_up=True).rows
+
+
+def test_a_long_history_is_made_anew_piece_by_piece_to_the_same_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuilder, key = Rebuilder(Settings(), SALES_ROLLING), ("s-1", "p-1")
+    events = [receipt(f"r-{n}", NOON - n * 5 * HOUR, line(quantity=n % 3 + 1)) for n in range(300)]
+    parts = [part for one in (*events, *events[:40]) for _, part in rebuilder.kernel.split(one)]  # some twice
+    whole = rebuilder.state(key, parts, 1_000)
+    monkeypatch.setattr("streams.rebuilt.PIECE_EVENTS", 7)
+    assert rebuilder.state(key, parts[::-1], 1_000) == whole
+    (row,) = rebuilder.kernel.settle([key], [whole]).rows
+    covered = [one for one in events if one.event_time >= NOON - 28 * DAY]
+    assert row["receipts_28d"] >= len(covered)

@@ -77,9 +77,9 @@ def test_the_hours_without_stock_run_until_a_delivery_and_leave_the_window_day_b
     ):
         stock.apply(state, event, offset, DAY)
     assert hours_out(state) == 5.0
-    stock.advance(state, NOON + DAY + 90 * MINUTE)
+    state.as_of = NOON + DAY + 90 * MINUTE
     assert hours_out(state) == 6.5
-    stock.advance(state, LONDON.day_start(LONDON.day(NOON) + 30))
+    state.as_of = LONDON.day_start(LONDON.day(NOON) + 30)
     whole_window = 28 * 24.0
     assert hours_out(state) == whole_window
     assert len(state.out) == 0, "the first span has left the window, the second one runs on"
