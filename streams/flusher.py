@@ -97,10 +97,6 @@ class Flusher:
                 self._partitions[number] = partition
                 self._busy_at[number] = time.monotonic()
 
-    async def batch(self, messages: Sequence[Incoming]) -> None:
-        """Takes a batch of messages and writes all that follows: they may be acknowledged then. Raises as `begin`."""
-        await (await self.begin(messages))
-
     async def begin(self, messages: Sequence[Incoming]) -> Awaitable[None]:
         """Takes a batch of messages and begins to write all that follows. Await the result for the end of it: they may be
         acknowledged then.

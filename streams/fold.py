@@ -74,8 +74,7 @@ def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Packe
             line = told.order[begin]
             verdicts[line] = _take_sale(state, told, told.order[begin:upto], starts, lateness, sales[line])
             begin = upto
-        out = _with_room(out, ends[key] + packed_size(state))
-        ends[key + 1] = pack(state, out, ends[key])
+        out = _append(state, out, ends, key)
     return Packed(out[: ends[keys]], ends), verdicts, sales
 
 
@@ -88,8 +87,7 @@ def advance(states: Packed, now: int) -> Packed:
     for key in range(keys):
         unpack(states.raw, states.ends[key], states.ends[key + 1], state)
         state.head[AS_OF] = max(state.head[AS_OF], now)
-        out = _with_room(out, ends[key] + packed_size(state))
-        ends[key + 1] = pack(state, out, ends[key])
+        out = _append(state, out, ends, key)
     return Packed(out[: ends[keys]], ends)
 
 
@@ -102,8 +100,7 @@ def complete(states: Packed, offset: int) -> Packed:
     for key in range(keys):
         unpack(states.raw, states.ends[key], states.ends[key + 1], state)
         state.head[OFFSET] = state.head[COMPLETE] = offset
-        out = _with_room(out, ends[key] + packed_size(state))
-        ends[key + 1] = pack(state, out, ends[key])
+        out = _append(state, out, ends, key)
     return Packed(out[: ends[keys]], ends)
 
 
@@ -119,8 +116,7 @@ def settle(states: Packed, zones: Zones, lateness: int) -> tuple[Packed, Ints, I
         unpack(states.raw, states.ends[key], states.ends[key + 1], state)
         facts[key, SAME_HOUR], facts[key, DUE] = one.settle(state, zones.starts[zones.of_key[key]], lateness, sums[key])
         facts[key, :PACKED] = state.head[:PACKED]
-        out = _with_room(out, ends[key] + packed_size(state))
-        ends[key + 1] = pack(state, out, ends[key])
+        out = _append(state, out, ends, key)
     return Packed(out[: ends[keys]], ends), facts, sums
 
 
@@ -139,8 +135,7 @@ def add_sales(sums: Packed, added: Ints, added_from: Ints, told: Told, sales: In
             one.add(state, event_time, day_of(starts, event_time), NO_CATEGORY, sales[added[at], :VALUES])
             state.head[AS_OF] = max(state.head[AS_OF], event_time)
             state.head[OFFSET] = max(state.head[OFFSET], receipt[told_as.OFFSET])  # another product may be ahead, after a crash
-        out = _with_room(out, ends[number] + packed_size(state))
-        ends[number + 1] = pack(state, out, ends[number])
+        out = _append(state, out, ends, number)
     return Packed(out[: ends[count]], ends)
 
 
@@ -161,8 +156,7 @@ def add_states(sums: Packed, added: Ints, added_from: Ints, slots: Ints, states:
         for at in range(added_from[number], added_from[number + 1]):
             unpack(states.raw, states.ends[added[at]], states.ends[added[at] + 1], product)
             _add_state(state, product, slots[at], sign)
-        out = _with_room(out, ends[number] + packed_size(state))
-        ends[number + 1] = pack(state, out, ends[number])
+        out = _append(state, out, ends, number)
     return Packed(out[: ends[count]], ends)
 
 
@@ -246,6 +240,14 @@ def _longest(ends: Ints) -> int:
     for number in range(len(ends) - 1):
         longest = max(longest, ends[number + 1] - ends[number])
     return longest
+
+
+@compiled
+def _append(state: State, out: Bytes, ends: Ints, number: int) -> Bytes:
+    """Packs a state behind those before it, and notes its end. Returns the bytes, which may have been moved to more room."""
+    out = _with_room(out, ends[number] + packed_size(state))
+    ends[number + 1] = pack(state, out, ends[number])
+    return out
 
 
 @compiled

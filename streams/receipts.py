@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from array import array
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contracts.events import Receipt
+from streams.admission import digest
 from streams.packing import Bytes, Ints
 
 Key = tuple[str, str]  # store_id, product_id
@@ -120,4 +120,4 @@ def pieces(raw: Bytes, ends: Ints) -> list[bytes]:
 
 def identity(event_id: str) -> int:
     """64 bits of an event id, the same in every process, as a signed number."""
-    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little", signed=True)
+    return digest(event_id) - 2**63

@@ -105,6 +105,11 @@ def sales(first: int, count: int, products: int) -> list[Incoming]:
     return [incoming(receipt(f"r-{n}", NOON + n, line(f"p-{n % products}")), n) for n in range(first, first + count)]
 
 
+async def batch_of(made: Flusher, messages: list[Incoming]) -> None:
+    """Takes a batch, and waits until it may be acknowledged."""
+    await (await made.begin(messages))
+
+
 async def restored() -> tuple[Flusher, Gate, States]:
     """A flusher that has its partition, and what it writes to."""
     online, states = Gate(), States()
@@ -149,7 +154,7 @@ def test_time_stands_still_while_what_was_fetched_is_not_written(monkeypatch: py
         online, consumer = Gate(), ReadToTheEnd()
         made = flusher(online, States(), consumer)
         await made.restore({HERE: 0})
-        await made.batch([incoming(receipt("r-1", NOON - 3 * HOUR, line("p-0")), 0)])
+        await batch_of(made, [incoming(receipt("r-1", NOON - 3 * HOUR, line("p-0")), 0)])
         tp = TP(made.source, HERE)
         consumer.unacked = [SimpleNamespace(tp=tp, generation_id=1), SimpleNamespace(tp=tp, generation_id=2)]
         await made.tick()
@@ -164,7 +169,7 @@ def test_time_stands_still_while_what_was_fetched_is_not_written(monkeypatch: py
 def test_all_that_a_batch_touched_is_written_before_it_may_be_acknowledged() -> None:
     async def batch() -> None:
         made, online, states = await restored()
-        await made.batch(sales(0, 10, products=5))
+        await batch_of(made, sales(0, 10, products=5))
         assert {key[1]: row["units_1h"] for key, row in online.rows["sales_rolling"].items()} == {f"p-{n}": 2 for n in range(5)}
         assert set(states.stored) == {store_key(("s-1", f"p-{n}")) for n in range(5)}
         assert [len(part) for part in online.came] == [2, 2, 1]
@@ -176,8 +181,8 @@ def test_the_next_batch_is_taken_while_one_is_written_and_its_rows_come_after() 
     async def batches() -> None:
         made, online, _ = await restored()
         online.opened.clear()
-        first = asyncio.create_task(made.batch(sales(0, 4, products=2)))
-        second = asyncio.create_task(made.batch(sales(4, 4, products=2)))
+        first = asyncio.create_task(batch_of(made, sales(0, 4, products=2)))
+        second = asyncio.create_task(batch_of(made, sales(4, 4, products=2)))
         await until(lambda: made.keys == 2 and len(made._pipeline._under_way) == 2)
         assert not first.done()
         online.opened.set()
@@ -204,7 +209,7 @@ def test_no_state_is_stored_before_the_letters_of_its_batch_are_acknowledged() -
             incoming(receipt("r-1", NOON - 2 * DAY, line("p-0")), 1),
             incoming(receipt("r-2", NOON + 1, line("p-0")), 2),
         ]
-        writing = asyncio.create_task(made.batch(messages))
+        writing = asyncio.create_task(batch_of(made, messages))
         for _ in range(50):
             await asyncio.sleep(0)
         assert states.stored == {}
@@ -220,12 +225,12 @@ def test_a_batch_with_nothing_to_write_ends_after_those_before_it() -> None:
 
     async def batches() -> None:
         made, online, _ = await restored()
-        await made.batch(sales(0, 2, products=2))
+        await batch_of(made, sales(0, 2, products=2))
         online.opened.clear()
-        first = asyncio.create_task(made.batch(sales(2, 2, products=2)))
+        first = asyncio.create_task(batch_of(made, sales(2, 2, products=2)))
         await until(lambda: len(online.came) == 2)
         again = [incoming(receipt("r-0", NOON, line("p-0")), 4)]  # a repetition: nothing follows from it
-        second = asyncio.create_task(made.batch(again))
+        second = asyncio.create_task(batch_of(made, again))
         for _ in range(50):
             await asyncio.sleep(0)
         assert not second.done()
@@ -242,8 +247,8 @@ def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
         made, online, _ = await restored()
         online.fails_at = 1
         online.opened.clear()
-        first = asyncio.create_task(made.batch(sales(0, 20, products=20)))
-        second = asyncio.create_task(made.batch(sales(20, 20, products=20)))
+        first = asyncio.create_task(batch_of(made, sales(0, 20, products=20)))
+        second = asyncio.create_task(batch_of(made, sales(20, 20, products=20)))
         await until(lambda: online.came)
         online.opened.set()
         outcomes = await asyncio.gather(first, second, return_exceptions=True)
@@ -252,11 +257,11 @@ def test_what_cannot_be_written_takes_all_behind_it_with_it() -> None:
         assert made.assigned == []
         assert len(online.came) == 2, "no row is written behind the one that failed"
         with pytest.raises(GivenUp):
-            await made.batch(sales(40, 1, products=20))
+            await batch_of(made, sales(40, 1, products=20))
 
         online.fails_at = None
         await made.restore({HERE: 0})
-        await made.batch(sales(0, 40, products=20))  # none of them was acknowledged: read again
+        await batch_of(made, sales(0, 40, products=20))  # none of them was acknowledged: read again
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {2}
 
     asyncio.run(batches())
@@ -266,14 +271,14 @@ def test_a_batch_that_is_cancelled_leaves_nothing_half_taken() -> None:
     async def cancelled() -> None:
         made, online, _ = await restored()
         online.opened.clear()
-        batch = asyncio.create_task(made.batch(sales(0, 40, products=40)))
+        batch = asyncio.create_task(batch_of(made, sales(0, 40, products=40)))
         await until(lambda: online.came)
         batch.cancel()
         await asyncio.wait([batch])
         assert made.assigned == []
         online.opened.set()
         await made.restore({HERE: 0})
-        await made.batch(sales(0, 40, products=40))
+        await batch_of(made, sales(0, 40, products=40))
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {1}
 
     asyncio.run(cancelled())
@@ -283,7 +288,7 @@ def test_states_in_memory_are_let_go_of_only_once_they_are_stored(monkeypatch: p
     async def batches() -> None:
         monkeypatch.setattr("streams.processor.CACHE_KEYS", 0)
         made, online, _ = await restored()
-        await asyncio.gather(*[made.batch(sales(10 * n, 10, products=5)) for n in range(6)])
+        await asyncio.gather(*[batch_of(made, sales(10 * n, 10, products=5)) for n in range(6)])
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {12}
 
     asyncio.run(batches())
@@ -301,7 +306,7 @@ def test_what_went_wrong_is_told_and_not_what_was_given_up_because_of_it() -> No
                 raise RuntimeError("disk full")
 
         states.put = full  # type: ignore[method-assign]  # the disk of the second part
-        writing = asyncio.create_task(made.batch(sales(0, 10, products=10)))
+        writing = asyncio.create_task(batch_of(made, sales(0, 10, products=10)))
         await until(lambda: made._pipeline._failed)
         online.opened.set()
         with pytest.raises(RuntimeError, match="disk full"):
@@ -325,7 +330,7 @@ def test_a_batch_whose_partition_is_taken_away_while_it_is_taken_gives_up() -> N
 
         made._works = taken_away  # type: ignore[method-assign]  # an earlier write fails in the middle
         with pytest.raises(GivenUp):
-            await made.batch(sales(0, 4, products=2))
+            await batch_of(made, sales(0, 4, products=2))
         assert (made.assigned, states.stored) == ([], {})
 
     asyncio.run(batch())
