@@ -1,6 +1,6 @@
 """A block of rows as Feast keeps them in Redis: what `redis_format.py` makes of each row, by machine code over the arrays.
 
-All that is the same in every row is made once. Only keys are put together by Python, from parts that come again and again.
+All that is the same in every row is made once. Only the texts of keys are encoded by Python.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT
 from featurestore.compiled import compiled
 from featurestore.keys import Key, key_columns
-from featurestore.redis_format import DOUBLE, INT64, NANOS, SECONDS, bulk, field_name, key_name, key_value, string
+from featurestore.redis_format import DOUBLE, INT64, NANOS, SECONDS, STRING_KEY, bulk, field_name, key_name, string
 from featurestore.row_block import NULL, BlockLayout, Doubles, RowBlock, Whole
 
 Bytes = npt.NDArray[np.uint8]
@@ -24,6 +24,7 @@ _INT64_TAG, _DOUBLE_TAG, _SECONDS_TAG, _NANOS_TAG = INT64[0], DOUBLE[0], SECONDS
 _UNSIGNED = 2**57 - 1  # what is left of 64 bits when seven are shifted out, without copies of the sign
 _ONE_DIGIT, _TWO_DIGITS = len("$9\r\n"), len("$99\r\n")
 _NAME = len(bulk(b"hash"))  # bytes of a field's name, as it is sent
+_PART_HEAD = 8  # bytes before each text of a key: that it is one, and its length
 
 # The most bytes of ...
 _LENGTH = len("$2147483648\r\n")
@@ -77,19 +78,19 @@ class BlockFormat:
         if (block.whole[:, self._frame.as_of] == NULL).any():
             raise ValueError(f"a row of {block.layout.view} without {AS_OF}")
         parts, lengths = self._key_parts(block.keys)
-        out = np.empty(len(block) * self._row_bytes + len(parts), np.uint8)
+        out = np.empty(len(block) * (self._row_bytes + len(self._order) * _PART_HEAD) + len(parts), np.uint8)
         end = put_rows(out, self._frame, parts, lengths, block.whole, block.doubles, block.doubles.view(np.int64))
         return out.data[:end]
 
     def _key_parts(self, keys: Sequence[Key]) -> tuple[bytes, Whole]:
-        """The parts of all keys, as Feast orders and writes them, and the length of each."""
+        """The texts of all keys in the order of Feast, end to end, and the length of each, [row, part]."""
         columns = list(zip(*keys, strict=True))
         width = len(self._order)
         if len(columns) != width:
             raise ValueError(f"keys of {len(columns)} parts, not of {width}")
         parts = [b""] * (len(keys) * width)
         for place, at in enumerate(self._order):
-            parts[place::width] = map(key_value, columns[at])
+            parts[place::width] = map(str.encode, columns[at])
         return b"".join(parts), np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, width)
 
 
@@ -99,9 +100,8 @@ def put_rows(out: Bytes, frame: Frame, parts: bytes, lengths: Whole, whole: Whol
     at = start = 0
     for row in range(len(whole)):
         at = put_bytes(out, at, frame.head)
-        length = lengths[row].sum()
-        at = put_key(out, at, frame, parts, start, length)
-        start += length
+        at = put_key(out, at, frame, parts, start, lengths[row])
+        start += lengths[row].sum()
         at = put_bytes(out, at, frame.at)
         at = put_timestamp(out, at, whole[row, frame.as_of])
         at = put_values(out, at, frame.names, whole[row], doubles[row], bits[row])
@@ -110,11 +110,15 @@ def put_rows(out: Bytes, frame: Frame, parts: bytes, lengths: Whole, whole: Whol
 
 
 @compiled
-def put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, length: int) -> int:
-    """Where the name of a key's hash ends."""
-    at = put_length(out, at, len(frame.prefix) + length + len(frame.project))
+def put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths: Whole) -> int:
+    """Where the name of a key's hash ends. Its texts begin at `start`."""
+    texts = lengths.sum() + len(lengths) * _PART_HEAD
+    at = put_length(out, at, len(frame.prefix) + texts + len(frame.project))
     at = put_bytes(out, at, frame.prefix)
-    at = put_some(out, at, parts, start, length)
+    for length in lengths:
+        at = put_uint32(out, put_uint32(out, at, STRING_KEY), length)
+        at = put_some(out, at, parts, start, length)
+        start += length
     at = put_bytes(out, at, frame.project)
     return put_line_end(out, at)
 
@@ -186,6 +190,14 @@ def put_varint(out: Bytes, at: int, number: int) -> int:
         at = put_byte(out, at, number & 0x7F | 0x80)
         number = number >> 7 & _UNSIGNED
     return put_byte(out, at, number)
+
+
+@compiled
+def put_uint32(out: Bytes, at: int, number: int) -> int:
+    """Where four bytes end, the lowest first."""
+    for shift in range(0, 32, 8):
+        at = put_byte(out, at, number >> shift & 0xFF)
+    return at
 
 
 @compiled

@@ -24,7 +24,7 @@ Values = tuple[Any, ...]
 _STRING, INT64, DOUBLE, _INT64_LIST, _DOUBLE_LIST = b"\x12", b"\x20", b"\x29", b"\x72", b"\x7a"
 _ITEMS = b"\x0a"  # the packed repeated field of both lists
 SECONDS, NANOS = b"\x08", b"\x10"  # of a protobuf Timestamp
-_STRING_KEY = 2  # feast.ValueType.STRING, the type of each key part; Feast takes seconds to import, and this is all of it
+STRING_KEY = 2  # feast.ValueType.STRING, the type of each key part; Feast takes seconds to import, and this is all of it
 _MORE = [bytes((low | 128, high | 128)) for high in range(128) for low in range(128)]  # 14 bits with more to come
 _LAST = [bytes((low,)) for low in range(128)] + [bytes((low | 128, high)) for high in range(1, 128) for low in range(128)]
 KEPT_VALUES = 1 << 16  # 10 MB at most
@@ -124,13 +124,13 @@ def field_name(view: str, feature: str) -> bytes:
 
 
 def key_name(name: bytes) -> bytes:
-    return struct.pack("<II", _STRING_KEY, len(name)) + name
+    return struct.pack("<II", STRING_KEY, len(name)) + name
 
 
 @functools.lru_cache(maxsize=1 << 16)  # stores and products come again and again
 def key_value(value: str) -> bytes:
     raw = value.encode()
-    return struct.pack("<II", _STRING_KEY, len(raw)) + raw
+    return struct.pack("<II", STRING_KEY, len(raw)) + raw
 
 
 def _varint(value: int) -> bytes:

@@ -275,7 +275,7 @@ class Flusher:
             self.kernel,
             number,
             self._settings.topic_partitions,
-            _loader(self._states, number),
+            functools.partial(self._states.get, number),
             states=group_fingerprint(self._settings),
             max_lead_ms=self._settings.max_event_lead_ms,
             lateness_ms=self._settings.allowed_lateness_ms,
@@ -293,8 +293,8 @@ def _settled(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
     """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
     changes, keys = Changes(), 0
     for partition, work in taken:
-        for settle, what in ((partition.settle, work.touched), (partition.settle_sums, work.sums)):
-            left: Iterator[Any] = iter(what.items())
+        for settle, what in ((partition.settle, work.touched.items()), (partition.settle_sums, work.sums)):
+            left: Iterator[Any] = iter(what)
             while some := list(itertools.islice(left, PART_KEYS - keys)):
                 settle(some, changes)
                 keys += len(some)
@@ -303,10 +303,6 @@ def _settled(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
                     changes, keys = Changes(), 0
     if changes.rows:
         yield changes
-
-
-def _loader(states: StateTable, number: int) -> Callable[[bytes], bytes | None]:
-    return lambda key: states.get(number, key)
 
 
 def _by_partition(messages: Iterable[Incoming], topic: str) -> dict[int, Sequence[Incoming]]:

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
@@ -29,6 +29,7 @@ CACHE_KEYS = 100_000  # states kept in memory per partition, a hundred bytes to 
 RESTORE_KEYS = 1_000  # states read in one go while a partition is restored
 TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
 QUIET_MS = 30_000  # no old event for so long, and a backfill is over
+Load = Callable[[Sequence[bytes]], Sequence[bytes | None]]  # the stored states of stored keys; None where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ class Incoming:
 
 @dataclass(slots=True)
 class Work:
-    """What one batch or one tick does to a partition: the states and the sums over them that it touched, letters to send, and how
+    """What one batch or one tick does to a partition: the states that it touched, the sums over them, letters to send, and how
     many of what."""
 
     partition: int
     touched: dict[Key, bytes] = field(default_factory=dict)
-    sums: dict[SumKey, bytes] = field(default_factory=dict)
+    sums: list[SumKey] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
     more: bool = False  # a tick left keys for the next
@@ -78,7 +79,7 @@ class Partition:
         kernel: Kernel,
         number: int,
         partitions: int,
-        load: Callable[[bytes], bytes | None],
+        load: Load,
         *,
         states: str,
         max_lead_ms: int,
@@ -123,7 +124,7 @@ class Partition:
             read.append(message)
             self._observe(event.event_time, clock)
         if read:
-            self._apply(self.kernel.take(batch, [self._state(key) for key in batch.keys]), read, work)
+            self._apply(self.kernel.take(batch, self._current(batch.keys)), read, work)
         work.sums = self._sums.changed()
         return work
 
@@ -137,7 +138,7 @@ class Partition:
             if rebuilt.fingerprint != self._states:
                 work.counts["foreign"] += 1
                 continue
-            current = self._state(rebuilt.key)
+            (current,) = self._current([rebuilt.key])
             head, own = self.kernel.heads([rebuilt.raw, current])
             reason: LateReason = "healed"
             if own.complete >= head.offset:  # it was taken over before a crash
@@ -152,7 +153,7 @@ class Partition:
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, head.offset))
-        work.sums |= self._sums.changed()
+        work.sums = list(dict.fromkeys([*work.sums, *self._sums.changed()]))
 
     def tick(self, clock: int, caught_up: bool) -> Work:
         """The rows that time alone has changed. Nothing while there is a backlog: the batches to come move time on themselves."""
@@ -165,23 +166,24 @@ class Partition:
             keys.append(key)
         work.more = len(keys) == TICK_KEYS
         keys = self._still_due(keys, now)
-        work.touched = dict(zip(keys, self.kernel.advance([self._state(key) for key in keys], now), strict=True))
+        work.touched = dict(zip(keys, self.kernel.advance(self._current(keys), now), strict=True))
         self._cache |= work.touched
         work.sums = self._sums.advance(now)
         return work
 
     def settle(self, touched: Iterable[tuple[Key, bytes]], changes: Changes) -> None:
         """Adds what some of the touched states change."""
-        some = dict(touched)
+        some = list(touched)
         if some:
-            settled = self._settled(list(some), list(some.values()))
-            self._cache.update(zip(some, settled.states, strict=True))
+            keys = [key for key, _ in some]
+            settled = self._settled(keys, [state for _, state in some])
+            self._cache.update(zip(keys, settled.states, strict=True))
             changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
-            changes.states.setdefault(self.number, {}).update(zip(map(store_key, some), settled.states, strict=True))
+            changes.states.setdefault(self.number, {}).update(zip(map(store_key, keys), settled.states, strict=True))
 
-    def settle_sums(self, sums: Iterable[tuple[SumKey, bytes]], changes: Changes) -> None:
+    def settle_sums(self, keys: Sequence[SumKey], changes: Changes) -> None:
         """Adds the rows of some sums."""
-        for view, rows in self._sums.settle(dict(sums)).items():
+        for view, rows in self._sums.settle(keys).items():
             changes.rows[view] = _both(changes.rows.get(view), rows)
 
     @property
@@ -196,7 +198,7 @@ class Partition:
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
         keys = [key_in_store(raw_key) for raw_key in stored_keys]
-        return Changes({self.kernel.view.name: self._settled(keys, [self._state(key) for key in keys]).rows})
+        return Changes({self.kernel.view.name: self._settled(keys, self._current(keys)).rows})
 
     def sum_keys(self) -> list[SumKey]:
         """The keys of all sums."""
@@ -205,7 +207,7 @@ class Partition:
     def rewrite_sums(self, keys: Iterable[SumKey]) -> Changes:
         """The rows of some sums as they are at this moment."""
         changes = Changes()
-        self.settle_sums(self._sums.some(keys).items(), changes)
+        self.settle_sums(self._sums.some(keys), changes)
         return changes
 
     def now(self, clock: int, caught_up: bool) -> int | None:
@@ -245,27 +247,27 @@ class Partition:
         if clock - event_time > self._lateness:
             self._old_event_at = clock
 
-    def _state(self, key: Key) -> bytes:
-        state = self._cache.get(key)
-        if state is None:
-            state = self._cache[key] = self._load(store_key(key)) or b""
-        return state
+    def _current(self, keys: Sequence[Key]) -> list[bytes]:
+        """The states of keys as they are now; b"" where nothing was heard of one."""
+        states = list(map(self._cache.get, keys))
+        lacking = [at for at, state in enumerate(states) if state is None]
+        if lacking:
+            stored = self._load([store_key(keys[at]) for at in lacking])
+            for at, raw in zip(lacking, stored, strict=True):
+                states[at] = self._cache[keys[at]] = raw or b""
+        return cast("list[bytes]", states)  # none is lacking any more
 
     def _still_due(self, keys: Sequence[Key], now: int) -> list[Key]:
         """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
-        left: list[Key] = []
-        for key, due in zip(keys, self.kernel.settle(keys, [self._state(key) for key in keys]).due, strict=True):
-            if due is not None and due <= now:
-                left.append(key)
-            else:
-                self._schedule.note(key, due)
-        return left
+        due = self.kernel.settle(keys, self._current(keys)).due
+        put_off = {key: at for key, at in zip(keys, due, strict=True) if at is None or at > now}
+        self._schedule.note(put_off, put_off.values())
+        return [key for key in keys if key not in put_off]
 
     def _settled(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
         """What states come to, each noted for when its row next changes."""
         settled = self.kernel.settle(keys, states)
-        for key, due in zip(keys, settled.due, strict=True):
-            self._schedule.note(key, due)
+        self._schedule.note(keys, settled.due)
         return settled
 
 

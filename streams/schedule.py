@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 NEVER = 2**63
@@ -21,11 +22,13 @@ class Schedule(Generic[K]):
         self._at.clear()
         self._heap.clear()
 
-    def note(self, key: K, at: int | None) -> None:
-        """Has a key be due at a time, unless it is earlier anyway. None: no time is known."""
-        if at is not None and at < self._at.get(key, NEVER):
-            self._at[key] = at
-            heapq.heappush(self._heap, (at, key))
+    def note(self, keys: Iterable[K], times: Iterable[int | None]) -> None:
+        """Has each key be due at its time, unless it is earlier anyway. None: no time is known."""
+        known = self._at
+        for key, at in zip(keys, times, strict=True):
+            if at is not None and at < known.get(key, NEVER):
+                known[key] = at
+                heapq.heappush(self._heap, (at, key))
 
     def next_due(self, now: int) -> K | None:
         """The key that has been due the longest, which has no time any more then; None where none is due."""

@@ -10,7 +10,7 @@ How many receipts there were is no sum over products: one receipt has several.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,25 +59,25 @@ class Sums:
     def replace(self, key: Key, old: bytes, new: bytes) -> None:
         """Takes the state of a product out, and another one in."""
 
-    def changed(self) -> dict[Key, bytes]:
+    def changed(self) -> list[Key]:
         """The sums whose rows are to be written with a batch; none while products are apart."""
-        return {}
+        return []
 
-    def advance(self, now: int) -> dict[Key, bytes]:  # noqa: ARG002  # what has sums asks for it
-        """The sums that time has changed, and those whose rows may be old, as of `now` ms. Call it when all is read."""
-        return {}
+    def advance(self, now: int) -> list[Key]:  # noqa: ARG002  # what has sums asks for it
+        """The sums that time has changed, moved on to `now` ms, and those whose rows may be old. Call it when all is read."""
+        return []
 
     def keys(self) -> list[Key]:
         """The keys of all sums."""
         return []
 
-    def some(self, keys: Iterable[Key]) -> dict[Key, bytes]:  # noqa: ARG002  # as above
+    def some(self, keys: Iterable[Key]) -> list[Key]:  # noqa: ARG002  # as above
         """Some sums, to be written again; none while products are apart, but all of these once they no longer are."""
-        return {}
+        return []
 
-    def settle(self, sums: Mapping[Key, bytes]) -> dict[str, RowBlock]:
+    def settle(self, keys: Sequence[Key]) -> dict[str, RowBlock]:
         """The rows of sums, by view. Tiles that no window covers any more are dropped on the way."""
-        assert not sums  # there are none
+        assert not keys  # there are none
         return {}
 
 
@@ -123,49 +123,48 @@ class SalesSums(Sums):
             self._add_states([key], [old], self._touched, -1)
         self._include([key], [new], self._touched)
 
-    def changed(self) -> dict[Key, bytes]:
+    def changed(self) -> list[Key]:
         if self.read_to < self._whole_from:
-            return {}
+            return []
         # All of a restored partition, with the first batch that ends where products are together again: what was committed while
         # they were apart is in no row yet, and a tick may be long in coming where old events go on.
         return self._taken()
 
-    def advance(self, now: int) -> dict[Key, bytes]:
+    def advance(self, now: int) -> list[Key]:
         self._whole_from = NOTHING_YET
         while (key := self._schedule.next_due(now)) is not None:
             self._touched[key] = None
-        found = list(self._taken())
+        found = self._taken()
         if found:
             self._keep(found, fold.advance(self._packed(found), now), {})
-        return {key: self._sums[key] for key in found}
+        return found
 
     def keys(self) -> list[Key]:
         return list(self._sums)
 
-    def some(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        found = {key: self._sums[key] for key in keys if key in self._sums}
+    def some(self, keys: Iterable[Key]) -> list[Key]:
+        found = [key for key in keys if key in self._sums]
         if self.read_to < self._whole_from:
             self._restored |= dict.fromkeys(found)
-            return {}
+            return []
         return found
 
-    def settle(self, sums: Mapping[Key, bytes]) -> dict[str, RowBlock]:
+    def settle(self, keys: Sequence[Key]) -> dict[str, RowBlock]:
         found: dict[str, RowBlock] = {}
         for parts, view in enumerate(self.views, 1):
-            keys = [key for key in sums if len(key) == parts]
-            if keys:
-                packed, facts, of_windows = fold.settle(self._packed(keys), self._zones(keys), 0)
-                self._keep(keys, packed, {})
-                for key, due in zip(keys, columns.due(facts), strict=True):
-                    self._schedule.note(key, due)
-                found[view.name] = columns.rows(view.name, keys, facts, of_windows)
+            of_view = [key for key in keys if len(key) == parts]
+            if of_view:
+                packed, facts, of_windows = fold.settle(self._packed(of_view), self._zones(of_view), 0)
+                self._keep(of_view, packed, {})
+                self._schedule.note(of_view, columns.due(facts))
+                found[view.name] = columns.rows(view.name, of_view, facts, of_windows)
         return found
 
-    def _taken(self) -> dict[Key, bytes]:
+    def _taken(self) -> list[Key]:
         """What has changed since it was last asked for."""
-        found = self._restored | self._touched if self._restored else self._touched
+        found = list(self._restored | self._touched)
         self._restored, self._touched = {}, {}
-        return {key: self._sums[key] for key in found}
+        return found
 
     def _include(self, keys: Sequence[Key], states: Sequence[bytes], marked: dict[Key, None]) -> None:
         self._add_states(keys, states, marked, 1)

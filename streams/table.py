@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -39,10 +39,11 @@ class StateTable:
             options=dict(ROCKSDB),
         )
 
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        """The stored state of a key, None where there is none."""
-        value: bytes | None = self._rocksdb(partition).get(key)
-        return value
+    def get(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The stored states of keys, in their order; None where there is none."""
+        in_order = sorted(keys)  # neighbours share a block: half the time, and one call leaves the interpreter to others
+        found: dict[bytes, bytes | None] = dict(zip(in_order, self._rocksdb(partition).get(in_order), strict=True))
+        return [found[key] for key in keys]
 
     def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All stored states of a partition."""

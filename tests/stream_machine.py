@@ -43,7 +43,13 @@ class Machine:
 
     def restart(self) -> None:
         self.partition = Partition(
-            self.kernel, self.number, PARTITIONS, self.stored.get, states="now", max_lead_ms=DAY * 4000, lateness_ms=self.lateness
+            self.kernel,
+            self.number,
+            PARTITIONS,
+            lambda keys: [self.stored.get(key) for key in keys],
+            states="now",
+            max_lead_ms=DAY * 4000,
+            lateness_ms=self.lateness,
         )
         self.partition.restore(list(self.stored.items()), self.committed)
 
@@ -78,7 +84,7 @@ class Machine:
             return False
         touched = list(work.touched.items())
         half = len(touched) // 2
-        for number, (part, sums) in enumerate(((touched[:half], {}), (touched[half:], work.sums))):
+        for number, (part, sums) in enumerate(((touched[:half], []), (touched[half:], work.sums))):
             changes = self.settled(part, sums)
             self.write_rows(changes)
             if crash == "rows written" and number:
@@ -88,10 +94,10 @@ class Machine:
                 return False
         return crash != "not acknowledged"
 
-    def settled(self, touched: list[tuple[Any, Any]], sums: dict[Key, bytes]) -> Changes:
+    def settled(self, touched: list[tuple[Any, Any]], sums: list[Key]) -> Changes:
         changes = Changes()
         self.partition.settle(touched, changes)
-        self.partition.settle_sums(sums.items(), changes)
+        self.partition.settle_sums(sums, changes)
         return changes
 
     def write_rows(self, changes: Changes) -> None:

@@ -35,7 +35,7 @@ def run(settings: Settings, receipts: int) -> None:
             partition = partitions[number]
             work, changes = partition.take(group, system_clock()), Changes()
             partition.settle(work.touched.items(), changes)
-            partition.settle_sums(work.sums.items(), changes)
+            partition.settle_sums(work.sums, changes)
             done += len(group)
         if messages and not span.has_begun:
             span.begin(done)
@@ -48,7 +48,7 @@ def _partition(settings: Settings, number: int) -> Partition:
         kernel(settings),
         number,
         settings.topic_partitions,
-        lambda _: None,
+        lambda keys: [None] * len(keys),
         states="",
         max_lead_ms=settings.max_event_lead_ms,
         lateness_ms=settings.allowed_lateness_ms,

@@ -130,7 +130,7 @@ def test_parts_and_batches_under_way_change_nothing_however_rows_and_states_over
                 work = machine.partition.take(logs[number][taken:end], NOON)
                 touched = list(work.touched.items())
                 half = len(touched) // 2
-                for part, sums, reached in ((touched[:half], {}, taken), (touched[half:], work.sums, end)):
+                for part, sums, reached in ((touched[:half], [], taken), (touched[half:], work.sums, end)):
                     changes = machine.settled(part, sums)
                     rows.append(changes)
                     states.append((changes, reached))

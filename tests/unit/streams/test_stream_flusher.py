@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -79,8 +79,8 @@ class States:
     def __init__(self) -> None:
         self.stored: dict[bytes, bytes] = {}
 
-    def get(self, _: int, key: bytes) -> bytes | None:
-        return self.stored.get(key)
+    def get(self, _: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.stored.get(key) for key in keys]
 
     def items(self, _: int) -> list[tuple[bytes, bytes]]:
         return list(self.stored.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ STATES = "now"  # the fingerprint of a worker's states
 
 class Store(dict[bytes, bytes]):
     """Stored states."""
+
+    def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +74,7 @@ def partition(stored: Store | None = None, next_offset: int = 0) -> Driven:
     kernel = SalesKernel(StoreCalendars("Europe/London"), DAY)
     store = Store() if stored is None else stored
     number = incoming(receipt()).partition
-    made = Partition(kernel, number, PARTITIONS, store.get, states=STATES, max_lead_ms=HOUR, lateness_ms=DAY)
+    made = Partition(kernel, number, PARTITIONS, store.load, states=STATES, max_lead_ms=HOUR, lateness_ms=DAY)
     made.restore(list(store.items()), next_offset)
     return Driven(made)
 
@@ -252,7 +256,7 @@ def test_a_rebuilt_state_moves_the_sums_of_its_store_at_once_where_all_is_read()
     one = partition(stored, next_offset=6)
     work = one.take_over([rebuilt(7, next_offset=6)]).work
     changes = Changes()
-    one.partition.settle_sums(work.sums.items(), changes)
+    one.partition.settle_sums(work.sums, changes)
     (row,) = changes.rows[STORE_ROLLING.name]
     assert (row["store_units_24h"], row["source_offset"], row["as_of_ms"]) == (7, 5, NOON)
     behind = partition(stored, next_offset=4)  # what is read again may be of its other products
