@@ -169,4 +169,5 @@ def _meet(quantiles: Quantiles, mean: Floats, fitted: FittedQuantiles, maker: Fe
 
 
 def _seen(past: Past, then: Floats) -> spread.Seen:
-    return spread.Seen(past.truth[past.known], then[past.known], past.scale[past.known])
+    origin, _, _ = np.nonzero(past.known)
+    return spread.Seen(past.truth[past.known], then[past.known], past.scale[past.known], origin)

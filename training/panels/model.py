@@ -35,7 +35,7 @@ from training.panels.spread import Offsets
 from training.rows import Floats
 
 FACTS, CORRECTIONS, QUANTILES = "facts.json", "corrections.npz", "quantiles.ubj"
-FORMAT = 2  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
+FORMAT = 3  # of the folder: raised when an older reader would misread a newer model, or a newer one an older
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,11 +202,11 @@ def _features(trees: Mapping[str, FittedTrees], lesson: Lesson | None) -> list[s
 
 
 def _arrays(name: str, offsets: Offsets) -> dict[str, Floats]:
-    return {f"{name}_edges": offsets.edges, f"{name}_offsets": offsets.of_segment}
+    return {f"{name}_edges": offsets.edges, f"{name}_offsets": offsets.of_segment, f"{name}_stretch": offsets.stretch}
 
 
 def _offsets(name: str, arrays: Mapping[str, Floats]) -> Offsets:
-    return Offsets(arrays[f"{name}_edges"], arrays[f"{name}_offsets"])
+    return Offsets(arrays[f"{name}_edges"], arrays[f"{name}_offsets"], arrays[f"{name}_stretch"])
 
 
 def _booster(name: str) -> str:
