@@ -10,9 +10,9 @@ import typer
 from contracts.errors import UsageError
 from contracts.settings import load_settings
 from infra.cli.console import note
-from infra.cli.measuring import Json, Keep, Quick, conclude
+from infra.cli.measuring import Json, Keep, Quick, conclude, end_as_interrupted
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, callback=end_as_interrupted, help="Measure the platform, held to its bars.")
 
 
 @app.command()

@@ -9,9 +9,11 @@ import typer
 
 from contracts.settings import load_settings
 from infra.cli.console import note
-from infra.cli.measuring import Json, Keep, Quick, conclude
+from infra.cli.measuring import Json, Keep, Quick, conclude, end_as_interrupted
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(
+    no_args_is_help=True, callback=end_as_interrupted, help="Break things on purpose, and check that nothing is lost."
+)
 Data = Annotated[
     Path | None, typer.Option(help="A data set: a folder with lines.parquet. Without it, a simulated retailer.", file_okay=False)
 ]

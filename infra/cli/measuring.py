@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small form of it, for a look or a test; proves little.")]
 Keep = Annotated[Path | None, typer.Option("--keep", help="Also write the JSON document to this file.")]
+
+
+def end_as_interrupted() -> None:
+    """Has SIGTERM end the command as Ctrl-C does, which removes what it made and stops what it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def conclude(outcome: Outcome, *, as_json: bool, keep: Path | None) -> None:
