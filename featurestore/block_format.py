@@ -14,7 +14,7 @@ import numpy.typing as npt
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT
 from featurestore.compiled import compiled
 from featurestore.keys import Key, key_columns
-from featurestore.redis_format import DOUBLE, INT64, NANOS, SECONDS, STRING_KEY, bulk, field_name, key_name, string
+from featurestore.redis_format import DOUBLE, INT64, NANOS, SECONDS, STRING_KEY, bulk, field_name, key_part, string
 from featurestore.row_block import NULL, BlockLayout, Doubles, RowBlock, Whole
 
 Bytes = npt.NDArray[np.uint8]
@@ -24,7 +24,7 @@ _INT64_TAG, _DOUBLE_TAG, _SECONDS_TAG, _NANOS_TAG = INT64[0], DOUBLE[0], SECONDS
 _UNSIGNED = 2**57 - 1  # what is left of 64 bits when seven are shifted out, without copies of the sign
 _ONE_DIGIT, _TWO_DIGITS = len("$9\r\n"), len("$99\r\n")
 _NAME = len(bulk(b"hash"))  # bytes of a field's name, as it is sent
-_PART_HEAD = 8  # bytes before each text of a key: that it is one, and its length
+_PART_HEAD = len(key_part(""))  # bytes before each text of a key: that it is one, and its length
 
 # The most bytes of ...
 _LENGTH = len("$2147483648\r\n")
@@ -54,7 +54,7 @@ class BlockFormat:
         self._order = [keys.index(name) for name in names]
         self._frame = Frame(
             head=b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * (1 + len(columns) + 1)),
-            prefix=len(names).to_bytes(4, "little") + b"".join(key_name(name.encode()) for name in names),
+            prefix=len(names).to_bytes(4, "little") + b"".join(key_part(name) for name in names),
             project=project,
             at=bulk(f"_ts:{layout.view}".encode()),
             names=b"".join(bulk(field_name(layout.view, column)) for column in columns),

@@ -39,7 +39,7 @@ class RowFormat:
         self._keys, columns = key_columns(view), value_columns(view)
         names = sorted(self._keys)  # Feast sorts a key by the names of its parts
         self._order = [self._keys.index(name) for name in names]
-        self._prefix = struct.pack("<I", len(names)) + b"".join(key_name(name.encode()) for name in names)
+        self._prefix = struct.pack("<I", len(names)) + b"".join(key_part(name) for name in names)
         self._head = b"*%d\r\n$4\r\nHSET\r\n" % (4 + 2 * len(columns))
         self._at = bulk(f"_ts:{view}".encode())
         self._columns, self._fields = operator.itemgetter(*columns), _Fields(view, columns).encode
@@ -54,7 +54,7 @@ class RowFormat:
 
     def _key(self, key: Key) -> bytes:
         """The name of a key's hash, as it is sent."""
-        return bulk(self._prefix + b"".join([key_value(key[at]) for at in self._order]) + self._project)
+        return bulk(self._prefix + b"".join([key_part(key[at]) for at in self._order]) + self._project)
 
 
 class _Fields:
@@ -123,13 +123,10 @@ def field_name(view: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
 
 
-def key_name(name: bytes) -> bytes:
-    return struct.pack("<II", STRING_KEY, len(name)) + name
-
-
 @functools.lru_cache(maxsize=1 << 16)  # stores and products come again and again
-def key_value(value: str) -> bytes:
-    raw = value.encode()
+def key_part(text: str) -> bytes:
+    """A name or a value in a key."""
+    raw = text.encode()
     return struct.pack("<II", STRING_KEY, len(raw)) + raw
 
 

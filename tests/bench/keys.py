@@ -58,12 +58,11 @@ def run(
     figures["keys_missing"] = max(one["keys"] - one["keys_restored"] for one in found)
     hours = SPAN_MS // HOUR_MS
     notes = [f"Lines are drawn evenly over the keys and over {hours} h; every key has a state before, no cache is warm."]
-    bars = CORRECT if quick else (*CORRECT, *TIMING)
     if long_lines:
         samples = _long(settings, long_lines, say)
         figures |= flatness(samples)
         found += samples
-        bars += FLAT
+    bars = CORRECT if quick else (*CORRECT, *TIMING, *(FLAT if long_lines else ()))
     return Outcome("bench keys", figures, bars, found, notes)
 
 

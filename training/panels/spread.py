@@ -88,9 +88,8 @@ def learn(seen: Seen, quantiles: NDArray[np.float64], segments: int = MAX_SEGMEN
     place = np.searchsorted(edges, seen.mean, side="right")
     chosen, stretch = [], []
     for segment in range(len(edges) + 1):
-        members = place == segment
-        if not members.any():
-            members[:] = True
+        here = place == segment
+        members = here if here.any() else np.ones_like(here)
         chosen.append(conformal_quantiles(errors[members]))
         stretch.append(_stretch(of_mean[members], seen.origin[members]))
     return Offsets(edges, np.stack(chosen), np.array(stretch))

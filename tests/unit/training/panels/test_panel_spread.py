@@ -99,7 +99,7 @@ def test_what_few_origins_share_is_expected_to_differ_at_the_next() -> None:
 @pytest.mark.parametrize("unit", [0.001, 1.0, 1000.0])
 def test_the_stretch_is_the_ratio_of_two_variances_in_any_unit(unit: float) -> None:
     """Two origins, at +1 and -1, whose rows err by 1 beside that: 2 within the pool, of which 1 is within an origin."""
-    truth = (np.array([12.0, 10.0, 10.0, 8.0] * 500) + 0.0) * unit
+    truth = np.array([12.0, 10.0, 10.0, 8.0] * 500) * unit
     mean, origin = np.full(2000, 10.0) * unit, np.array([0, 0, 1, 1] * 500)
     (stretch,) = learn(Seen(truth, mean, mean, origin), constant(mean), segments=1).stretch
     assert stretch == pytest.approx(((1 + 2 * 1.5) / (1 + 2 * 0.5)) ** 0.5, rel=0.001)
