@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -13,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library
     NewTopic,
 )
 
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.events import MAX_EVENT_BYTES
 from contracts.features import STATEFUL
 from contracts.settings import Settings
@@ -25,6 +26,7 @@ RETENTION_MS = 30 * 86_400_000
 # An event may be as large as the contract allows, and a dead letter carries more headers than its original.
 SOURCE_BYTES = MAX_EVENT_BYTES + 48_576  # 1 MiB, Kafka's default
 DEAD_LETTER_BYTES = 2 * SOURCE_BYTES
+LISTED_POLL_SECONDS = 0.02
 
 
 _COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(32 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
@@ -63,8 +65,8 @@ def wanted(settings: Settings) -> list[Wanted]:
 
 
 def declare(settings: Settings, *, dry_run: bool = False) -> list[Declared]:
-    """What was done for each topic. Idempotent. Raises DependencyUnavailable, or ConfigurationError for a topic that is
-    there with another number of partitions."""
+    """What was done for each topic; the broker lists them all. Idempotent. Raises DependencyUnavailable, or ConfigurationError
+    for a topic that is there with another number of partitions."""
     admin = connect(settings)
     topics = wanted(settings)
     try:
@@ -74,6 +76,7 @@ def declare(settings: Settings, *, dry_run: bool = False) -> list[Declared]:
         stale = _stale([topic for topic in topics if topic.name in existing], admin)
         if not dry_run:
             _create(admin, missing)
+            _wait_until_listed(admin, missing)
             _update(admin, stale)
     except KafkaException as error:
         raise unavailable(settings, "declaring the topics", error) from error
@@ -120,6 +123,20 @@ def _create(admin: AdminClient, topics: list[Wanted]) -> None:
                 # somebody made it at the same moment, or a broker did not know yet that it is there
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
+
+
+def _wait_until_listed(admin: AdminClient, topics: list[Wanted]) -> None:
+    # the controller answers before its brokers know: who looks at once would not find what is there
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while unknown := {topic.name for topic in topics} - admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys():
+        if time.monotonic() > deadline:
+            raise DependencyUnavailable(
+                f"Kafka did not list {min(unknown)} within {TIMEOUT_SECONDS} s",
+                doing="declaring the topics",
+                why="its controller said that it was created",
+                hint="Run `./rd360 status`; once Kafka has caught up, the same command again finds it.",
+            )
+        admin.poll(LISTED_POLL_SECONDS)
 
 
 def _update(admin: AdminClient, topics: list[Wanted]) -> None:

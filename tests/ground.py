@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from redis import Redis
 from redis.exceptions import RedisError
@@ -19,6 +19,7 @@ from featurestore.project import project_name
 from streams.broker import TIMEOUT_SECONDS, connect, unavailable
 from streams.declare import declare
 from tests.stream_worker import WorkerProcess, worker
+from tests.waiting import until
 
 PREFIX = "apart-"
 SCAN_COUNT = 1_000
@@ -34,8 +35,8 @@ def ground(settings: Settings) -> Iterator[Settings]:
     _require_servers(settings)
     given = settings.model_dump(exclude={"topic_prefix"}, exclude_unset=True)
     own: Settings = load_settings(**given, topic_prefix=f"{PREFIX}{uuid.uuid4().hex[:8]}.")
-    declare(own)
     try:
+        declare(own)
         yield own
     finally:
         remove(own)
@@ -81,9 +82,8 @@ def remove(settings: Settings) -> None:
     remove_rows(settings)
     admin = connect(settings)
     try:
-        topics = [name for name in admin.list_topics(timeout=TIMEOUT_SECONDS).topics if prefix in name]
-        for future in admin.delete_topics(topics, operation_timeout=TIMEOUT_SECONDS).values() if topics else ():
-            future.result()
+        # a broker lists a topic for a while after it was deleted, and one that a killed worker made only after a while
+        until(lambda: not _remove_topics(admin, prefix), f"no topic of {prefix} is listed")
     except KafkaException as error:
         raise unavailable(settings, "removing topics", error) from error
     _remove_groups(admin, prefix)
@@ -97,6 +97,17 @@ def remove_rows(settings: Settings) -> None:
     with contextlib.closing(redis(settings)) as client:
         for batch in redis_keys(client, settings):
             client.unlink(*batch)
+
+
+def _remove_topics(admin: AdminClient, prefix: str) -> list[str]:
+    topics = [name for name in admin.list_topics(timeout=TIMEOUT_SECONDS).topics if prefix in name]
+    for future in admin.delete_topics(topics, operation_timeout=TIMEOUT_SECONDS).values() if topics else ():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    return topics
 
 
 def _remove_groups(admin: AdminClient, prefix: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +21,22 @@ Quick = Annotated[bool, typer.Option("--quick", help="A small form of it, for a 
 Keep = Annotated[Path | None, typer.Option("--keep", help="Also write the JSON document to this file.")]
 
 
+AGAIN_SECONDS = 0.05
+
+
 def end_as_interrupted() -> None:
     """Has SIGTERM end the command as Ctrl-C does, which removes what it made and stops what it started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    sys.unraisablehook = _interrupt_again
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    # in a finalizer or a weak reference's callback an interrupt is lost, and the command would go on as if it was never told
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def conclude(outcome: Outcome, *, as_json: bool, keep: Path | None) -> None:

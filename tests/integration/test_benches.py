@@ -38,6 +38,7 @@ def test_a_bench_that_is_told_to_end_stops_its_worker_and_leaves_nothing(setting
     with (tmp_path / "said").open("wb") as said:
         bench = subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=said, stderr=said)
     (worker,) = until(lambda: workers_of(bench.pid), "its worker runs")
+    until(lambda: worker.cpu_times().user > 0.1, "it loads its code")  # the bench surely knows by then that it was started
     bench.send_signal(signal.SIGTERM)
     assert bench.wait(60) == INTERRUPTED, (tmp_path / "said").read_text()
     assert not worker.is_running()
