@@ -7,6 +7,7 @@ import, so that a process that only writes starts without it.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from featurestore.block_format import BlockFormat
 
 CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
+CHUNKS_AHEAD = 8  # sent before the replies to the first of them are read: a thread that waits for the interpreter encodes in bursts
 WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapshot
 
 
@@ -65,12 +67,13 @@ class RowWriter:
         chunks = self._chunks(view, rows)
         try:
             with self._connection() as connection:
-                sent = 0
+                unread: deque[int] = deque()
                 for count, commands in chunks:
                     connection.send_packed_command([commands])  # one call of the system: each gives up the interpreter's lock
-                    _read_replies(connection, sent)  # of the chunk before: the server works at one while the next is encoded
-                    sent = count
-                _read_replies(connection, sent)
+                    unread.append(count)
+                    if len(unread) > CHUNKS_AHEAD:
+                        _read_replies(connection, unread.popleft())
+                _read_replies(connection, sum(unread))
         except RedisError as error:
             raise unavailable(self._address, f"writing {len(rows)} rows of {view}", error) from error
 

@@ -27,7 +27,7 @@ from streams.table import StateTable
 from streams.threads import in_thread
 from streams.views import Kernel, Row
 
-PARTS_UNDER_WAY = 32  # of up to 1,000 keys: what is written while the next batch is taken
+PARTS_UNDER_WAY = 12  # of up to 4,000 keys: what is written while the next batch is taken
 
 
 class Pipeline:
