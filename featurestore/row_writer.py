@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from featurestore.block_format import BlockFormat
 
 CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
-CHUNKS_AHEAD = 8  # sent before the replies to the first of them are read: a thread that waits for the interpreter encodes in bursts
+CHUNKS_AHEAD = 8  # sent before the replies to the first are read: a thread that waits for the interpreter encodes in bursts
 WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapshot
 
 
