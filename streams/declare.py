@@ -26,7 +26,7 @@ RETENTION_MS = 30 * 86_400_000
 # An event may be as large as the contract allows, and a dead letter carries more headers than its original.
 SOURCE_BYTES = MAX_EVENT_BYTES + 48_576  # 1 MiB, Kafka's default
 DEAD_LETTER_BYTES = 2 * SOURCE_BYTES
-LISTED_POLL_SECONDS = 0.02
+LISTED_SECONDS, LISTED_POLL_SECONDS = 60.0, 0.02  # a broker that makes the logs of many topics on a busy disk is long in telling
 
 
 _COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(32 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.3"}
@@ -127,11 +127,11 @@ def _create(admin: AdminClient, topics: list[Wanted]) -> None:
 
 def _wait_until_listed(admin: AdminClient, topics: list[Wanted]) -> None:
     # the controller answers before its brokers know: who looks at once would not find what is there
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+    deadline = time.monotonic() + LISTED_SECONDS
     while unknown := {topic.name for topic in topics} - admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys():
         if time.monotonic() > deadline:
             raise DependencyUnavailable(
-                f"Kafka did not list {min(unknown)} within {TIMEOUT_SECONDS} s",
+                f"Kafka did not list {min(unknown)} within {LISTED_SECONDS:.0f} s",
                 doing="declaring the topics",
                 why="its controller said that it was created",
                 hint="Run `./rd360 status`; once Kafka has caught up, the same command again finds it.",
