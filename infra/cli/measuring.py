@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A small form of it, for a look or a test; proves little.")]
 Keep = Annotated[Path | None, typer.Option("--keep", help="Also write the JSON document to this file.")]
-
-
 AGAIN_SECONDS = 0.05
 
 

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from contracts.errors import RetailDemandError, UsageError
 from contracts.settings import CHECKOUT, Settings
 from contracts.topics import SALES
-from featurestore.project import project_name
 from infra.stack.place import Place
 from streams.broker import connect
 from streams.lag import PartitionLag, lag
@@ -74,7 +73,7 @@ def bare_loop(settings: Settings, filled: Filled) -> Pace:
 def quix(settings: Settings, filled: Filled) -> Pace:
     """The same kernel and rows under Quix Streams, in its own environment; see tests/bench/quix_loop.py."""
     python = str(Place(settings).venv_bin(PEERS, "python"))
-    command = [python, "-m", "tests.bench.quix_loop", str(filled.receipts), project_name(settings)]
+    command = [python, "-m", "tests.bench.quix_loop", str(filled.receipts)]
     return _alone(command, settings)
 
 

@@ -1,9 +1,9 @@
 """The same kernel and the same rows under Quix Streams: its consumer, its state with its changelog, a sink that writes to Redis.
 
-`python -m tests.bench.quix_loop RECEIPTS PROJECT` runs in the environment of requirements/peers.txt, reads so many receipts and
+`python -m tests.bench.quix_loop RECEIPTS` runs in the environment of requirements/peers.txt, reads so many receipts and
 prints its span. It is the most favourable form that keeps what the worker promises: one call a receipt, states as bytes under the
 message's own key so that nothing is sent again to other partitions, states kept in memory as the worker keeps them, read once a
-checkpoint and key, and their rows written by the worker's own format, all in one pipeline.
+checkpoint and key, and their rows written by the worker's own writer.
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ from typing import Any
 
 from quixstreams import Application, State, message_context
 from quixstreams.sinks import BatchingSink, SinkBatch
-from redis import Redis
 
 from contracts.errors import InvalidEvent
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES, Delivery, accept
-from featurestore.block_format import BlockFormat
+from featurestore.row_writer import RowWriter
 from streams.collector import calm_collector
-from streams.columns import places
 from streams.sales import SalesKernel
 from streams.views import Key
 from tests.bench.alone import Span, kernel, say
 
 COMMIT_SECONDS = 1.0  # as the worker; with its default of 5 rows would be no fresher than that
-CHUNK = 1_000  # rows a pipeline, as the worker
+PART_KEYS = 4_000  # settled and written in one go, as in the worker
 States = dict[Key, bytes]
 
 
@@ -60,25 +58,19 @@ class Rows:
 class RedisSink(BatchingSink):
     """Writes the rows of a checkpoint, the last one of each key, and drops from the states what they no longer need."""
 
-    def __init__(self, settings: Settings, project: str, kernel_: SalesKernel, states: States) -> None:
+    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States) -> None:
         super().__init__()
-        host, port = settings.redis.rsplit(":", 1)
-        self._redis = Redis(host=host, port=int(port))
-        self._format = BlockFormat(places(SalesKernel.view.name).layout, project.encode())
+        self._writer = RowWriter(settings)
         self._kernel, self._states = kernel_, states
         self.has_written = False
 
     def write(self, batch: SinkBatch) -> None:
         changed = list({key: None for item in batch for key in item.value})
-        connection = self._redis.connection_pool.get_connection()
-        for start in range(0, len(changed), CHUNK):
-            keys = changed[start : start + CHUNK]
+        for start in range(0, len(changed), PART_KEYS):
+            keys = changed[start : start + PART_KEYS]
             settled = self._kernel.settle(keys, [self._states[key] for key in keys])
             self._states.update(zip(keys, settled.states, strict=True))
-            connection.send_packed_command([self._format.commands(settled.rows)])
-            for _ in keys:
-                connection.read_response()
-        self._redis.connection_pool.release(connection)
+            self._writer.write(SalesKernel.view.name, settled.rows)
         self.has_written = True
 
 
@@ -97,7 +89,7 @@ class Count:
             self._app.stop()
 
 
-def run(settings: Settings, receipts: int, project: str) -> None:
+def run(settings: Settings, receipts: int) -> None:
     """Reads so many receipts, and prints the span up to where the last of them is written and committed."""
     group = f"{settings.topic_prefix}quix"
     app = Application(
@@ -110,7 +102,7 @@ def run(settings: Settings, receipts: int, project: str) -> None:
         on_message_processed=lambda *place: count(*place),
     )
     kernel_, states = kernel(settings), States()
-    sink = RedisSink(settings, project, kernel_, states)
+    sink = RedisSink(settings, kernel_, states)
     count = Count(app, sink, receipts)
     topic = app.topic(SALES.name(settings.topic_prefix), key_deserializer="bytes", value_deserializer="bytes")
     app.dataframe(topic).apply(Rows(settings, kernel_, states), stateful=True, metadata=True).sink(sink)
@@ -120,4 +112,4 @@ def run(settings: Settings, receipts: int, project: str) -> None:
 
 
 if __name__ == "__main__":
-    run(load_settings(), int(sys.argv[1]), sys.argv[2])
+    run(load_settings(), int(sys.argv[1]))

@@ -18,7 +18,7 @@ from featurestore.feast_online import FeastOnlineStore
 from featurestore.keys import key_columns, key_of
 from featurestore.redis_format import RowFormat
 from featurestore.row_block import NULL, BlockLayout, RowBlock
-from featurestore.row_writer import CHUNK, RowWriter
+from featurestore.row_writer import CHUNK, CHUNKS_AHEAD, RowWriter
 
 POWERS = (7, 8, 14, 28, 31, 42, 49, 55, 56, 57, 62)  # where a varint, or the length before it, becomes longer
 WHOLE = (0, 1, -1, 2**63 - 1, NULL + 1, *(sign * 2**power + more for power in POWERS for sign in (1, -1) for more in (-1, 0)))
@@ -99,7 +99,8 @@ def test_a_key_that_is_not_of_the_views_parts_is_refused(keys: list[tuple[str, .
 @pytest.mark.parametrize("view", BLOCK_VIEWS)
 def test_feast_reads_back_what_was_written_as_a_block(view: str, settings: Settings) -> None:
     own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(view)
-    drawn = [a_row(view, draw) | {AS_OF: 1_764_000_000_000 + number} for number in range(2 * CHUNK + 7)]
+    count = (CHUNKS_AHEAD + 2) * CHUNK + 7  # the first replies are read before the last rows are sent
+    drawn = [a_row(view, draw) | {AS_OF: 1_764_000_000_000 + number} for number in range(count)]
     rows = list({key_of(view, row): row for row in drawn}.values())
     writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
 

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DependencyUnavailable
 from contracts.features import VIEWS
 from contracts.settings import CHECKOUT, Settings
 from infra.cli.__main__ import main
 from streams import names
-from streams.declare import wanted
+from streams.declare import Wanted, _wait_until_listed, wanted
 from streams.health import HealthServer
 from streams.kernels import kernels
 from streams.metrics import Metrics
@@ -178,6 +178,29 @@ def test_every_streaming_view_has_a_kernel_and_a_changelog() -> None:
         changelog = topics[names.changelog(settings, kernel.view)]
         assert changelog.partitions == topics[kernel.topic.name("x.")].partitions == settings.topic_partitions
         assert changelog.config["cleanup.policy"] == "compact"
+
+
+class LateBroker:
+    """An admin client whose broker lists a topic only when it is asked for the third time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def list_topics(self, timeout: float) -> Any:
+        self.asked += 1
+        return SimpleNamespace(topics={} if self.asked < 3 else {"x.sales": None})
+
+    def poll(self, seconds: float) -> int:
+        return 0
+
+
+def test_a_declared_topic_is_waited_for_until_the_broker_lists_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker: Any = LateBroker()
+    _wait_until_listed(broker, [Wanted("x.sales", 4, {})])
+    assert broker.asked == 3
+    monkeypatch.setattr("streams.declare.LISTED_SECONDS", -1.0)
+    with pytest.raises(DependencyUnavailable, match=r"did not list x\.prices"):
+        _wait_until_listed(broker, [Wanted("x.prices", 4, {})])
 
 
 def test_both_readers_see_the_brokers_clock() -> None:
