@@ -21,6 +21,7 @@ from streams.kafka_client import (
     deliver_at_once,
     go_back_to_the_first,
     never_give_recovery_up,
+    never_look_for_standstills,
     seek_before_anything_is_delivered,
 )
 from streams.kernels import kernels
@@ -67,6 +68,7 @@ def build(
     go_back_to_the_first(app, [topic for flusher in flushers for topic in (flusher.source, flusher.rebuilt)])
     seek_before_anything_is_delivered(app)
     deliver_at_once(app)
+    never_look_for_standstills(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     refill = Refill(flushers, marks, outages["online_store"], metrics)
     app.on_rebalance_complete.connect(_restore(app, flushers, refill, watcher))

@@ -1,5 +1,5 @@
 """What the worker asks of Kafka's client behind Faust: whether it reaches the group's coordinator, to go back to what was never
-committed, to hand messages on without detours, and to say less.
+committed, to hand messages on without detours, not to end by a look at itself, and to say less.
 
 Faust offers none of it, so this touches private parts of it and of aiokafka, in this module alone. A test holds them to be there.
 """
@@ -103,6 +103,16 @@ def deliver_at_once(app: Any) -> None:
         return await raced(_resumed(delivery, awaited), *others, **options)
 
     consumer.wait_first = wait_first
+
+
+def never_look_for_standstills(app: Any) -> None:
+    """Has Faust not look every few seconds whether its partitions stand still.
+
+    It asks each for its position from another thread than the one that seeks. While a partition goes back to its first message it
+    has none, for up to a second and a half, and the assertion that answers Faust ends the worker. All that the look ever does is
+    to log; lag and watermarks are among the worker's metrics.
+    """
+    app.consumer.verify_event_path = lambda now, tp: None  # noqa: ARG005  # Faust's signature
 
 
 async def _resumed(begun: Coroutine[Any, Any, Any], awaited: Any) -> Any:

@@ -112,7 +112,7 @@ class Worker:
         """Ends the worker with an error; the first one counts."""
         if self._error is None:
             self._error = error
-            log.error("worker.failed", error=str(error), kind=type(error).__name__)
+            log.error("worker.failed", error=str(error), kind=type(error).__name__, exc_info=error)
         self._ended.set()
 
     def lost(self) -> None:

@@ -160,7 +160,7 @@ class _Drill:
             time.sleep(POLL_SECONDS)
         if victim.ended() not in (None, -signal.SIGKILL):
             raise DependencyUnavailable(
-                f"The drilled worker ended with {victim.ended()}", doing="waiting for its kill", why=victim.log()[-1500:]
+                f"The drilled worker ended with {victim.ended()}", doing="waiting for its kill", why=victim.last_words()
             )
         return victim.ended() == -signal.SIGKILL
 
@@ -176,5 +176,5 @@ def _wait(condition: Callable[[], float], worker: DrillWorker) -> None:
     deadline = time.monotonic() + PLACE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise DependencyUnavailable("The drill's worker takes nothing", doing="waiting for it", why=worker.log()[-1500:])
+            raise DependencyUnavailable("The drill's worker takes nothing", doing="waiting for it", why=worker.last_words())
         time.sleep(POLL_SECONDS)

@@ -32,7 +32,7 @@ class DrillWorker(WorkerProcess):
                     if self.ended() is None
                     else f"The drill's worker ended with {self.ended()}",
                     doing="waiting for it",
-                    why=self.log()[-1500:],
+                    why=self.last_words(),
                 )
             time.sleep(POLL_SECONDS)
         return time.monotonic() - started
@@ -44,6 +44,11 @@ class DrillWorker(WorkerProcess):
     def ended(self) -> int | None:
         """The exit code of a worker that has ended; negative for a signal."""
         return None if self.process is None else self.process.poll()
+
+    def last_words(self) -> str:
+        """What it says that it failed with, with the end of the traceback; else the end of its log."""
+        failed = [line for line in self.log().splitlines() if '"worker.failed"' in line]
+        return (failed or [self.log()])[-1][-1500:]
 
     def _listens(self) -> bool:
         if self.process is None:

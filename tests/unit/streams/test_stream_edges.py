@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -125,6 +126,38 @@ def test_a_partition_of_which_nothing_was_committed_is_read_from_its_first_messa
     go_back_to_the_first(SimpleNamespace(consumer=consumer), ["sales"])
     assert asyncio.run(consumer.seek_to_committed()) == committed
     assert gone_back == [new, at_first]
+
+
+def test_no_partition_is_asked_for_its_position_while_it_goes_back_to_its_first_message() -> None:
+    import faust
+    from aiokafka.consumer.subscription_state import Assignment
+
+    from streams.kafka_client import never_look_for_standstills
+
+    async def ends_by_looking(app: Any) -> bool:
+        tp = TP("sales", 0)
+        assignment = Assignment([tp])
+        state = assignment.state_value(tp)
+        state.timestamp = int(time.time() * 1000)  # something was fetched
+        state.await_reset(0)
+        subscriptions = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+        thread = app.consumer._thread
+        thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=subscriptions))
+        thread.time_started = time.monotonic()
+        app.consumer.assignment = lambda: {tp}
+        try:
+            await app.consumer.verify_all_partitions_active()
+        except AssertionError:
+            return True
+        return False
+
+    async def go() -> None:
+        as_faust_is, as_ours_is = (faust.App("looks", broker="aiokafka://") for _ in range(2))
+        never_look_for_standstills(as_ours_is)
+        assert await ends_by_looking(as_faust_is), "Faust holds by itself now: delete never_look_for_standstills"
+        assert not await ends_by_looking(as_ours_is)
+
+    asyncio.run(go())
 
 
 def test_nothing_is_delivered_until_the_committed_offsets_are_sought_after_a_recovery() -> None:
