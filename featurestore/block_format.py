@@ -14,23 +14,30 @@ import numpy.typing as npt
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT
 from featurestore.compiled import compiled
 from featurestore.keys import Key, key_columns
-from featurestore.redis_format import DOUBLE, INT64, NANOS, SECONDS, STRING_KEY, bulk, field_name, key_part, string
+from featurestore.put import (
+    LONGEST_DOUBLE,
+    LONGEST_INT64,
+    LONGEST_LENGTH,
+    LONGEST_TIMESTAMP,
+    Bytes,
+    double_length,
+    put_bytes,
+    put_double,
+    put_int64,
+    put_length,
+    put_line_end,
+    put_some,
+    put_timestamp,
+    put_unsigned,
+    timestamp_length,
+)
+from featurestore.redis_format import STRING_KEY, bulk, field_name, key_part, string_value
+from featurestore.restore_format import COMMAND, FOR_EVER, Hash, element, most_bytes, put_hash
 from featurestore.row_block import NULL, BlockLayout, Doubles, RowBlock, Whole
 
-Bytes = npt.NDArray[np.uint8]
-
-_DOLLAR, _ZERO, _CR, _LF = b"$0\r\n"
-_INT64_TAG, _DOUBLE_TAG, _SECONDS_TAG, _NANOS_TAG = INT64[0], DOUBLE[0], SECONDS[0], NANOS[0]
-_UNSIGNED = 2**57 - 1  # what is left of 64 bits when seven are shifted out, without copies of the sign
 _ONE_DIGIT, _TWO_DIGITS = len("$9\r\n"), len("$99\r\n")
 _NAME = len(bulk(b"hash"))  # bytes of a field's name, as it is sent
 _PART_HEAD = len(key_part(""))  # bytes before each text of a key: that it is one, and its length
-
-# The most bytes of ...
-_LENGTH = len("$2147483648\r\n")
-_WHOLE_VALUE = _TWO_DIGITS + 1 + 10 + len("\r\n")
-_DOUBLE_VALUE = _ONE_DIGIT + 1 + 8 + len("\r\n")
-_TIMESTAMP = _TWO_DIGITS + (1 + 10) + (1 + 5) + len("\r\n")
 
 
 class Frame(NamedTuple):
@@ -46,30 +53,36 @@ class Frame(NamedTuple):
 
 
 class BlockFormat:
-    """The blocks of one layout in one Feast project: each row becomes one HSET command of the Redis protocol."""
+    """The blocks of one layout in one Feast project. Each row becomes one command of the Redis protocol: HSET, or RESTORE where
+    its key is new."""
 
     def __init__(self, layout: BlockLayout, project: bytes) -> None:
         keys, columns = key_columns(layout.view), (*layout.whole, *layout.doubles)
         names = sorted(keys)  # Feast sorts a key by the names of its parts
         self._order = [keys.index(name) for name in names]
+        at, fields = f"_ts:{layout.view}".encode(), [field_name(layout.view, column) for column in columns]
+        tail = field_name(layout.view, FINGERPRINT), string_value(CATALOGUE_FINGERPRINT)
+        elements = 2 * (1 + len(columns) + 1)
         self._frame = Frame(
-            head=b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * (1 + len(columns) + 1)),
+            head=b"*%d\r\n$4\r\nHSET\r\n" % (2 + elements),
             prefix=len(names).to_bytes(4, "little") + b"".join(key_part(name) for name in names),
             project=project,
-            at=bulk(f"_ts:{layout.view}".encode()),
-            names=b"".join(bulk(field_name(layout.view, column)) for column in columns),
-            tail=bulk(field_name(layout.view, FINGERPRINT)) + string(CATALOGUE_FINGERPRINT),
+            at=bulk(at),
+            names=b"".join(map(bulk, fields)),
+            tail=b"".join(map(bulk, tail)),
             as_of=layout.whole.index(AS_OF),
         )
-        self._row_bytes = (
+        self._hash = Hash(element(at), b"".join(map(element, fields)), b"".join(map(element, tail)), elements)
+        self._row_bytes = max(
             sum(len(part) for part in self._frame if isinstance(part, bytes))
-            + (_LENGTH + len("\r\n") + _TIMESTAMP)
-            + len(layout.whole) * _WHOLE_VALUE
-            + len(layout.doubles) * _DOUBLE_VALUE
-        )
+            + (_TWO_DIGITS + LONGEST_TIMESTAMP + len("\r\n"))
+            + len(layout.whole) * (_TWO_DIGITS + LONGEST_INT64 + len("\r\n"))
+            + len(layout.doubles) * (_ONE_DIGIT + LONGEST_DOUBLE + len("\r\n")),
+            len(self._frame.prefix) + len(project) + most_bytes(self._hash, len(layout.whole), len(layout.doubles)),
+        ) + (LONGEST_LENGTH + len(self._order) * _PART_HEAD + len("\r\n"))
 
     def commands(self, block: RowBlock) -> memoryview:
-        """HSET with all fields, for one row after another.
+        """One command with all fields, for one row after another.
 
         Raises ValueError where a key is not of the view's parts or a row has no time.
         """
@@ -78,8 +91,9 @@ class BlockFormat:
         if (block.whole[:, self._frame.as_of] == NULL).any():
             raise ValueError(f"a row of {block.layout.view} without {AS_OF}")
         parts, lengths = self._key_parts(block.keys)
-        out = np.empty(len(block) * (self._row_bytes + len(self._order) * _PART_HEAD) + len(parts), np.uint8)
-        end = put_rows(out, self._frame, parts, lengths, block.whole, block.doubles, block.doubles.view(np.int64))
+        out = np.empty(len(block) * self._row_bytes + len(parts), np.uint8)
+        bits = block.doubles.view(np.int64)
+        end = put_rows(out, self._frame, self._hash, parts, lengths, block.new, block.whole, block.doubles, bits)
         return out.data[:end]
 
     def _key_parts(self, keys: Sequence[Key]) -> tuple[bytes, Whole]:
@@ -95,28 +109,42 @@ class BlockFormat:
 
 
 @compiled
-def put_rows(out: Bytes, frame: Frame, parts: bytes, lengths: Whole, whole: Whole, doubles: Doubles, bits: Whole) -> int:
+def put_rows(
+    out: Bytes,
+    frame: Frame,
+    same: Hash,
+    parts: bytes,
+    lengths: Whole,
+    new: npt.NDArray[np.bool_],
+    whole: Whole,
+    doubles: Doubles,
+    bits: Whole,
+) -> int:
     """Where the commands of all rows end in `out`. `bits` are the doubles as integers."""
     at = start = 0
     for row in range(len(whole)):
-        at = put_bytes(out, at, frame.head)
+        time = whole[row, frame.as_of]
+        at = put_bytes(out, at, COMMAND if new[row] else frame.head)
         at = put_key(out, at, frame, parts, start, lengths[row])
         start += lengths[row].sum()
-        at = put_bytes(out, at, frame.at)
-        at = put_timestamp(out, at, whole[row, frame.as_of])
-        at = put_values(out, at, frame.names, whole[row], doubles[row], bits[row])
-        at = put_bytes(out, at, frame.tail)
+        if new[row]:
+            at = put_hash(out, put_bytes(out, at, FOR_EVER), same, time, whole[row], doubles[row], bits[row])
+        else:
+            at = put_length(out, put_bytes(out, at, frame.at), timestamp_length(time))
+            at = put_line_end(out, put_timestamp(out, at, time))
+            at = put_values(out, at, frame.names, whole[row], doubles[row], bits[row])
+            at = put_bytes(out, at, frame.tail)
     return at
 
 
 @compiled
 def put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths: Whole) -> int:
-    """Where the name of a key's hash ends. Its texts begin at `start`."""
+    """The name of a key's hash. Its texts begin at `start`."""
     texts = lengths.sum() + len(lengths) * _PART_HEAD
     at = put_length(out, at, len(frame.prefix) + texts + len(frame.project))
     at = put_bytes(out, at, frame.prefix)
     for length in lengths:
-        at = put_uint32(out, put_uint32(out, at, STRING_KEY), length)
+        at = put_unsigned(out, put_unsigned(out, at, STRING_KEY, 4), length, 4)
         at = put_some(out, at, parts, start, length)
         start += length
     at = put_bytes(out, at, frame.project)
@@ -125,116 +153,22 @@ def put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths
 
 @compiled
 def put_values(out: Bytes, at: int, names: bytes, whole: Whole, doubles: Doubles, bits: Whole) -> int:
-    """Where the fields of a row end."""
+    """The fields of a row."""
     name = 0
     for number in whole:
         at = put_whole(out, put_some(out, at, names, name, _NAME), number)
         name += _NAME
     for column in range(len(doubles)):
-        at = put_double(out, put_some(out, at, names, name, _NAME), doubles[column], bits[column])
+        at = put_length(out, put_some(out, at, names, name, _NAME), double_length(doubles[column]))
+        at = put_line_end(out, put_double(out, at, doubles[column], bits[column]))
         name += _NAME
     return at
 
 
 @compiled
 def put_whole(out: Bytes, at: int, number: int) -> int:
-    """Where a feast.types.Value of an integer, or of none, ends."""
-    if number == NULL:
-        return put_line_end(out, put_length(out, at, 0))
-    start = at + (_TWO_DIGITS if number >> 56 else _ONE_DIGIT)  # the tag and a varint of 56 bits are nine bytes
-    end = put_varint(out, put_byte(out, start, _INT64_TAG), number)
+    """An integer, or none, as a word of the Redis protocol."""
+    start = at + (_TWO_DIGITS if number >> 56 and number != NULL else _ONE_DIGIT)  # the tag and 56 bits are nine bytes
+    end = put_int64(out, start, number)
     put_length(out, at, end - start)
     return put_line_end(out, end)
-
-
-@compiled
-def put_double(out: Bytes, at: int, number: float, bits: int) -> int:
-    """Where a feast.types.Value of a double, or of none, ends. A zero has no sign: what equals is written the same."""
-    if number != number:
-        return put_line_end(out, put_length(out, at, 0))
-    if number == 0.0:
-        bits = 0
-    at = put_byte(out, put_length(out, at, 1 + 8), _DOUBLE_TAG)
-    for shift in range(0, 64, 8):
-        at = put_byte(out, at, bits >> shift & 0xFF)
-    return put_line_end(out, at)
-
-
-@compiled
-def put_timestamp(out: Bytes, at: int, milliseconds: int) -> int:
-    """Where a protobuf Timestamp ends: a part that is zero is left out."""
-    seconds, nanoseconds = milliseconds // 1000, milliseconds % 1000 * 1_000_000
-    length = (1 + varint_length(seconds) if seconds else 0) + (1 + varint_length(nanoseconds) if nanoseconds else 0)
-    at = put_length(out, at, length)
-    if seconds:
-        at = put_varint(out, put_byte(out, at, _SECONDS_TAG), seconds)
-    if nanoseconds:
-        at = put_varint(out, put_byte(out, at, _NANOS_TAG), nanoseconds)
-    return put_line_end(out, at)
-
-
-@compiled
-def varint_length(number: int) -> int:
-    """The bytes of a varint."""
-    length = 1
-    while number < 0 or number > 0x7F:
-        number = number >> 7 & _UNSIGNED
-        length += 1
-    return length
-
-
-@compiled
-def put_varint(out: Bytes, at: int, number: int) -> int:
-    """Where a varint ends: base 128, low bits first; a negative number as its 64-bit two's complement."""
-    while number < 0 or number > 0x7F:
-        at = put_byte(out, at, number & 0x7F | 0x80)
-        number = number >> 7 & _UNSIGNED
-    return put_byte(out, at, number)
-
-
-@compiled
-def put_uint32(out: Bytes, at: int, number: int) -> int:
-    """Where four bytes end, the lowest first."""
-    for shift in range(0, 32, 8):
-        at = put_byte(out, at, number >> shift & 0xFF)
-    return at
-
-
-@compiled
-def put_length(out: Bytes, at: int, length: int) -> int:
-    r"""Where `$length\r\n` ends."""
-    at = put_byte(out, at, _DOLLAR)
-    power = 1
-    while length // 10 >= power:
-        power *= 10
-    while power:
-        at = put_byte(out, at, _ZERO + length // power % 10)
-        power //= 10
-    return put_line_end(out, at)
-
-
-@compiled
-def put_line_end(out: Bytes, at: int) -> int:
-    r"""Where `\r\n` ends."""
-    return put_byte(out, put_byte(out, at, _CR), _LF)
-
-
-@compiled
-def put_bytes(out: Bytes, at: int, raw: bytes) -> int:
-    """Where all these bytes end."""
-    return put_some(out, at, raw, 0, len(raw))
-
-
-@compiled
-def put_some(out: Bytes, at: int, raw: bytes, start: int, length: int) -> int:
-    """Where `length` of these bytes end."""
-    for place in range(start, start + length):
-        at = put_byte(out, at, raw[np.uint64(place)])
-    return at
-
-
-@compiled
-def put_byte(out: Bytes, at: int, byte: int) -> int:
-    """Where one byte ends."""
-    out[np.uint64(at)] = byte  # an index with a sign would be tested each time: a negative one counts from the end
-    return at + 1

@@ -151,11 +151,16 @@ def _timestamp(milliseconds: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=1 << 12, typed=True)  # fingerprints, categories, zones
-def string(value: Any) -> bytes:
+def _string(value: Any) -> bytes:
+    return bulk(string_value(value))
+
+
+def string_value(value: Any) -> bytes:
+    """A feast.types.Value of a text."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
     raw = value.encode()
-    return bulk(_STRING + _varint(len(raw)) + raw)
+    return _STRING + _varint(len(raw)) + raw
 
 
 def _int64s(values: Sequence[Any]) -> bytes:
@@ -189,4 +194,4 @@ _DOUBLE_TYPES = frozenset((float, int, type(None)))
 _INT64_VALUES = _Int64Values().__getitem__
 _FLOAT64_VALUES = _Float64Values({None: _NULL}).__getitem__
 _NANOSECONDS = [NANOS + _varint(thousandths * 1_000_000) if thousandths else b"" for thousandths in range(1000)]
-_ENCODERS: dict[DType, Encoder] = {"string": string, "int64[]": _int64s, "float64[]": _float64s}
+_ENCODERS: dict[DType, Encoder] = {"string": _string, "int64[]": _int64s, "float64[]": _float64s}

@@ -47,8 +47,7 @@ class Changelog:
         """
         sent = {partition: _Sent(len(of_partition)) for partition, of_partition in states.items() if of_partition}
         for partition, noting in sent.items():
-            for number, (key, raw) in enumerate(states[partition].items()):
-                self._produce(topic, partition, key, raw, noting.at(number))
+            self._produce(topic, partition, states[partition], noting)
         left = self._producer.flush(FLUSH_SECONDS)
         lacking = next((why for noting in sent.values() if (why := noting.lacking()) is not None), None)
         if left or lacking is not None:
@@ -60,16 +59,26 @@ class Changelog:
             )
         return {partition: noting.last for partition, noting in sent.items()}
 
-    def _produce(self, topic: str, partition: int, key: bytes, raw: bytes, report: Report | None) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, raw, key, partition, on_delivery=report)
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise unavailable(self._settings, f"writing to {topic}[{partition}]", error) from error
+    def _produce(self, topic: str, partition: int, states: Mapping[bytes, bytes], noting: _Sent) -> None:
+        """Hands the states of a partition over, waiting where there is no room for them."""
+        reports = noting.reports()
+        try:
+            for number, (key, raw) in enumerate(states.items()):
+                while not self._has_taken(topic, partition, key, raw, reports.get(number)):
+                    self._producer.poll(0.1)
+        except KafkaException as error:
+            raise unavailable(self._settings, f"writing to {topic}[{partition}]", error) from error
+
+    def _has_taken(self, topic: str, partition: int, key: bytes, raw: bytes, report: Report | None) -> bool:
+        """Whether there was room for a record."""
+        try:
+            if report is None:
+                self._producer.produce(topic, raw, key, partition)  # by place alone: half the time
             else:
-                return
+                self._producer.produce(topic, raw, key, partition, on_delivery=report)
+        except BufferError:
+            return False
+        return True
 
 
 class _Sent:
@@ -84,11 +93,9 @@ class _Sent:
         self.first = self.last = NOT_STORED
         self._failed: str | None = None
 
-    def at(self, number: int) -> Report | None:
-        """What is to be told of the record of this number, from 0 on."""
-        if number == self._count - 1:
-            return self._is_last
-        return self._is_first if number == 0 else None
+    def reports(self) -> dict[int, Report]:
+        """Who is to be told of which record, counted from 0. Of one alone, it is the last."""
+        return {0: self._is_first, self._count - 1: self._is_last}
 
     def lacking(self) -> str | None:
         """Why not all records are known to be stored; None where they are."""

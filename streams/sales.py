@@ -51,7 +51,7 @@ class SalesKernel:
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
             {batch.keys[at]: raws[at] for at in touched.tolist()},
-            sum(not states[at] for at in touched.tolist()),
+            [batch.keys[at] for at in touched.tolist() if not states[at]],
             len(batch) - len(np.unique(fresh)),
             len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
             late,

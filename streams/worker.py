@@ -31,7 +31,7 @@ STOP_SECONDS_WITHOUT_KAFKA = 2.0  # there is nobody to commit to
 PULSE_SECONDS = 1.0
 LOST_PULSES = 2  # a group that forms, or moves to another broker, has no coordinator for a moment
 STUCK_SECONDS = 30.0  # an event loop that has not turned for so long: the heaviest batch holds it for some seconds
-SWITCH_SECONDS = 0.0005  # a thread that writes comes back from each call of the system so soon, not after Python's 5 ms
+SWITCH_SECONDS = 0.002  # a thread that writes comes back from each call of the system so soon, not after Python's 5 ms
 log = structlog.get_logger("rd360.streams")
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import random
+import socket
+import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from contracts.errors import DependencyUnavailable
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, METADATA, DType, features_of
 from contracts.settings import Settings
 from featurestore.block_format import BlockFormat
 from featurestore.feast_online import FeastOnlineStore
 from featurestore.keys import key_columns, key_of
+from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
+from featurestore.restore_format import crc64, element
 from featurestore.row_block import NULL, BlockLayout, RowBlock
 from featurestore.row_writer import CHUNK, CHUNKS_AHEAD, RowWriter
 
@@ -104,11 +109,132 @@ def test_feast_reads_back_what_was_written_as_a_block(view: str, settings: Setti
     rows = list({key_of(view, row): row for row in drawn}.values())
     writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
 
-    writer.write(view, block_of(a_layout(view, draw), rows))
+    keys = [key_of(view, row) for row in rows]
+    block = block_of(a_layout(view, draw), rows).told_new(set(keys[::3]))
 
-    assert store.read(view, [key_of(view, row) for row in rows]) == rows
+    writer.write(view, block)
+    assert store.read(view, keys) == rows
+
+    writer.write(view, block)  # of which a third is not new any more
+    assert store.read(view, keys) == rows
     writer.close()
     store.close()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("view", BLOCK_VIEWS)
+def test_a_new_row_is_kept_as_the_server_would_have_kept_it(view: str, settings: Settings) -> None:
+    draw = random.Random(view)
+    layout = a_layout(view, draw)
+    rows = list({key_of(view, row): row for row in (a_row(view, draw) for _ in range(50))}.values())
+    by_hset, by_restore = (settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}) for _ in range(2))
+
+    dumps = []
+    for own, new in ((by_hset, set()), (by_restore, {key_of(view, row) for row in rows})):
+        writer = RowWriter.open(own)
+        writer.write(view, block_of(layout, rows).told_new(new))
+        dumps.append([writer.redis.dump(name) for name in names(own, layout, rows)])
+        writer.close()
+
+    assert all(dumps[0])
+    assert dumps[0] == dumps[1]
+
+
+@pytest.mark.stack
+def test_a_row_that_was_not_new_is_written_over_the_old_one_and_beside_those_of_other_views(settings: Settings) -> None:
+    own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(5)
+    stock, sales, other = a_row("stock", draw), a_row("sales_rolling", draw), a_row("sales_rolling", draw)
+    key = key_of("stock", stock)
+    layout, keys = a_layout("sales_rolling", draw), dict(zip(key_columns("stock"), key, strict=True))
+    first, second = sales | keys, other | keys
+    writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
+
+    writer.write("stock", block_of(a_layout("stock", draw), [stock]).told_new([key]))
+    writer.write("sales_rolling", block_of(layout, [first]).told_new([key]))
+    assert (store.read("stock", [key]), store.read("sales_rolling", [key])) == ([stock], [first])
+
+    writer.write("sales_rolling", block_of(layout, [first, second]).told_new([key]))  # the last one of a key wins
+    assert (store.read("stock", [key]), store.read("sales_rolling", [key])) == ([stock], [second])
+    writer.close()
+    store.close()
+
+
+def test_a_server_that_takes_no_whole_hashes_gets_the_fields() -> None:
+    draw = random.Random(3)
+    layout = a_layout("stock", draw)
+    rows = list({key_of("stock", row): row for row in (a_row("stock", draw) for _ in range(CHUNK + 5))}.values())
+    block = block_of(layout, rows).told_new([key_of("stock", row) for row in rows[1::2]])
+
+    with Server(lambda words: b"-NOPERM no\r\n" if words[0] == b"RESTORE" else b":6\r\n") as server:
+        writer = RowWriter(Settings(redis_address=server.address))
+        writer.write("stock", block)
+        writer.close()
+
+    row_format = RowFormat("stock", project_name(Settings()).encode())
+    wanted = [fields(command) for row in (*rows[::2], *rows[1::2]) for command in commands(row_format.command(row))]
+    assert [fields(words) for words in server.heard if words[0] == b"HSET"] == wanted
+
+
+def test_an_error_for_a_row_that_is_no_new_one_is_raised() -> None:
+    draw = random.Random(3)
+    block = block_of(a_layout("stock", draw), [a_row("stock", draw) for _ in range(3)]).told_new([])
+
+    with Server(lambda words: b"-OOM no room\r\n" if words[0] == b"HSET" else b"+OK\r\n") as server:
+        writer = RowWriter(Settings(redis_address=server.address))
+        with pytest.raises(DependencyUnavailable) as refused:
+            writer.write("stock", block)
+        writer.close()
+
+    assert "no room" in str(refused.value.why)
+
+
+def test_the_checksum_is_the_one_of_redis() -> None:
+    for number in range(9):
+        raw = np.frombuffer(b"x" * number + b"123456789", np.uint8)
+        assert crc64(raw, number, len(raw)) == 0xE9C6D914C4B8D9CA, "the check value of CRC-64/REDIS"
+
+
+@pytest.mark.parametrize(
+    ("length", "before", "behind"),
+    [(0, b"\x80", b"\x01"), (63, b"\xbf", b"\x40"), (64, b"\xe0\x40", b"\x42"), (300, b"\xe1\x2c", b"\x02\xae")],
+)
+def test_a_text_of_a_listpack_has_its_length_on_both_sides(length: int, before: bytes, behind: bytes) -> None:
+    assert element(b"a" * length) == before + b"a" * length + behind
+
+
+class Server:
+    """A server that takes commands of the Redis protocol and gives the answers that a test wants."""
+
+    def __init__(self, answer: Callable[[list[bytes]], bytes]) -> None:
+        self._answer, self._listening = answer, socket.create_server(("127.0.0.1", 0))
+        self.address = "{}:{}".format(*self._listening.getsockname())
+        self.heard: list[list[bytes]] = []
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(10)
+        self._listening.close()
+
+    def _serve(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection, connection.makefile("rb") as words:
+            while head := words.readline():
+                command = []
+                for _ in range(int(head[1:])):
+                    command.append(words.read(int(words.readline()[1:])))
+                    words.readline()
+                self.heard.append(command)
+                connection.sendall(self._answer(command))
+
+
+def names(own: Settings, layout: BlockLayout, rows: Sequence[dict[str, Any]]) -> list[bytes]:
+    """The names of the hashes of rows."""
+    sent = BlockFormat(layout, project_name(own).encode()).commands(block_of(layout, rows))
+    return [fields(words)[1] for words in commands(bytes(sent))]
 
 
 def commands(sent: bytes) -> Iterator[list[bytes]]:

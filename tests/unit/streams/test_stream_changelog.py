@@ -19,7 +19,9 @@ class Log:
         self._offsets, self._unanswered = iter(offsets), unanswered
         self.reports = 0
 
-    def produce(self, topic: str, raw: bytes, key: bytes, partition: int, on_delivery: Callable[[Any, Any], None] | None) -> None:
+    def produce(
+        self, topic: str, raw: bytes, key: bytes, partition: int, on_delivery: Callable[[Any, Any], None] | None = None
+    ) -> None:
         offset = next(self._offsets)
         if on_delivery is not None:
             self.reports += 1
