@@ -33,8 +33,6 @@ from featurestore.put import (
 )
 from featurestore.row_block import Doubles, Whole
 
-COMMAND = b"*4\r\n$7\r\nRESTORE\r\n"
-FOR_EVER = b"$1\r\n0\r\n"
 _VERSION = 10  # of the format, the oldest that has this type: Redis 7.0's and Valkey 7.2's. A server takes all before its own
 _HASH_LISTPACK = 16
 _HEADER = 4 + 2  # bytes of a listpack's length and count
@@ -69,9 +67,9 @@ NAME = len(element(b"hash"))
 
 
 def most_bytes(same: Hash, whole: int, doubles: int) -> int:
-    """The most bytes of a command with so many numbers, without its key."""
+    """The most bytes of a payload of so many numbers, as a word of the Redis protocol."""
     numbers = whole * (_AROUND + LONGEST_INT64) + doubles * (_AROUND + LONGEST_DOUBLE) + _AROUND + LONGEST_TIMESTAMP
-    texts = len(COMMAND) + len(FOR_EVER) + len(same.at) + len(same.names) + len(same.tail)
+    texts = len(same.at) + len(same.names) + len(same.tail)
     return texts + numbers + LONGEST_LENGTH + 1 + _MOST + _HEADER + 1 + _FOOTER + len("\r\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -15,7 +15,6 @@ from featurestore.keys import Key, Row, key_columns
 
 Whole = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 NULL = -(2**63)  # the integer that stands for no value; among doubles it is NaN
 
@@ -45,22 +44,15 @@ class BlockLayout:
 
 
 class RowBlock(Sequence[Row]):
-    """Rows of one view, unchanged once they are made: a row of each array per key. The arrays are taken over, not copied.
+    """Rows of one view, unchanged once they are made: a row of each array per key. The arrays are taken over, not copied."""
 
-    `new` are the keys that most likely have no row yet, of this view or of another over the same keys: there is a faster way for
-    these. Nothing but time is lost where it is wrong.
-    """
+    __slots__ = ("doubles", "keys", "layout", "whole")
 
-    __slots__ = ("doubles", "keys", "layout", "new", "whole")
-
-    def __init__(
-        self, layout: BlockLayout, keys: Sequence[Key], whole: Whole, doubles: Doubles, new: Flags | None = None
-    ) -> None:
+    def __init__(self, layout: BlockLayout, keys: Sequence[Key], whole: Whole, doubles: Doubles) -> None:
         """Raises ValueError where an array is not of the layout's columns, or not of one row per key."""
         self.layout, self.keys = layout, keys
         self.whole: Whole = _sealed(whole, np.dtype(np.int64), (len(keys), len(layout.whole)))
         self.doubles: Doubles = _sealed(doubles, np.dtype(np.float64), (len(keys), len(layout.doubles)))
-        self.new: Flags = _sealed(np.zeros(len(keys), np.bool_) if new is None else new, np.dtype(np.bool_), (len(keys),))
 
     @overload
     def __getitem__(self, at: int) -> Row: ...
@@ -70,7 +62,7 @@ class RowBlock(Sequence[Row]):
 
     def __getitem__(self, at: int | slice) -> Row | RowBlock:
         if isinstance(at, slice):
-            return RowBlock(self.layout, self.keys[at], self.whole[at], self.doubles[at], self.new[at])
+            return RowBlock(self.layout, self.keys[at], self.whole[at], self.doubles[at])
         whole = [None if number == NULL else number for number in self.whole[at].tolist()]
         doubles = [None if number != number else number for number in self.doubles[at].tolist()]
         values: tuple[Any, ...] = (*self.keys[at], *whole, *doubles, CATALOGUE_FINGERPRINT)
@@ -79,15 +71,10 @@ class RowBlock(Sequence[Row]):
     def joined(self, other: RowBlock) -> RowBlock:
         """These rows and those of another block of the same layout after them."""
         whole, doubles = np.concatenate((self.whole, other.whole)), np.concatenate((self.doubles, other.doubles))
-        return RowBlock(self.layout, [*self.keys, *other.keys], whole, doubles, np.concatenate((self.new, other.new)))
+        return RowBlock(self.layout, [*self.keys, *other.keys], whole, doubles)
 
-    def told_new(self, keys: Container[Key]) -> RowBlock:
-        """The same rows, of which those of these keys are new."""
-        new = np.fromiter(map(keys.__contains__, self.keys), np.bool_, len(self.keys))
-        return RowBlock(self.layout, self.keys, self.whole, self.doubles, new)
-
-    def known(self, keys: Iterable[Key]) -> RowBlock:
-        """The last row of each of these keys, none of them new."""
+    def latest(self, keys: Iterable[Key]) -> RowBlock:
+        """The last row of each of these keys."""
         wanted = set(keys)
         last = sorted({key: at for at, key in enumerate(self.keys) if key in wanted}.values())
         return RowBlock(self.layout, [self.keys[at] for at in last], self.whole[last], self.doubles[last])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
 CHUNKS_AHEAD = 8  # sent before the replies to the first are read: a thread that waits for the interpreter encodes in bursts
 WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapshot
-Chunk = tuple[Sequence[bool], bytes | memoryview]  # which of its rows are sent as new ones, and their commands
+Chunk = tuple[int, bytes | memoryview]  # how many commands, and these
 
 
 class RowWriter:
@@ -66,22 +66,24 @@ class RowWriter:
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        chunks = self._chunks(view, rows)
+        if isinstance(rows, RowBlock) and rows.layout.view != view:
+            raise ValueError(f"rows of {rows.layout.view}, not of {view}")
         try:
             with self._connection() as connection:
-                refused = _send(connection, chunks)
-                if refused and isinstance(rows, RowBlock):  # not new after all, or the server takes no whole hashes
-                    _send(connection, self._chunks(view, rows.known(rows.keys[at] for at in refused)))
+                if isinstance(rows, RowBlock):
+                    self._replace(connection, rows)
+                else:
+                    _set(connection, _chunks_of_rows(_row_format(view, self._project), rows))
         except RedisError as error:
             raise unavailable(self._address, f"writing {len(rows)} rows of {view}", error) from error
 
-    def _chunks(self, view: str, rows: Sequence[Row]) -> Iterator[Chunk]:
-        """The rows in chunks. Raises ValueError where a block is of another view."""
-        if not isinstance(rows, RowBlock):
-            return _chunks_of_rows(_row_format(view, self._project), rows)
-        if rows.layout.view != view:
-            raise ValueError(f"rows of {rows.layout.view}, not of {view}")
-        return _chunks_of_block(_block_format(rows.layout, self._project), rows)
+    def _replace(self, connection: Any, block: RowBlock) -> None:
+        """Replaces whole hashes; by fields those that have more than the row of this view, or that the server does not let us."""
+        made = _block_format(block.layout, self._project)
+        replies = _send(connection, _chunks(block, made.call_rows, made.calls))
+        refused = [block.keys[at] for at in _refused(replies, made.call_rows, len(block))]
+        if refused:
+            _set(connection, _chunks(block.latest(refused), 1, made.commands))
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -106,49 +108,62 @@ def unavailable(address: str, doing: str, error: Exception) -> DependencyUnavail
     return DependencyUnavailable(f"The online store at {address} does not answer", doing=doing, why=str(error))
 
 
-def _send(connection: Any, chunks: Iterable[Chunk]) -> list[int]:
-    """Which rows, counted from 0, the server did not take although they were sent as new ones. Raises RedisError for any other
-    reply that is an error."""
-    unread: deque[Sequence[bool]] = deque()
-    refused: list[int] = []
-    read = 0
-    for new, commands in chunks:
+def _set(connection: Any, chunks: Iterable[Chunk]) -> None:
+    """Sends commands of which none may fail. Raises RedisError for one that did."""
+    failed = next((reply for reply in _send(connection, chunks) if isinstance(reply, Exception)), None)
+    if failed is not None:
+        raise failed
+
+
+def _refused(replies: Iterable[Any], call_rows: int, rows: int) -> Iterator[int]:
+    """The rows that calls have refused, counted from 0: of one that failed, all."""
+    for number, reply in enumerate(replies):
+        first = number * call_rows
+        if isinstance(reply, ResponseError):
+            yield from range(first, min(first + call_rows, rows))
+        elif isinstance(reply, Exception):
+            raise reply
+        else:
+            yield from (first + place - 1 for place in reply)
+
+
+def _send(connection: Any, chunks: Iterable[Chunk]) -> list[Any]:
+    """The replies to the commands of chunks, an error too. Raises RedisError where there is none."""
+    unread: deque[int] = deque()
+    replies: list[Any] = []
+    for count, commands in chunks:
         connection.send_packed_command([commands])  # one call of the system: each gives up the interpreter's lock
-        unread.append(new)
+        unread.append(count)
         if len(unread) > CHUNKS_AHEAD:
-            read = _read_replies(connection, unread.popleft(), read, refused)
-    for new in unread:
-        read = _read_replies(connection, new, read, refused)
-    return refused
+            _read_replies(connection, unread.popleft(), replies)
+    for count in unread:
+        _read_replies(connection, count, replies)
+    return replies
 
 
-def _read_replies(connection: Any, new: Sequence[bool], read: int, refused: list[int]) -> int:
-    """Adds the refused ones of a chunk; how many replies were read by now.
+def _read_replies(connection: Any, count: int, replies: list[Any]) -> None:
+    """Adds so many replies.
 
     Straight from the parser's reader, private as it is: redis-py's own call does more for each than hiredis takes to read it.
     """
     parser = connection._parser
     next_reply = parser._reader.gets
-    for row, is_new in enumerate(new, read):
+    for _ in range(count):
         while (reply := next_reply(False)) is NOT_ENOUGH_DATA:
             parser.read_from_socket()
-        if isinstance(reply, Exception):
-            if not is_new or not isinstance(reply, ResponseError):
-                raise reply
-            refused.append(row)
-    return read + len(new)
+        replies.append(reply)
 
 
 def _chunks_of_rows(row_format: RowFormat, rows: Sequence[Row]) -> Iterator[Chunk]:
     for start in range(0, len(rows), CHUNK):
         commands = [row_format.command(row) for row in rows[start : start + CHUNK]]
-        yield [False] * len(commands), b"".join(commands)
+        yield len(commands), b"".join(commands)
 
 
-def _chunks_of_block(block_format: BlockFormat, block: RowBlock) -> Iterator[Chunk]:
+def _chunks(block: RowBlock, rows_a_command: int, encoded: Callable[[RowBlock], memoryview]) -> Iterator[Chunk]:
     for start in range(0, len(block), CHUNK):
         chunk = block[start : start + CHUNK]
-        yield chunk.new.tolist(), block_format.commands(chunk)
+        yield -(-len(chunk) // rows_a_command), encoded(chunk)
 
 
 @functools.cache

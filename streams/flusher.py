@@ -293,8 +293,7 @@ def _settled(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
     """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
     changes, keys = Changes(), 0
     for partition, work in taken:
-        settle_keys = functools.partial(partition.settle, new=work.new)
-        for settle, what in ((settle_keys, work.touched.items()), (partition.settle_sums, work.sums)):
+        for settle, what in ((partition.settle, work.touched.items()), (partition.settle_sums, work.sums)):
             left: Iterator[Any] = iter(what)
             while some := list(itertools.islice(left, PART_KEYS - keys)):
                 settle(some, changes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -47,12 +47,11 @@ class Incoming:
 
 @dataclass(slots=True)
 class Work:
-    """What one batch or one tick does to a partition: the states that it touched, which of their keys are new, the sums over
-    them, letters to send, and how many of what."""
+    """What one batch or one tick does to a partition: the states that it touched, the sums over them, letters to send, and how
+    many of what."""
 
     partition: int
     touched: dict[Key, bytes] = field(default_factory=dict)
-    new: set[Key] = field(default_factory=set)
     sums: list[SumKey] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
@@ -172,15 +171,14 @@ class Partition:
         work.sums = self._sums.advance(now)
         return work
 
-    def settle(self, touched: Iterable[tuple[Key, bytes]], changes: Changes, new: Container[Key] = ()) -> None:
-        """Adds what some of the touched states change; the rows of new keys are told to be that."""
+    def settle(self, touched: Iterable[tuple[Key, bytes]], changes: Changes) -> None:
+        """Adds what some of the touched states change."""
         some = list(touched)
         if some:
             keys = [key for key, _ in some]
             settled = self._settled(keys, [state for _, state in some])
             self._cache.update(zip(keys, settled.states, strict=True))
-            rows = settled.rows.told_new(new) if isinstance(settled.rows, RowBlock) and new else settled.rows
-            changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), rows)
+            changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
             changes.states.setdefault(self.number, {}).update(zip(map(store_key, keys), settled.states, strict=True))
 
     def settle_sums(self, keys: Sequence[SumKey], changes: Changes) -> None:
@@ -232,8 +230,7 @@ class Partition:
 
     def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
         self._cache |= taken.states
-        self.keys += len(taken.new)
-        work.new.update(taken.new)
+        self.keys += taken.new
         self._sums.add(taken.added)
         work.touched = taken.states
         for number, keys in sorted(taken.late.items()):

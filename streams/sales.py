@@ -51,7 +51,7 @@ class SalesKernel:
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
             {batch.keys[at]: raws[at] for at in touched.tolist()},
-            [batch.keys[at] for at in touched.tolist() if not states[at]],
+            sum(not states[at] for at in touched.tolist()),
             len(batch) - len(np.unique(fresh)),
             len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
             late,
@@ -82,6 +82,7 @@ class SalesKernel:
         fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
         _, facts, sums = fold.settle(fold.Packed(*joined([b""])), self._zones([("", "")]), 0)
         row = columns.rows(SALES_ROLLING.name, [("", "")], facts, sums)
+        BlockFormat(row.layout, b"").calls(row)
         BlockFormat(row.layout, b"").commands(row)
 
     def _zones(self, keys: Sequence[Key]) -> Zones:

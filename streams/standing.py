@@ -79,7 +79,7 @@ class StandingKernel:
             if outcome == "late":
                 taken.late[number] = [key]
         taken.states = {key: self._encode(state) for key, state in touched.items()}
-        taken.new = [key for key in touched if not before[key]]
+        taken.new = sum(not before[key] for key in touched)
         return taken
 
     def advance(self, states: Sequence[bytes], now: int) -> list[bytes]:

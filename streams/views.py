@@ -39,11 +39,11 @@ class Settled(NamedTuple):
 @dataclass(slots=True)
 class Taken:
     """What a batch of events did: the states of the keys that one was added to, or that had one already when it was read again;
-    the keys that were unknown; how many events were nothing but read again, or repeated an earlier one for some key; the
+    how many of the keys were unknown; how many events were nothing but read again, or repeated an earlier one for some key; the
     keys that each event (by its number) came too late for; and what sums need of it."""
 
     states: dict[Key, bytes] = field(default_factory=dict)
-    new: Sequence[Key] = ()
+    new: int = 0
     replayed: int = 0
     duplicates: int = 0
     late: dict[int, list[Key]] = field(default_factory=dict)

@@ -31,10 +31,10 @@ States = dict[Key, bytes]
 class Rows:
     """What one receipt changes: the stateful function of the data frame. Called in the order of each partition."""
 
-    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States, new: set[Key]) -> None:
+    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States) -> None:
         self._kernel, self._partitions = kernel_, settings.topic_partitions
         self._max_lead = settings.max_event_lead_ms
-        self._states, self._new = states, new
+        self._states = states
 
     def __call__(self, value: bytes, key: bytes, timestamp: int, headers: Any, state: State) -> States:
         place = message_context()
@@ -45,7 +45,6 @@ class Rows:
         batch = self._kernel.batch()
         batch.add(event, place.offset)
         taken = self._kernel.take(batch, [self._state(one, state) for one in batch.keys])
-        self._new.update(taken.new)
         changed = taken.states
         for (_, product_id), raw in changed.items():
             state.set_bytes(product_id.encode(), raw)  # it has the store, the message's key, before it
@@ -60,10 +59,10 @@ class Rows:
 class RedisSink(BatchingSink):
     """Writes the rows of a checkpoint, the last one of each key, and drops from the states what they no longer need."""
 
-    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States, new: set[Key]) -> None:
+    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States) -> None:
         super().__init__()
         self._writer = RowWriter(settings)
-        self._kernel, self._states, self._new = kernel_, states, new
+        self._kernel, self._states = kernel_, states
         self.has_written = False
 
     def write(self, batch: SinkBatch) -> None:
@@ -72,8 +71,7 @@ class RedisSink(BatchingSink):
             keys = changed[start : start + PART_KEYS]
             settled = self._kernel.settle(keys, [self._states[key] for key in keys])
             self._states.update(zip(keys, settled.states, strict=True))
-            self._writer.write(SalesKernel.view.name, settled.rows.told_new(self._new))
-        self._new.clear()
+            self._writer.write(SalesKernel.view.name, settled.rows)
         self.has_written = True
 
 
@@ -104,11 +102,11 @@ def run(settings: Settings, receipts: int) -> None:
         loglevel="WARNING",
         on_message_processed=lambda *place: count(*place),
     )
-    kernel_, states, new = kernel(settings), States(), set[Key]()
-    sink = RedisSink(settings, kernel_, states, new)
+    kernel_, states = kernel(settings), States()
+    sink = RedisSink(settings, kernel_, states)
     count = Count(app, sink, receipts)
     topic = app.topic(SALES.name(settings.topic_prefix), key_deserializer="bytes", value_deserializer="bytes")
-    app.dataframe(topic).apply(Rows(settings, kernel_, states, new), stateful=True, metadata=True).sink(sink)
+    app.dataframe(topic).apply(Rows(settings, kernel_, states), stateful=True, metadata=True).sink(sink)
     calm_collector()
     app.run()
     say(count.span.end(count.done))

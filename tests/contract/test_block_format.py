@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import socket
@@ -20,7 +21,7 @@ from featurestore.block_format import BlockFormat
 from featurestore.feast_online import FeastOnlineStore
 from featurestore.keys import key_columns, key_of
 from featurestore.project import project_name
-from featurestore.redis_format import RowFormat
+from featurestore.redis_format import RowFormat, field_name
 from featurestore.restore_format import crc64, element
 from featurestore.row_block import NULL, BlockLayout, RowBlock
 from featurestore.row_writer import CHUNK, CHUNKS_AHEAD, RowWriter
@@ -29,6 +30,7 @@ POWERS = (7, 8, 14, 28, 31, 42, 49, 55, 56, 57, 62)  # where a varint, or the le
 WHOLE = (0, 1, -1, 2**63 - 1, NULL + 1, *(sign * 2**power + more for power in POWERS for sign in (1, -1) for more in (-1, 0)))
 REAL = (0.0, -0.0, 1.0, -1.5, 0.1 + 0.2, 5e-324, 1e-300, -1.7976931348623157e308, math.inf, -math.inf)
 AS_OFS = (0, 1, 999, 1000, 127_000, 1_764_000_000_000, 1_764_000_000_123, -1, -1000, -1500, 2**62)
+SOME_TIME = 1_764_000_000_000  # Feast reads no time beyond the year 9999
 TEXT = ("", "s1", "Käse & 北京 \u0000", "\r\n$4\r\n", "x" * 20_000)
 BLOCK_VIEWS = ("sales_rolling", "store_rolling", "category_rolling", "stock")  # whose columns are all numbers
 
@@ -105,17 +107,18 @@ def test_a_key_that_is_not_of_the_views_parts_is_refused(keys: list[tuple[str, .
 def test_feast_reads_back_what_was_written_as_a_block(view: str, settings: Settings) -> None:
     own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(view)
     count = (CHUNKS_AHEAD + 2) * CHUNK + 7  # the first replies are read before the last rows are sent
-    drawn = [a_row(view, draw) | {AS_OF: 1_764_000_000_000 + number} for number in range(count)]
+    drawn = [a_row(view, draw) | {AS_OF: SOME_TIME + number} for number in range(count)]
     rows = list({key_of(view, row): row for row in drawn}.values())
     writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
 
     keys = [key_of(view, row) for row in rows]
-    block = block_of(a_layout(view, draw), rows).told_new(set(keys[::3]))
+    layout = a_layout(view, draw)
+    others = [a_row(view, draw) | dict(zip(key_columns(view), key, strict=True)) | {AS_OF: SOME_TIME} for key in keys]
 
-    writer.write(view, block)
-    assert store.read(view, keys) == rows
+    writer.write(view, block_of(layout, others[::3]))
+    assert store.read(view, keys[::3]) == others[::3]
 
-    writer.write(view, block)  # of which a third is not new any more
+    writer.write(view, block_of(layout, rows))  # over a third of them
     assert store.read(view, keys) == rows
     writer.close()
     store.close()
@@ -123,17 +126,22 @@ def test_feast_reads_back_what_was_written_as_a_block(view: str, settings: Setti
 
 @pytest.mark.stack
 @pytest.mark.parametrize("view", BLOCK_VIEWS)
-def test_a_new_row_is_kept_as_the_server_would_have_kept_it(view: str, settings: Settings) -> None:
+def test_a_row_is_kept_as_the_server_would_have_kept_it(view: str, settings: Settings) -> None:
     draw = random.Random(view)
     layout = a_layout(view, draw)
     rows = list({key_of(view, row): row for row in (a_row(view, draw) for _ in range(50))}.values())
-    by_hset, by_restore = (settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}) for _ in range(2))
+    before = [a_row(view, draw) | dict(zip(key_columns(view), key_of(view, row), strict=True)) for row in rows[::2]]
+    by_hset, whole = (settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}) for _ in range(2))
 
     dumps = []
-    for own, new in ((by_hset, set()), (by_restore, {key_of(view, row) for row in rows})):
-        writer = RowWriter.open(own)
-        writer.write(view, block_of(layout, rows).told_new(new))
-        dumps.append([writer.redis.dump(name) for name in names(own, layout, rows)])
+    for own in (by_hset, whole):
+        writer, block = RowWriter.open(own), block_of(layout, rows)
+        if own is whole:
+            writer.write(view, block_of(layout, before))
+            writer.write(view, block)
+        else:
+            writer.redis.connection_pool.get_connection().send_packed_command([hsets(own, block)])
+        dumps.append([writer.redis.dump(name) for name in names(own, block)])
         writer.close()
 
     assert all(dumps[0])
@@ -141,20 +149,52 @@ def test_a_new_row_is_kept_as_the_server_would_have_kept_it(view: str, settings:
 
 
 @pytest.mark.stack
-def test_a_row_that_was_not_new_is_written_over_the_old_one_and_beside_those_of_other_views(settings: Settings) -> None:
+def test_a_row_is_put_beside_those_of_other_views_and_the_last_one_of_a_key_wins(settings: Settings) -> None:
     own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(5)
-    stock, sales, other = a_row("stock", draw), a_row("sales_rolling", draw), a_row("sales_rolling", draw)
-    key = key_of("stock", stock)
-    layout, keys = a_layout("sales_rolling", draw), dict(zip(key_columns("stock"), key, strict=True))
-    first, second = sales | keys, other | keys
+    stock = [a_row("stock", draw) | {AS_OF: SOME_TIME} for _ in range(2)]
+    key, alone = (key_of("stock", row) for row in stock)
+    layout = a_layout("sales_rolling", draw)
+    first, second, third, fourth = (
+        a_row("sales_rolling", draw) | dict(zip(key_columns("stock"), of, strict=True)) | {AS_OF: SOME_TIME}
+        for of in (key, key, alone, alone)
+    )
     writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
 
-    writer.write("stock", block_of(a_layout("stock", draw), [stock]).told_new([key]))
-    writer.write("sales_rolling", block_of(layout, [first]).told_new([key]))
-    assert (store.read("stock", [key]), store.read("sales_rolling", [key])) == ([stock], [first])
+    writer.write("stock", block_of(a_layout("stock", draw), stock[:1]))
+    writer.write("sales_rolling", block_of(layout, [first]))
+    assert (store.read("stock", [key]), store.read("sales_rolling", [key])) == (stock[:1], [first])
 
-    writer.write("sales_rolling", block_of(layout, [first, second]).told_new([key]))  # the last one of a key wins
-    assert (store.read("stock", [key]), store.read("sales_rolling", [key])) == ([stock], [second])
+    writer.write("sales_rolling", block_of(layout, [first, third, second, fourth]))
+    assert store.read("stock", [key, alone]) == [stock[0], None]
+    assert store.read("sales_rolling", [key, alone]) == [second, fourth]
+    writer.close()
+    store.close()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("other", ["a row of another catalogue", "a hash with fields of somebody else's", "half a row"])
+def test_what_a_row_of_this_catalogue_does_not_have_is_not_replaced(other: str, settings: Settings) -> None:
+    own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(other)
+    row, layout = a_row("stock", draw) | {AS_OF: SOME_TIME}, a_layout("stock", draw)
+    block = block_of(layout, [row])
+    writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
+    (name,) = names(own, block)
+    writer.write("stock", block)
+    ours = writer.redis.hgetall(name)
+    if other == "a row of another catalogue":  # as many fields, of which one is no longer any
+        del ours[field_name("stock", "on_hand")]
+        ours |= {b"gone": b"1", field_name("stock", FINGERPRINT): b"another"}
+    elif other == "half a row":
+        ours = dict(itertools.islice(ours.items(), 3))
+    else:
+        ours[b"theirs"] = b"1"
+    writer.redis.delete(name)
+    writer.redis.hset(name, mapping=ours)
+
+    writer.write("stock", block)
+
+    assert store.read("stock", [key_of("stock", row)]) == [row]
+    assert writer.redis.hgetall(name).keys() >= ours.keys()
     writer.close()
     store.close()
 
@@ -163,23 +203,38 @@ def test_a_server_that_takes_no_whole_hashes_gets_the_fields() -> None:
     draw = random.Random(3)
     layout = a_layout("stock", draw)
     rows = list({key_of("stock", row): row for row in (a_row("stock", draw) for _ in range(CHUNK + 5))}.values())
-    block = block_of(layout, rows).told_new([key_of("stock", row) for row in rows[1::2]])
 
-    with Server(lambda words: b"-NOPERM no\r\n" if words[0] == b"RESTORE" else b":6\r\n") as server:
+    with Server(lambda words: b"-NOPERM no\r\n" if words[0] == b"EVAL" else b":6\r\n") as server:
         writer = RowWriter(Settings(redis_address=server.address))
-        writer.write("stock", block)
+        writer.write("stock", block_of(layout, rows))
         writer.close()
 
     row_format = RowFormat("stock", project_name(Settings()).encode())
-    wanted = [fields(command) for row in (*rows[::2], *rows[1::2]) for command in commands(row_format.command(row))]
+    wanted = [fields(command) for row in rows for command in commands(row_format.command(row))]
     assert [fields(words) for words in server.heard if words[0] == b"HSET"] == wanted
 
 
-def test_an_error_for_a_row_that_is_no_new_one_is_raised() -> None:
+def test_only_the_rows_that_were_refused_are_sent_again() -> None:
     draw = random.Random(3)
-    block = block_of(a_layout("stock", draw), [a_row("stock", draw) for _ in range(3)]).told_new([])
+    layout, count = a_layout("stock", draw), BlockFormat.call_rows + 7
+    rows = [a_row("stock", draw) | {"store_id": f"s{number}"} for number in range(count)]
+    refused = iter((b"*2\r\n:1\r\n:50\r\n", b"*1\r\n:7\r\n"))
 
-    with Server(lambda words: b"-OOM no room\r\n" if words[0] == b"HSET" else b"+OK\r\n") as server:
+    with Server(lambda words: next(refused) if words[0] == b"EVAL" else b":6\r\n") as server:
+        writer = RowWriter(Settings(redis_address=server.address))
+        writer.write("stock", block_of(layout, rows))
+        writer.close()
+
+    row_format = RowFormat("stock", project_name(Settings()).encode())
+    wanted = [fields(command) for at in (0, 49, count - 1) for command in commands(row_format.command(rows[at]))]
+    assert [fields(words) for words in server.heard if words[0] == b"HSET"] == wanted
+
+
+def test_an_error_for_a_row_that_goes_by_fields_is_raised() -> None:
+    draw = random.Random(3)
+    block = block_of(a_layout("stock", draw), [a_row("stock", draw) for _ in range(3)])
+
+    with Server(lambda _: b"-OOM no room\r\n") as server:
         writer = RowWriter(Settings(redis_address=server.address))
         with pytest.raises(DependencyUnavailable) as refused:
             writer.write("stock", block)
@@ -231,10 +286,14 @@ class Server:
                 connection.sendall(self._answer(command))
 
 
-def names(own: Settings, layout: BlockLayout, rows: Sequence[dict[str, Any]]) -> list[bytes]:
+def names(own: Settings, block: RowBlock) -> list[bytes]:
     """The names of the hashes of rows."""
-    sent = BlockFormat(layout, project_name(own).encode()).commands(block_of(layout, rows))
-    return [fields(words)[1] for words in commands(bytes(sent))]
+    return [fields(words)[1] for words in commands(hsets(own, block))]
+
+
+def hsets(own: Settings, block: RowBlock) -> bytes:
+    """The rows of a block by their fields."""
+    return bytes(BlockFormat(block.layout, project_name(own).encode()).commands(block))
 
 
 def commands(sent: bytes) -> Iterator[list[bytes]]:

@@ -58,24 +58,11 @@ def test_part_of_a_block_is_a_block_of_those_rows_over_the_same_arrays() -> None
     assert len(block[3:]) == 0
 
 
-def test_rows_are_new_where_their_keys_are_told_to_be_and_stay_so_in_parts_and_joined() -> None:
-    block = a_block()
-    told = block.told_new({KEYS[1], ("s9", "p9")})
+def test_the_latest_rows_of_keys_are_the_last_of_each() -> None:
+    again = a_block(keys=[KEYS[0], KEYS[1], KEYS[0]])
 
-    assert block.new.tolist() == [False, False, False]
-    assert told.new.tolist() == [False, True, False]
-    assert list(told) == list(block)
-    assert told[1:].new.tolist() == [True, False]
-    assert block.joined(told).new.tolist() == [False, False, False, False, True, False]
-
-
-def test_the_known_rows_of_keys_are_the_last_of_each() -> None:
-    again = a_block(keys=[KEYS[0], KEYS[1], KEYS[0]]).told_new(KEYS)
-    known = again.known([KEYS[0], KEYS[0]])
-
-    assert list(known) == [again[2]]
-    assert known.new.tolist() == [False]
-    assert list(again.known([])) == []
+    assert list(again.latest([KEYS[0], KEYS[0]])) == [again[2]]
+    assert list(again.latest([])) == []
 
 
 def test_a_row_that_is_not_there_is_an_index_error() -> None:
@@ -96,8 +83,6 @@ def test_a_block_stays_as_it_is() -> None:
         {"whole": np.array(WHOLE, np.int64)[:, 1:]},
         {"doubles": np.array(DOUBLES, np.float32)},
         {"doubles": np.zeros(3)},
-        {"new": np.zeros(2, np.bool_)},
-        {"new": np.zeros(3, np.int64)},
     ],
 )
 def test_arrays_that_do_not_fit_the_columns_and_keys_are_refused(wrong: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from contracts import letters
 from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, STORE_ROLLING, features_of
 from contracts.settings import Settings
 from contracts.windows import StoreCalendars
-from featurestore.row_block import RowBlock
 from streams.letters import Letter
 from streams.processor import QUIET_MS, TICK_KEYS, Changes, Incoming, Partition, Work
 from streams.rebuilt import FINGERPRINT, KEY, Rebuilder
@@ -93,17 +92,6 @@ def test_a_batch_writes_each_touched_key_once() -> None:
     assert len(work.rows) == len(work.states) == 2
     assert work.counts["events"] == 50
     assert {row["units_1h"] for row in work.rows} == {50}
-
-
-def test_the_rows_of_keys_that_had_no_state_are_told_to_be_new() -> None:
-    driven, changes = partition(), Changes()
-    made = driven.partition
-    driven.take([incoming(receipt("r-0", NOON, line("p-1")), 0)], NOON)
-    work = made.take([incoming(receipt("r-1", NOON + 1, line("p-1"), line("p-2")), 1)], NOON)
-    made.settle(work.touched.items(), changes, work.new)
-    rows = changes.rows[SALES_ROLLING.name]
-    assert isinstance(rows, RowBlock)
-    assert dict(zip([key[1] for key in rows.keys], rows.new.tolist(), strict=True)) == {"p-1": False, "p-2": True}
 
 
 def test_a_broken_message_becomes_a_dead_letter_with_its_bytes_its_key_and_connects_headers() -> None:
