@@ -65,9 +65,10 @@ def build(
     for flusher in flushers:
         ATTACH[flusher.kernel.topic](app, flusher, watcher.fail)
     never_give_recovery_up(app)
-    go_back_to_the_first(app, [topic for flusher in flushers for topic in (flusher.source, flusher.rebuilt)])
+    sources = [topic for flusher in flushers for topic in (flusher.source, flusher.rebuilt)]
+    go_back_to_the_first(app, sources)
     seek_before_anything_is_delivered(app)
-    deliver_at_once(app)
+    deliver_at_once(app, sources)
     never_look_for_standstills(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     refill = Refill(flushers, marks, outages["online_store"], metrics)

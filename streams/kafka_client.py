@@ -13,6 +13,7 @@ import types
 from collections.abc import Coroutine, Generator, Iterable
 from typing import Any
 
+import faust
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 CLIENTS = ("aiokafka", "faust", "mode")
@@ -80,29 +81,53 @@ def seek_before_anything_is_delivered(app: Any) -> None:
     recovery.on_recovery_completed = on_recovery_completed
 
 
-def deliver_at_once(app: Any) -> None:
+def deliver_at_once(app: Any, topics: Iterable[str]) -> None:
     """Has Faust hand each message to its agent by a plain call.
 
-    Faust makes four tasks of it, so that one that has to wait ends when the partitions go: 0.1 ms a message, most of what Faust
-    costs. Hardly any has to wait, and only of those are tasks made here.
+    Faust makes four tasks of it, so that one that has to wait ends when the partitions go, takes a lock, and asks who wants the
+    message, decoded how: most of what Faust costs. Hardly any has to wait, and only of those are tasks made here. One of these
+    topics, whose only agent wants bytes as they are, goes straight into its queue.
     """
-    consumer = app.consumer
-    raced = consumer.wait_first
+    consumer, conductor, flow, sources = app.consumer, app.topics, app.flow_control, frozenset(topics)
+    handlers, moving = conductor._tp_to_callback, conductor._tp_to_callback_lock
+    by_faust, raced = consumer.callback, consumer.wait_first
+
+    def deliver(message: Any) -> Coroutine[Any, Any, Any] | None:
+        if message.topic in sources and flow.is_active() and not moving.locked():
+            handler = handlers[message.tp]
+            (channel,) = handler.channels
+            queue = channel.queue
+            if not queue.full():
+                message.refcount += 1
+                event = faust.Event(app, message.key, message.value, message.headers, message)
+                queue.put_nowait_enhanced(
+                    event, on_pressure_high=handler.on_pressure_high, on_pressure_drop=handler.on_pressure_drop
+                )
+                return None
+        waiting_for_room: Coroutine[Any, Any, Any] = by_faust(message)
+        return waiting_for_room
 
     async def wait_first(delivery: Any, *others: Any, **options: Any) -> Any:
-        if not isinstance(delivery, types.CoroutineType):  # no delivery: something else that the consumer waits for
-            return await raced(delivery, *others, **options)
+        if delivery is not None and not isinstance(delivery, types.CoroutineType):
+            return await raced(delivery, *others, **options)  # no delivery: something else that the consumer waits for
         try:
-            awaited = delivery.send(None)
-        except BaseException as ended:
-            for other in others:
-                other.close()
-            if isinstance(ended, StopIteration):
-                return None  # Faust's fetcher makes no use of more
+            awaited = None if delivery is None else delivery.send(None)
+        except StopIteration:
+            delivery = None
+        except BaseException:
+            _close(others)
             raise
+        if delivery is None:
+            _close(others)
+            return None  # Faust's fetcher makes no use of more
         return await raced(_resumed(delivery, awaited), *others, **options)
 
-    consumer.wait_first = wait_first
+    consumer.callback, consumer.wait_first = deliver, wait_first
+
+
+def _close(coroutines: Iterable[Any]) -> None:
+    for coroutine in coroutines:
+        coroutine.close()
 
 
 def never_look_for_standstills(app: Any) -> None:
@@ -113,6 +138,25 @@ def never_look_for_standstills(app: Any) -> None:
     to log; lag and watermarks are among the worker's metrics.
     """
     app.consumer.verify_event_path = lambda now, tp: None  # noqa: ARG005  # Faust's signature
+
+
+def waiting(app: Any, stream: Any, most: int) -> list[Any]:
+    """The events that wait behind the one that a stream has just given, up to so many, taken from it as it would have given them.
+
+    Faust's iterator turns the event loop once for each, and notes each for statistics that nobody reads: more than an event costs
+    otherwise. As there, one of an earlier assignment is left out: it comes again.
+    """
+    queue, unacked, topics = stream.channel.queue, app.consumer._unacked_messages, app.topics._acking_topics
+    events = [queue.get_nowait() for _ in range(min(most, queue.qsize()))]
+    if not app.flow_control.is_active():
+        return []  # partitions are about to move: Faust empties the queue, too
+    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    for event in current:
+        message = event.message
+        if message.topic in topics and not message.tracked:
+            message.tracked = True
+            unacked.add(message)
+    return current
 
 
 async def _resumed(begun: Coroutine[Any, Any, Any], awaited: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import faust
 
 from streams.flusher import Flusher, incoming
+from streams.kafka_client import waiting
 from streams.patience import GivenUp
 
 BATCH_MESSAGES = 8_000  # the more, the fewer rows and states are written for the same events: a key has one of each in a batch
@@ -35,17 +36,19 @@ async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> Non
     """Reads a stream for ever. What goes wrong ends the worker by `fail`: an event whose agent raised would be lost."""
     stream = stream.noack()
     queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=BATCH_MESSAGES)
-    writer = asyncio.create_task(_write(app, stream, queue, flusher, fail), name=f"write {flusher.source}")
+    writer = asyncio.create_task(_write(app, queue, flusher, fail), name=f"write {flusher.source}")
     try:
         async for event in stream.events():
             await queue.put(event)
+            for more in waiting(app, stream, queue.maxsize - queue.qsize()):
+                queue.put_nowait(more)
     except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
         fail(error)
     finally:
         writer.cancel()
 
 
-async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
+async def _write(app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
     """While one batch is written, the next one is taken, and the one after it gathers."""
     earlier: asyncio.Task[None] | None = None
     begun = 0.0  # long ago: the first event does not wait
@@ -62,15 +65,15 @@ async def _write(app: faust.App, stream: Any, queue: asyncio.Queue[Any], flusher
                 written = await flusher.begin([incoming(event) for event in current])
                 if earlier is not None:
                     await earlier
-                earlier = ends.create_task(_end(stream, current, written, fail), name=f"end {flusher.source}")
+                earlier = ends.create_task(_end(current, written, fail), name=f"end {flusher.source}")
 
 
-async def _end(stream: Any, events: list[Any], written: Awaitable[None], fail: Fail) -> None:
+async def _end(events: list[Any], written: Awaitable[None], fail: Fail) -> None:
     """Acknowledges a batch once it is written. One after the other: Faust commits the wrong offset where that is out of order."""
     with _failing(fail):
         await written
         for event in events:
-            await stream.ack(event)
+            event.ack()
 
 
 @contextmanager

@@ -87,8 +87,10 @@ def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other
             raise ValueError("no")
 
         seen: list[str] = []
-        app = SimpleNamespace(consumer=SimpleNamespace(wait_first=wait_first))
-        deliver_at_once(app)
+        nothing = SimpleNamespace(_tp_to_callback={}, _tp_to_callback_lock=asyncio.Lock())
+        consumer = SimpleNamespace(wait_first=wait_first, callback=None)
+        app = SimpleNamespace(consumer=consumer, topics=nothing, flow_control=None)
+        deliver_at_once(app, [])
         never = asyncio.Event()
         await app.consumer.wait_first(deliver("at once", wait=False), never.wait())
         assert (seen, raced) == (["at once"], [])
