@@ -14,8 +14,9 @@ from lake import archived, stream_position
 from lake.jobs.parity import take_in
 from streams import rebuild as handover
 from streams.kernels import kernels
+from streams.key_table import Key
 from streams.rebuilt import Rebuilder
-from streams.views import Kernel, Key
+from streams.views import Kernel
 
 ROUNDS = 5  # a key moves on only where an event came while it was made anew
 

@@ -13,7 +13,7 @@ from contracts.features import AS_OF, SOURCE_OFFSET, Feature, features_of
 from featurestore.row_block import NULL, BlockLayout, RowBlock
 from streams import fold, packing
 from streams.packing import Ints
-from streams.tiles import HOPS, NEVER, SLOTS
+from streams.tiles import HOPS, SLOTS
 
 _SUMS = len(HOPS) * len(SALES_VALUES)  # numbers of the windows; the facts stand after them
 _STATE = {
@@ -72,6 +72,6 @@ def rows(view: str, keys: Sequence[tuple[str, ...]], facts: Ints, sums: Ints) ->
     return RowBlock(at.layout, keys, whole, doubles)
 
 
-def due(facts: Ints) -> list[int | None]:
-    """When the row of each state next changes with no event, ms."""
-    return [None if at == NEVER else at for at in facts[:, fold.DUE].tolist()]
+def due(facts: Ints) -> Ints:
+    """When the row of each state next changes with no event, ms; NEVER where it does not."""
+    return facts[:, fold.DUE]

@@ -60,10 +60,10 @@ class Zones(NamedTuple):
 
 def zones_of(calendars: StoreCalendars, store_ids: Sequence[str]) -> Zones:
     """The zones of some stores."""
-    names = [calendars.zone(store_id) for store_id in store_ids]
-    distinct = sorted({*names, calendars.chain_zone})
-    numbers = {name: number for number, name in enumerate(distinct)}
-    return Zones(_starts_of(tuple(distinct)), np.array([numbers[name] for name in names], np.int64))
+    zone_of = {store_id: calendars.zone(store_id) for store_id in dict.fromkeys(store_ids)}
+    distinct = sorted({*zone_of.values(), calendars.chain_zone})
+    number_of = {store_id: distinct.index(name) for store_id, name in zone_of.items()}
+    return Zones(_starts_of(tuple(distinct)), np.fromiter(map(number_of.__getitem__, store_ids), np.int64, len(store_ids)))
 
 
 @functools.lru_cache(maxsize=16)  # 300 KB a zone; which zones come together hardly varies

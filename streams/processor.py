@@ -18,12 +18,13 @@ from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
 from featurestore.row_block import RowBlock
+from streams.key_table import KeyTable, key_in_store
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
 from streams.schedule import Schedule
 from streams.sums import NOTHING_YET
 from streams.sums import Key as SumKey
-from streams.views import Kernel, Key, Row, Settled, Taken, key_in_store, store_key
+from streams.views import Kernel, Row, Settled, Taken
 
 CACHE_KEYS = 100_000  # states kept in memory per partition, a hundred bytes to a few KB each
 RESTORE_KEYS = 1_000  # states read in one go while a partition is restored
@@ -47,11 +48,11 @@ class Incoming:
 
 @dataclass(slots=True)
 class Work:
-    """What one batch or one tick does to a partition: the states that it touched, the sums over them, letters to send, and how
-    many of what."""
+    """What one batch or one tick does to a partition: the states that it touched by the numbers of their keys, the sums over
+    them, letters to send, and how many of what."""
 
     partition: int
-    touched: dict[Key, bytes] = field(default_factory=dict)
+    touched: dict[int, bytes] = field(default_factory=dict)
     sums: list[SumKey] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
@@ -87,8 +88,9 @@ class Partition:
     ) -> None:
         self.kernel, self.number, self.partitions, self._states = kernel, number, partitions, states
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
-        self._cache: dict[Key, bytes] = {}
-        self._schedule: Schedule[Key] = Schedule()
+        self._keys, self._schedule = KeyTable(), Schedule()
+        self._in_memory: list[bytes | None] = []  # the states of keys, by number; None where it is not
+        self._cached = 0
         self._sums = kernel.sums()
         self._old_event_at = self._back_at = -QUIET_MS
         self.watermark: int | None = None
@@ -96,22 +98,22 @@ class Partition:
 
     def restore(self, stored: Iterable[tuple[bytes, bytes]], next_offset: int) -> None:
         """Begins anew from the stored states: watermark and schedule follow from them. What comes next has `next_offset`."""
-        self._cache.clear()
+        self.forget()
         self._schedule.clear()
         self._sums.clear()
         self._sums.read_to = next_offset - 1
         self.watermark, self.keys = None, 0
         left = iter(stored)
         while some := list(itertools.islice(left, RESTORE_KEYS)):
-            keys, states = [key_in_store(raw_key) for raw_key, _ in some], [raw for _, raw in some]
-            self.keys += len(keys)
+            numbers, states = [self._number(raw_key) for raw_key, _ in some], [raw for _, raw in some]
+            self.keys += len(numbers)
             self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
-            self._settled(keys, states)
-            self._sums.restore(keys, states)
+            self._settled(numbers, states)
+            self._sums.restore([self._keys.keys[number] for number in numbers], states)
 
     def take(self, messages: Iterable[Incoming], clock: int) -> Work:
         """The changes of a batch of this partition's messages, in the order of their offsets."""
-        work, batch, read = Work(self.number), self.kernel.batch(), []
+        work, batch, read = Work(self.number), self.kernel.batch(self._keys), []
         for message in messages:
             self._sums.read_to = message.offset
             try:
@@ -124,7 +126,7 @@ class Partition:
             read.append(message)
             self._observe(event.event_time, clock)
         if read:
-            self._apply(self.kernel.take(batch, self._current(batch.keys)), read, work)
+            self._apply(self.kernel.take(batch, self._current(batch.numbers)), read, work)
         work.sums = self._sums.changed()
         return work
 
@@ -138,18 +140,19 @@ class Partition:
             if rebuilt.fingerprint != self._states:
                 work.counts["foreign"] += 1
                 continue
-            (current,) = self._current([rebuilt.key])
+            number = self._keys.number(rebuilt.key)
+            (current,) = self._current([number])
             head, own = self.kernel.heads([rebuilt.raw, current])
             reason: LateReason = "healed"
             if own.complete >= head.offset:  # it was taken over before a crash
-                work.touched[rebuilt.key] = current
+                work.touched[number] = current
             elif own.offset > head.offset:
                 reason = "moved_on"
             else:
                 (state,) = self.kernel.advance([rebuilt.raw], own.as_of)
                 self._sums.replace(rebuilt.key, current, state)
                 self.keys += own.offset == NOTHING_YET
-                self._cache[rebuilt.key] = work.touched[rebuilt.key] = state
+                self._in_memory[number] = work.touched[number] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, head.offset))
@@ -161,25 +164,25 @@ class Partition:
         now = self.now(clock, caught_up)
         if now is None:
             return work
-        keys: list[Key] = []
-        while len(keys) < TICK_KEYS and (key := self._schedule.next_due(now)) is not None:
-            keys.append(key)
-        work.more = len(keys) == TICK_KEYS
-        keys = self._still_due(keys, now)
-        work.touched = dict(zip(keys, self.kernel.advance(self._current(keys), now), strict=True))
-        self._cache |= work.touched
+        due = self._schedule.due(now, TICK_KEYS)
+        work.more = len(due) == TICK_KEYS
+        numbers = self._still_due(due, now)
+        states = self.kernel.advance(self._current(numbers), now)
+        self._keep(numbers, states)
+        work.touched = dict(zip(numbers, states, strict=True))
         work.sums = self._sums.advance(now)
         return work
 
-    def settle(self, touched: Iterable[tuple[Key, bytes]], changes: Changes) -> None:
+    def settle(self, touched: Iterable[tuple[int, bytes]], changes: Changes) -> None:
         """Adds what some of the touched states change."""
         some = list(touched)
         if some:
-            keys = [key for key, _ in some]
-            settled = self._settled(keys, [state for _, state in some])
-            self._cache.update(zip(keys, settled.states, strict=True))
+            numbers = [number for number, _ in some]
+            settled = self._settled(numbers, [state for _, state in some])
+            self._keep(numbers, settled.states)
             changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
-            changes.states.setdefault(self.number, {}).update(zip(map(store_key, keys), settled.states, strict=True))
+            stored = map(self._keys.stored.__getitem__, numbers)
+            changes.states.setdefault(self.number, {}).update(zip(stored, settled.states, strict=True))
 
     def settle_sums(self, keys: Sequence[SumKey], changes: Changes) -> None:
         """Adds the rows of some sums."""
@@ -189,16 +192,16 @@ class Partition:
     @property
     def is_full(self) -> bool:
         """Whether more states are in memory than should be."""
-        return len(self._cache) > CACHE_KEYS
+        return self._cached > CACHE_KEYS
 
     def forget(self) -> None:
         """Lets go of all states in memory. All that was touched must be in the store."""
-        self._cache.clear()
+        self._in_memory, self._cached = [], 0
 
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
-        keys = [key_in_store(raw_key) for raw_key in stored_keys]
-        return Changes({self.kernel.view.name: self._settled(keys, self._current(keys)).rows})
+        numbers = [self._number(raw_key) for raw_key in stored_keys]
+        return Changes({self.kernel.view.name: self._settled(numbers, self._current(numbers)).rows})
 
     def sum_keys(self) -> list[SumKey]:
         """The keys of all sums."""
@@ -229,7 +232,7 @@ class Partition:
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
     def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
-        self._cache |= taken.states
+        self._keep(taken.states, taken.states.values())
         self.keys += taken.new
         self._sums.add(taken.added)
         work.touched = taken.states
@@ -247,28 +250,43 @@ class Partition:
         if clock - event_time > self._lateness:
             self._old_event_at = clock
 
-    def _current(self, keys: Sequence[Key]) -> list[bytes]:
+    def _current(self, numbers: Sequence[int]) -> list[bytes]:
         """The states of keys as they are now; b"" where nothing was heard of one."""
-        states = list(map(self._cache.get, keys))
+        known = self._in_memory
+        known += [None] * (len(self._keys) - len(known))
+        states = list(map(known.__getitem__, numbers))
         lacking = [at for at, state in enumerate(states) if state is None]
         if lacking:
-            stored = self._load([store_key(keys[at]) for at in lacking])
+            self._cached += len(lacking)
+            stored = self._load([self._keys.stored[numbers[at]] for at in lacking])
             for at, raw in zip(lacking, stored, strict=True):
-                states[at] = self._cache[keys[at]] = raw or b""
+                states[at] = known[numbers[at]] = raw or b""
         return cast("list[bytes]", states)  # none is lacking any more
 
-    def _still_due(self, keys: Sequence[Key], now: int) -> list[Key]:
-        """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
-        due = self.kernel.settle(keys, self._current(keys)).due
-        put_off = {key: at for key, at in zip(keys, due, strict=True) if at is None or at > now}
-        self._schedule.note(put_off, put_off.values())
-        return [key for key in keys if key not in put_off]
+    def _keep(self, numbers: Iterable[int], states: Iterable[bytes]) -> None:
+        """Keeps states in memory, of keys whose states are there."""
+        known = self._in_memory
+        for number, state in zip(numbers, states, strict=True):
+            known[number] = state
 
-    def _settled(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+    def _number(self, raw_key: bytes) -> int:
+        return self._keys.number(key_in_store(raw_key))
+
+    def _still_due(self, numbers: Sequence[int], now: int) -> list[int]:
+        """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
+        due = self._told(numbers, self._current(numbers)).due
+        put_off = due > now
+        self._schedule.note(list(itertools.compress(numbers, put_off)), due[put_off])
+        return list(itertools.compress(numbers, ~put_off))
+
+    def _settled(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
         """What states come to, each noted for when its row next changes."""
-        settled = self.kernel.settle(keys, states)
-        self._schedule.note(keys, settled.due)
+        settled = self._told(numbers, states)
+        self._schedule.note(numbers, settled.due)
         return settled
+
+    def _told(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
+        return self.kernel.settle(list(map(self._keys.keys.__getitem__, numbers)), states)
 
 
 def _both(before: Sequence[Row] | None, rows: Sequence[Row]) -> Sequence[Row]:

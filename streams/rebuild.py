@@ -14,8 +14,9 @@ from contracts.stream_states import group_fingerprint
 from contracts.topics import Delivery, Topic, accept, partition_of
 from streams import rebuilt
 from streams.broker import end_offset, read_to_end
+from streams.key_table import Key
 from streams.producers.publish import Publisher
-from streams.views import Kernel, Key
+from streams.views import Kernel
 
 POLL_SECONDS = 0.2
 

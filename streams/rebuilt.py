@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from contracts.features import View
 from contracts.settings import Settings
 from streams.kernels import kernels
-from streams.views import Key, key_in_store, store_key
+from streams.key_table import Key, KeyTable, key_in_store, store_key
 
 KEY, FINGERPRINT = "rd360.key", "rd360.fingerprint"
 NEVER_LATE_MS = 2**60
@@ -40,10 +40,10 @@ class Rebuilder:
         ordered = sorted(distinct.values(), key=lambda part: part.event_time)
         state = b""
         for start in range(0, len(ordered), PIECE_EVENTS):
-            batch = self._patient.batch()
+            batch = self._patient.batch(KeyTable())
             for number, part in enumerate(ordered[start : start + PIECE_EVENTS], start):
                 batch.add(part, number)  # the order of a partition, which the archive does not keep, is none of a fence's here
-            state = self._settled(key, self._patient.take(batch, [state]).states[key])
+            state = self._settled(key, self._patient.take(batch, [state]).states[batch.numbers[0]])
         return self._settled(key, self.kernel.completed(state, next_offset - 1))
 
     def _settled(self, key: Key, state: bytes) -> bytes:

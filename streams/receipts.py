@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from array import array
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ import numpy as np
 
 from contracts.events import Receipt
 from streams.admission import digest
+from streams.key_table import KeyTable
 from streams.packing import Bytes, Ints
 
-Key = tuple[str, str]  # store_id, product_id
 # Columns of a line: the numbers of its key, its receipt and its category (0: none), and what it says.
 OF_KEY, OF_RECEIPT, CATEGORY, QUANTITY, UNIT_PRICE, PROMOTED = range(6)
 LINE = 6
@@ -45,13 +46,13 @@ class Told(NamedTuple):
 
 
 class Receipts:
-    """Gathers receipts; keys, stores and categories get their numbers as they come."""
+    """Gathers receipts of a partition; stores and categories get their numbers as they come, keys have theirs."""
 
-    def __init__(self) -> None:
-        self.keys: list[Key] = []
+    def __init__(self, keys: KeyTable) -> None:
+        self.keys = keys
         self.stores: list[str] = []
         self.categories: list[str] = [""]
-        self._numbers: dict[str, tuple[int, dict[str, int]]] = {}  # by store: its own, and those of its keys by product
+        self._stores: dict[str, tuple[int, dict[str, int]]] = {}  # the number of each, and those of its keys by product
         self._categories: dict[str | None, int] = {None: 0}
         self._lines, self._receipts, self._ids = array("q"), array("q"), [""]
 
@@ -61,16 +62,15 @@ class Receipts:
     def add(self, receipt: Receipt, offset: int) -> None:
         """Takes a receipt in, read at an offset."""
         number, store_id = len(self), receipt.store_id
-        known = self._numbers.get(store_id)
+        known = self._stores.get(store_id)
         if known is None:
-            known = self._numbers[store_id] = (len(self.stores), {})
+            known = self._stores[store_id] = (len(self.stores), self.keys.of_store(store_id))
             self.stores.append(store_id)
         store, products = known
         for line in receipt.lines:
             key = products.get(line.product_id)
             if key is None:
-                key = products[line.product_id] = len(self.keys)
-                self.keys.append((store_id, line.product_id))
+                key = self.keys.number((store_id, line.product_id))
             category = self._categories.get(line.category_id)
             if category is None:
                 category = self._named(line.category_id)
@@ -78,20 +78,37 @@ class Receipts:
         self._receipts.extend((identity(receipt.event_id), receipt.event_time, offset, store))
         self._ids.append(receipt.event_id)
 
+    @functools.cached_property
+    def numbers(self) -> list[int]:
+        """The numbers of the keys, in their order."""
+        numbers: list[int] = self._distinct[0].tolist()
+        return numbers
+
+    @functools.cached_property
     def told(self) -> Told:
-        """All that was taken in."""
-        lines = np.array(self._lines, np.int64).reshape(-1, LINE)
-        of_key = lines[:, OF_KEY]
-        key_from = np.zeros(len(self.keys) + 1, np.int64)
-        np.cumsum(np.bincount(of_key, minlength=len(self.keys)), out=key_from[1:])
-        return Told(
-            lines,
-            np.argsort(of_key, kind="stable"),
-            key_from,
-            np.array(self._receipts, np.int64).reshape(-1, RECEIPT),
-            texts(self._ids[1:]),
-            texts(self.categories),
-        )
+        """All that was taken in. The keys are those of `numbers`, counted from 0."""
+        lines, of_key = self._table.copy(), self._distinct[1]
+        lines[:, OF_KEY] = of_key
+        key_from = np.zeros(len(self.numbers) + 1, np.int64)
+        np.cumsum(np.bincount(of_key, minlength=len(self.numbers)), out=key_from[1:])
+        receipts = np.array(self._receipts, np.int64).reshape(-1, RECEIPT)
+        return Told(lines, np.argsort(of_key, kind="stable"), key_from, receipts, texts(self._ids[1:]), texts(self.categories))
+
+    @functools.cached_property
+    def store_of(self) -> Ints:
+        """The number of the store of each key of `numbers`."""
+        found = np.zeros(len(self.numbers), np.int64)
+        found[self.told.lines[:, OF_KEY]] = self.told.receipts[self.told.lines[:, OF_RECEIPT], STORE]
+        return found
+
+    @functools.cached_property
+    def _table(self) -> Ints:
+        return np.array(self._lines, np.int64).reshape(-1, LINE)
+
+    @functools.cached_property
+    def _distinct(self) -> tuple[Ints, Ints]:
+        """The numbers of the keys, and of each line the place of its key's there."""
+        return np.unique(self._table[:, OF_KEY], return_inverse=True)
 
     def _named(self, category_id: str | None) -> int:
         number = self._categories[category_id] = len(self.categories)

@@ -14,7 +14,8 @@ from contracts.windows import StoreCalendars
 from featurestore.block_format import BlockFormat
 from streams import columns, fold, packing, state
 from streams.days import Zones, zones_of
-from streams.receipts import OF_KEY, OF_RECEIPT, Key, Receipts, joined, pieces
+from streams.key_table import Key, KeyTable
+from streams.receipts import OF_KEY, OF_RECEIPT, Receipts, joined, pieces
 from streams.sums import Added, SalesSums
 from streams.views import Head, Settled, Taken
 
@@ -36,22 +37,26 @@ class SalesKernel:
             for product_id, lines in by_product.items()
         ]
 
-    def batch(self) -> Receipts:
-        return Receipts()
+    def batch(self, keys: KeyTable) -> Receipts:
+        return Receipts(keys)
 
     def take(self, batch: Receipts, states: Sequence[bytes]) -> Taken:
-        told = batch.told()
-        packed, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, self._zones(batch.keys), self._lateness)
+        told, numbers = batch.told, batch.numbers
+        of_store = zones_of(self._calendars, batch.stores)
+        zones = Zones(of_store.starts, of_store.of_key[batch.store_of])
+        packed, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, zones, self._lateness)
         of_key, of_receipt = told.lines[:, OF_KEY], told.lines[:, OF_RECEIPT]
-        touched = np.unique(of_key[(verdicts == state.APPLIED) | (verdicts == state.REPLAYED)])
+        is_touched = np.zeros(len(numbers), np.bool_)
+        is_touched[of_key[(verdicts == state.APPLIED) | (verdicts == state.REPLAYED)]] = True
+        touched = np.flatnonzero(is_touched).tolist()
         raws = pieces(*packed)
         late: dict[int, list[Key]] = {}
         for line in np.flatnonzero(verdicts == state.LATE):
-            late.setdefault(int(of_receipt[line]), []).append(batch.keys[of_key[line]])
+            late.setdefault(int(of_receipt[line]), []).append(batch.keys.keys[numbers[of_key[line]]])
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
-            {batch.keys[at]: raws[at] for at in touched.tolist()},
-            sum(not states[at] for at in touched.tolist()),
+            {numbers[at]: raws[at] for at in touched},
+            sum(not states[at] for at in touched),
             len(batch) - len(np.unique(fresh)),
             len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
             late,
@@ -75,7 +80,7 @@ class SalesKernel:
         return SalesSums(self._calendars)
 
     def compile(self) -> None:
-        added = self.take(self.batch(), []).added
+        added = self.take(self.batch(KeyTable()), []).added
         self.advance([], 0)
         no_states, no_lines, begin = fold.Packed(*joined([])), np.zeros(0, np.int64), np.zeros(1, np.int64)
         fold.add_sales(no_states, no_lines, begin, added.told, added.sales, self._zones([]))

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from collections.abc import Sequence
 
-NEVER = 2**63
-K = TypeVar("K", bound=tuple[str, ...])
+import numpy as np
+
+from streams.packing import Ints
+
+NEVER = 2**62
 
 
-class Schedule(Generic[K]):
-    """Keys by the time (ms) at which each is due."""
+class Schedule:
+    """Things by the time (ms) at which each is due. They are known by numbers from 0 on, of which there are not many unused."""
 
     def __init__(self) -> None:
-        self._at: dict[K, int] = {}
-        self._heap: list[tuple[int, K]] = []
+        self._at = np.zeros(0, np.int64)
 
     def clear(self) -> None:
         """Forgets all times."""
-        self._at.clear()
-        self._heap.clear()
+        self._at = np.zeros(0, np.int64)
 
-    def note(self, keys: Iterable[K], times: Iterable[int | None]) -> None:
-        """Has each key be due at its time, unless it is earlier anyway. None: no time is known."""
-        known = self._at
-        for key, at in zip(keys, times, strict=True):
-            if at is not None and at < known.get(key, NEVER):
-                known[key] = at
-                heapq.heappush(self._heap, (at, key))
+    def note(self, numbers: Sequence[int], times: Ints) -> None:
+        """Has each be due at its time, unless it is earlier anyway. NEVER: no time is known."""
+        some = np.fromiter(numbers, np.int64, len(numbers))
+        if len(some):
+            self._grow(int(some.max()) + 1)
+        np.minimum.at(self._at, some, times)
 
-    def next_due(self, now: int) -> K | None:
-        """The key that has been due the longest, which has no time any more then; None where none is due."""
-        while self._heap and self._heap[0][0] <= now:
-            at, key = heapq.heappop(self._heap)
-            if self._at.get(key) == at:  # else it was given an earlier time since
-                del self._at[key]
-                return key
-        return None
+    def due(self, now: int, most: int | None = None) -> list[int]:
+        """Up to so many of those that are due, the longest first; they have no time any more then."""
+        found = np.flatnonzero(self._at <= now)
+        longest = found[np.argsort(self._at[found], kind="stable")][:most]
+        self._at[longest] = NEVER
+        return [int(number) for number in longest]
+
+    def _grow(self, count: int) -> None:
+        """Makes room for so many, and for twice as many as there were."""
+        if count > len(self._at):
+            grown = np.full(max(count, 2 * len(self._at)), NEVER, np.int64)
+            grown[: len(self._at)] = self._at
+            self._at = grown

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from contracts.events import InventoryEvent, PriceEvent
 from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, PRICE_PLAN, SOURCE_OFFSET, STOCK, View
@@ -17,30 +18,30 @@ from contracts.windows import StoreCalendars
 from featurestore.keys import key_columns
 from streams import prices, stock
 from streams.admission import Admission, Outcome
+from streams.key_table import Key, KeyTable
+from streams.schedule import NEVER
 from streams.sums import Sums
-from streams.views import Head, Key, Settled, Taken
+from streams.views import Head, Settled, Taken
 
 Event = InventoryEvent | PriceEvent
 Read = tuple[int | None, dict[str, Any]]  # when a row next changes by itself, ms, and its features
 
 
 class Events:
-    """Events to be taken in together, by their keys."""
+    """Events to be taken in together, by the numbers of their keys."""
 
-    def __init__(self) -> None:
-        self.told: list[tuple[Key, Event, int]] = []
-        self._numbers: dict[Key, int] = {}
+    def __init__(self, keys: KeyTable) -> None:
+        self.keys = keys
+        self.told: list[tuple[int, Event, int]] = []
 
     @property
-    def keys(self) -> list[Key]:
-        """The keys that the events tell of."""
-        return list(self._numbers)
+    def numbers(self) -> list[int]:
+        """The numbers of the keys that the events tell of."""
+        return list(dict.fromkeys(number for number, _, _ in self.told))
 
     def add(self, event: Event, offset: int) -> None:
         """Takes an event in, read at an offset."""
-        key = event.store_id, event.product_id
-        self._numbers.setdefault(key, len(self._numbers))
-        self.told.append((key, event, offset))
+        self.told.append((self.keys.number((event.store_id, event.product_id)), event, offset))
 
 
 class StandingKernel:
@@ -63,11 +64,11 @@ class StandingKernel:
     def split(self, event: Event) -> Iterable[tuple[Key, Event]]:
         return [((event.store_id, event.product_id), event)]
 
-    def batch(self) -> Events:
-        return Events()
+    def batch(self, keys: KeyTable) -> Events:
+        return Events(keys)
 
     def take(self, batch: Events, states: Sequence[bytes]) -> Taken:
-        before = dict(zip(batch.keys, states, strict=True))
+        before = dict(zip(batch.numbers, states, strict=True))
         known = {key: self._unpacked(raw) for key, raw in before.items()}
         taken, touched = Taken(), {}
         for number, (key, event, offset) in enumerate(batch.told):
@@ -77,7 +78,7 @@ class StandingKernel:
             taken.replayed += outcome == "replayed"
             taken.duplicates += outcome == "duplicate"
             if outcome == "late":
-                taken.late[number] = [key]
+                taken.late[number] = [batch.keys.keys[key]]
         taken.states = {key: self._encode(state) for key, state in touched.items()}
         taken.new = sum(not before[key] for key in touched)
         return taken
@@ -91,10 +92,10 @@ class StandingKernel:
             state = self._unpacked(raw)
             due, features = self._read(key, state)
             raws.append(self._encode(state))
-            dues.append(due)
+            dues.append(NEVER if due is None else due)
             about = {AS_OF: state.as_of, SOURCE_OFFSET: state.offset, FINGERPRINT: CATALOGUE_FINGERPRINT}
             rows.append(dict(zip(self._keys, key, strict=True)) | about | features)
-        return Settled(raws, dues, rows)
+        return Settled(raws, np.array(dues, np.int64), rows)
 
     def heads(self, states: Sequence[bytes]) -> list[Head]:
         return [Head(state.as_of, state.offset, state.complete) for state in map(self._unpacked, states)]

@@ -26,6 +26,7 @@ from streams.packing import (
     Ints,
     State,
 )
+from streams.schedule import NEVER
 
 SILENT_DAYS = 364  # a series without any event for so long is given up: its row is no longer refreshed every day
 NO_PRICE = -1
@@ -126,13 +127,13 @@ def settle(state: State, starts: Starts, lateness: int, sums: Ints) -> tuple[int
     as_of = head[AS_OF]
     _forget(state, as_of - lateness)
     day = day_of(starts, as_of)
-    due = tiles.NEVER if as_of - head[HEARD] >= SILENT_DAYS * DAY_MS else start_of(starts, day + 1)
+    due = NEVER if as_of - head[HEARD] >= SILENT_DAYS * DAY_MS else start_of(starts, day + 1)
     running = (as_of // FIVE_MINUTES_MS, as_of // HOUR_MS, day)
     for ring in range(len(running)):
         begin, end = tiles.BOUNDS[ring], tiles.BOUNDS[ring + 1]
         kept, leaves = tiles.read(state.rings[ring], head[TILES + ring], running[ring], tiles.HOPS[begin:end], sums[begin:end])
         head[TILES + ring] = kept
-        if leaves != tiles.NEVER:
+        if leaves != NEVER:
             due = min(due, _start(starts, ring, leaves))
     units, changes_at, head[WEEKS] = same_hour.read(state.weeks, head[WEEKS], as_of, day, starts)
     return units, min(due, changes_at)

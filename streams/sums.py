@@ -89,13 +89,14 @@ class SalesSums(Sums):
     def __init__(self, calendars: StoreCalendars) -> None:
         self._calendars = calendars
         self._sums: dict[Key, bytes] = {}
-        self._schedule: Schedule[Key] = Schedule()
+        self._numbers: dict[Key, int] = {}
+        self._schedule = Schedule()
         self._touched: dict[Key, None] = {}
         self._restored: dict[Key, None] = {}  # their rows may lack what the worker before had no time to write
         self._whole_from = NOTHING_YET  # the offset that the furthest product was at when others were behind it
 
     def clear(self) -> None:
-        for kept in (self._sums, self._schedule, self._touched, self._restored):
+        for kept in (self._sums, self._numbers, self._schedule, self._touched, self._restored):
             kept.clear()
         self._whole_from = NOTHING_YET
 
@@ -132,8 +133,8 @@ class SalesSums(Sums):
 
     def advance(self, now: int) -> list[Key]:
         self._whole_from = NOTHING_YET
-        while (key := self._schedule.next_due(now)) is not None:
-            self._touched[key] = None
+        keys = list(self._numbers)
+        self._touched |= dict.fromkeys(keys[number] for number in self._schedule.due(now))
         found = self._taken()
         if found:
             self._keep(found, fold.advance(self._packed(found), now), {})
@@ -156,7 +157,8 @@ class SalesSums(Sums):
             if of_view:
                 packed, facts, of_windows = fold.settle(self._packed(of_view), self._zones(of_view), 0)
                 self._keep(of_view, packed, {})
-                self._schedule.note(of_view, columns.due(facts))
+                numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in of_view]
+                self._schedule.note(numbers, columns.due(facts))
                 found[view.name] = columns.rows(view.name, of_view, facts, of_windows)
         return found
 

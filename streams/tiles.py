@@ -13,13 +13,13 @@ import numpy as np
 from contracts.windows import WINDOWS, Hop
 from featurestore.compiled import compiled
 from streams.packing import FIRST, INDEX, SLOT, TILE, VALUES, Ints
+from streams.schedule import NEVER
 
 # Windows by hop, the shortest first: the order in which a reading gives their sums.
 _ORDERED = [sorted((w for w in WINDOWS.values() if w.hop is hop), key=lambda window: window.hops) for hop in Hop]
 SLOTS = {window.name: slot for slot, window in enumerate(itertools.chain(*_ORDERED))}  # where a window's sums stand
 HOPS = np.array([window.hops for window in itertools.chain(*_ORDERED)], np.int64)  # their lengths in that order
 BOUNDS = np.cumsum([0, *map(len, _ORDERED)])  # and where those of each hop begin and end
-NEVER = 2**62
 
 
 @compiled

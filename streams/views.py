@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Protocol
 
 from contracts.features import View
 from contracts.topics import Topic
+from streams.key_table import Key, KeyTable
+from streams.packing import Ints
 from streams.sums import Sums
 
-Key = tuple[str, str]  # store_id, product_id
 Row = Mapping[str, Any]
 
 
@@ -29,20 +30,20 @@ class Head(NamedTuple):
 
 class Settled(NamedTuple):
     """Some states as they are to be stored, without what they no longer need; when the row of each next changes without an event,
-    ms (None: never); and the rows."""
+    ms (`schedule.NEVER`: it does not); and the rows."""
 
     states: Sequence[bytes]
-    due: Sequence[int | None]
+    due: Ints
     rows: Sequence[Row]
 
 
 @dataclass(slots=True)
 class Taken:
-    """What a batch of events did: the states of the keys that one was added to, or that had one already when it was read again;
-    how many of the keys were unknown; how many events were nothing but read again, or repeated an earlier one for some key; the
-    keys that each event (by its number) came too late for; and what sums need of it."""
+    """What a batch of events did: the states, by number, of the keys that one was added to, or that had one already when it was
+    read again; how many of the keys were unknown; how many events were nothing but read again, or repeated an earlier one for a
+    key; the keys that each event (by its place) came too late for; and what sums need of it."""
 
-    states: dict[Key, bytes] = field(default_factory=dict)
+    states: dict[int, bytes] = field(default_factory=dict)
     new: int = 0
     replayed: int = 0
     duplicates: int = 0
@@ -54,8 +55,8 @@ class Batch(Protocol):
     """Events to be taken in together."""
 
     @property
-    def keys(self) -> Sequence[Key]:
-        """The keys that the events so far tell of."""
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the keys that the events tell of, once all are there."""
         ...
 
     def add(self, event: Any, offset: int) -> None:
@@ -73,12 +74,12 @@ class Kernel(Protocol):
         """Each key that an event tells of, and an event that tells the same of it and of no other."""
         ...
 
-    def batch(self) -> Batch:
-        """A batch without an event."""
+    def batch(self, keys: KeyTable) -> Batch:
+        """A batch without an event, of events that tell of these keys, or of new ones."""
         ...
 
     def take(self, batch: Any, states: Sequence[bytes]) -> Taken:
-        """What a batch does to the states of its keys; b"" is the state of a key that nothing was heard of."""
+        """What a batch does to the states of its numbers; b"" is the state of a key that nothing was heard of."""
         ...
 
     def advance(self, states: Sequence[bytes], now: int) -> Sequence[bytes]:
@@ -104,14 +105,3 @@ class Kernel(Protocol):
     def compile(self) -> None:
         """Makes its machine code where there is none yet, which takes some 20 seconds after a change of the source."""
         ...
-
-
-def store_key(key: Key) -> bytes:
-    """A key as it is stored. Identifiers hold no control character, so the separator is safe."""
-    return "\x1f".join(key).encode()
-
-
-def key_in_store(raw: bytes) -> Key:
-    """The key in `raw`."""
-    store_id, product_id = raw.decode().split("\x1f")
-    return store_id, product_id

@@ -19,22 +19,22 @@ from contracts.settings import Settings, load_settings
 from contracts.topics import SALES, Delivery, accept
 from featurestore.row_writer import RowWriter
 from streams.collector import calm_collector
+from streams.key_table import KeyTable
 from streams.sales import SalesKernel
-from streams.views import Key
 from tests.bench.alone import Span, kernel, say
 
 COMMIT_SECONDS = 1.0  # as the worker; with its default of 5 rows would be no fresher than that
 PART_KEYS = 4_000  # settled and written in one go, as in the worker
-States = dict[Key, bytes]
+States = dict[int, bytes]  # by the numbers of their keys
 
 
 class Rows:
     """What one receipt changes: the stateful function of the data frame. Called in the order of each partition."""
 
-    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States) -> None:
+    def __init__(self, settings: Settings, kernel_: SalesKernel, keys: KeyTable, states: States) -> None:
         self._kernel, self._partitions = kernel_, settings.topic_partitions
         self._max_lead = settings.max_event_lead_ms
-        self._states = states
+        self._keys, self._states = keys, states
 
     def __call__(self, value: bytes, key: bytes, timestamp: int, headers: Any, state: State) -> States:
         place = message_context()
@@ -42,35 +42,39 @@ class Rows:
             event = accept(SALES, value, Delivery(key, place.partition, timestamp, self._partitions), self._max_lead)
         except InvalidEvent:
             return {}
-        batch = self._kernel.batch()
+        batch = self._kernel.batch(self._keys)
         batch.add(event, place.offset)
-        taken = self._kernel.take(batch, [self._state(one, state) for one in batch.keys])
+        taken = self._kernel.take(batch, [self._state(number, state) for number in batch.numbers])
         changed = taken.states
-        for (_, product_id), raw in changed.items():
-            state.set_bytes(product_id.encode(), raw)  # it has the store, the message's key, before it
+        for number, raw in changed.items():
+            state.set_bytes(self._product(number), raw)  # it has the store, the message's key, before it
         self._states |= changed
         return changed
 
-    def _state(self, key: Key, state: State) -> bytes:
-        found = self._states.get(key)
-        return (state.get_bytes(key[1].encode()) or b"") if found is None else found
+    def _state(self, number: int, state: State) -> bytes:
+        found = self._states.get(number)
+        return (state.get_bytes(self._product(number)) or b"") if found is None else found
+
+    def _product(self, number: int) -> bytes:
+        return self._keys.keys[number][1].encode()
 
 
 class RedisSink(BatchingSink):
     """Writes the rows of a checkpoint, the last one of each key, and drops from the states what they no longer need."""
 
-    def __init__(self, settings: Settings, kernel_: SalesKernel, states: States) -> None:
+    def __init__(self, settings: Settings, kernel_: SalesKernel, keys: KeyTable, states: States) -> None:
         super().__init__()
         self._writer = RowWriter(settings)
-        self._kernel, self._states = kernel_, states
+        self._kernel, self._keys, self._states = kernel_, keys, states
         self.has_written = False
 
     def write(self, batch: SinkBatch) -> None:
-        changed = list({key: None for item in batch for key in item.value})
+        changed = list({number: None for item in batch for number in item.value})
         for start in range(0, len(changed), PART_KEYS):
-            keys = changed[start : start + PART_KEYS]
-            settled = self._kernel.settle(keys, [self._states[key] for key in keys])
-            self._states.update(zip(keys, settled.states, strict=True))
+            numbers = changed[start : start + PART_KEYS]
+            keys = [self._keys.keys[number] for number in numbers]
+            settled = self._kernel.settle(keys, [self._states[number] for number in numbers])
+            self._states.update(zip(numbers, settled.states, strict=True))
             self._writer.write(SalesKernel.view.name, settled.rows)
         self.has_written = True
 
@@ -102,11 +106,11 @@ def run(settings: Settings, receipts: int) -> None:
         loglevel="WARNING",
         on_message_processed=lambda *place: count(*place),
     )
-    kernel_, states = kernel(settings), States()
-    sink = RedisSink(settings, kernel_, states)
+    kernel_, keys, states = kernel(settings), KeyTable(), States()
+    sink = RedisSink(settings, kernel_, keys, states)
     count = Count(app, sink, receipts)
     topic = app.topic(SALES.name(settings.topic_prefix), key_deserializer="bytes", value_deserializer="bytes")
-    app.dataframe(topic).apply(Rows(settings, kernel_, states), stateful=True, metadata=True).sink(sink)
+    app.dataframe(topic).apply(Rows(settings, kernel_, keys, states), stateful=True, metadata=True).sink(sink)
     calm_collector()
     app.run()
     say(count.span.end(count.done))

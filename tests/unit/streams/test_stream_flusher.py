@@ -17,10 +17,10 @@ from contracts.settings import Settings
 from featurestore.keys import Row
 from streams.flusher import Flusher
 from streams.kernels import kernels
+from streams.key_table import store_key
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outage, Outages, Server
 from streams.processor import Incoming
-from streams.views import store_key
 from tests.builders import DAY, HOUR, NOON, incoming, line, receipt
 from tests.fakes import FakeOnlineStore
 

@@ -13,11 +13,12 @@ from contracts import letters
 from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, STORE_ROLLING, features_of
 from contracts.settings import Settings
 from contracts.windows import StoreCalendars
+from streams.key_table import key_in_store, store_key
 from streams.letters import Letter
 from streams.processor import QUIET_MS, TICK_KEYS, Changes, Incoming, Partition, Work
 from streams.rebuilt import FINGERPRINT, KEY, Rebuilder
 from streams.sales import SalesKernel
-from streams.views import Row, key_in_store, store_key
+from streams.views import Row
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS, incoming, line, receipt
 
 STATES = "now"  # the fingerprint of a worker's states

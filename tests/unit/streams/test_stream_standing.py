@@ -7,6 +7,7 @@ import datetime as dt
 from contracts.request_features import OPEN_ENDED, planned_price
 from contracts.windows import EPOCH, StoreCalendars, calendar
 from streams import prices, stock
+from streams.key_table import KeyTable
 from streams.standing import stock_kernel
 from tests.builders import DAY, HOUR, MINUTE, NOON, price
 from tests.builders import stock as movement
@@ -122,9 +123,11 @@ def test_plans_that_are_over_are_dropped_and_superseded_ones_too() -> None:
 
 def test_states_survive_storage() -> None:
     kernel, key = stock_kernel(StoreCalendars("Europe/London"), DAY), ("s-1", "p-1")
-    batch = kernel.batch()
+    batch = kernel.batch(KeyTable())
     for offset, event in enumerate((movement("i-1", NOON, "count", 5), movement("i-2", NOON + 1, "transfer", -2))):
         batch.add(event, offset)
-    state = kernel.settle([key], [kernel.take(batch, [b""]).states[key]])
+    (raw,) = kernel.take(batch, [b""]).states.values()
+    state = kernel.settle([key], [raw])
     assert state.rows[0]["on_hand"] == 3
-    assert kernel.settle([key], state.states) == state
+    again = kernel.settle([key], state.states)
+    assert (again.states, again.due.tolist(), again.rows) == (state.states, state.due.tolist(), state.rows)

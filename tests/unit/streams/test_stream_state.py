@@ -12,8 +12,10 @@ import pytest
 from contracts.events import Receipt
 from contracts.windows import StoreCalendars, calendar
 from streams import packing
+from streams.key_table import KeyTable
 from streams.packing import FIRST, SEEN, SLOT, TILES, WEEKS, State
 from streams.sales import SalesKernel
+from streams.schedule import NEVER
 from streams.state import DAY as DAYS
 from tests.builders import DAY, HOUR, MINUTE, NOON, line, receipt
 
@@ -24,10 +26,11 @@ KEY = ("s-1", "p-1")
 
 def fed(*receipts: Receipt, kernel: SalesKernel = KERNEL) -> bytes:
     """The packed state of KEY after some receipts."""
-    batch = kernel.batch()
+    keys = KeyTable()
+    batch = kernel.batch(keys)
     for offset, one in enumerate(receipts):
         batch.add(one, offset)
-    state = kernel.take(batch, [b""] * len(batch.keys)).states[KEY]
+    state = kernel.take(batch, [b""] * len(batch.numbers)).states[keys.number(KEY)]
     return kernel.settle([KEY], [state]).states[0]
 
 
@@ -36,7 +39,8 @@ def features_of(state: bytes) -> dict[str, Any]:
 
 
 def due(state: bytes) -> int | None:
-    return KERNEL.settle([KEY], [state]).due[0]
+    at = int(KERNEL.settle([KEY], [state]).due[0])
+    return None if at == NEVER else at
 
 
 def advanced(state: bytes, now: int) -> bytes:
