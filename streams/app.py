@@ -18,10 +18,12 @@ from streams.agents.reading import Fail
 from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
 from streams.kafka_client import (
+    PartitionByPartition,
     deliver_at_once,
     go_back_to_the_first,
     never_give_recovery_up,
     never_look_for_standstills,
+    never_note_ends,
     seek_before_anything_is_delivered,
 )
 from streams.kernels import kernels
@@ -70,6 +72,7 @@ def build(
     seek_before_anything_is_delivered(app)
     deliver_at_once(app, sources)
     never_look_for_standstills(app)
+    never_note_ends(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
     refill = Refill(flushers, marks, outages["online_store"], metrics)
     app.on_rebalance_complete.connect(_restore(app, flushers, refill, watcher))
@@ -94,6 +97,7 @@ def _app(settings: Settings) -> faust.App:
         topic_allow_declare=False,  # streams.declare makes every topic
         topic_partitions=settings.topic_partitions,
         consumer_auto_offset_reset="earliest",
+        ConsumerScheduler=PartitionByPartition,
         # A group that forms just after the broker came back sees no topics and assigns none: seen anew, they are assigned.
         consumer_metadata_max_age_ms=10_000,
         stream_wait_empty=False,  # messages in a batch that was not begun are read again

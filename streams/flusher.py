@@ -17,6 +17,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -29,10 +30,11 @@ from contracts.settings import Settings
 from contracts.stream_states import group_fingerprint
 from featurestore.online import OnlineWriter
 from streams.budget import Budget, Taken
+from streams.kafka_client import end
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.pipeline import Pipeline
-from streams.processor import Changes, Incoming, Partition, Work
+from streams.processor import Changes, Decoded, Incoming, Partition, Work
 from streams.table import StateTable
 from streams.threads import in_thread
 from streams.views import Kernel
@@ -40,6 +42,15 @@ from streams.views import Kernel
 PART_KEYS = 4_000  # settled and written in one go: the online store stands still for some ms between two
 REWRITE_KEYS = 500  # rows written again in one go: a batch of events waits for so many, some 50 ms
 IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether there is any
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that were read together, by partition: the events decoded, and rebuilt states."""
+
+    partitions: Mapping[int, Partition]
+    events: Mapping[int, Decoded]
+    states: Mapping[int, Sequence[Incoming]]
 
 
 class Flusher:
@@ -97,31 +108,45 @@ class Flusher:
                 self._partitions[number] = partition
                 self._busy_at[number] = time.monotonic()
 
-    async def begin(self, messages: Sequence[Incoming]) -> Awaitable[None]:
-        """Takes a batch of messages and begins to write all that follows. Await the result for the end of it: they may be
+    async def decode(self, messages: Sequence[Incoming]) -> Batch:
+        """Decodes a batch of messages, while the one before may be taken and written.
+
+        Raises GivenUp where a partition went to another worker meanwhile: it reads the messages again.
+        """
+        partitions = self._partitions  # those of now
+        numbers = {message.partition for message in messages}
+        if not numbers <= partitions.keys():
+            raise GivenUp
+        events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
+        return Batch(
+            {number: partitions[number] for number in numbers},
+            await in_thread(lambda: {number: partitions[number].decode(group) for number, group in events.items()}),
+            states,
+        )
+
+    async def begin(self, batch: Batch) -> Awaitable[None]:
+        """Takes the next batch and begins to write all that follows. Await the result for the end of it: its messages may be
         acknowledged then.
 
-        Raises GivenUp, here or there, where a partition went to another worker meanwhile: it reads the messages again.
+        Raises GivenUp, here or there, where a partition went to another worker since it was decoded: it reads the messages again.
         """
         async with self.lock:
             await self._rest()
-            partitions = self._partitions  # those of now: a write that fails meanwhile takes them away
-            if not {message.partition for message in messages} <= partitions.keys():
+            if any(self._partitions.get(number) is not partition for number, partition in batch.partitions.items()):
                 raise GivenUp
-            events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
-            for number in events:
+            for number in batch.events:
                 self._busy_at[number] = time.monotonic()
             with self._pipeline.or_fail():
-                works = await in_thread(functools.partial(self._works, partitions, events, states))
+                works = await in_thread(functools.partial(self._works, batch))
                 self._pipeline.still()  # an earlier batch may have failed meanwhile, and taken the partitions with it
                 self._judge(works)
                 written = await self._write(works)
-        return self._read_to(written, events)
+        return self._read_to(written, batch.events)
 
-    async def _read_to(self, written: Awaitable[None], events: Mapping[int, Sequence[Incoming]]) -> None:
+    async def _read_to(self, written: Awaitable[None], events: Mapping[int, Decoded]) -> None:
         await written
-        for number, group in events.items():
-            self._next_offset[number] = group[-1].offset + 1
+        for number, decoded in events.items():
+            self._next_offset[number] = decoded.read_to + 1
 
     async def tick(self) -> None:
         """Writes the rows that time alone has changed."""
@@ -202,17 +227,13 @@ class Flusher:
             headers = next(dict(x.headers) for work in works for x in work.letters if x.kind == "dead")
             self._budget.refuse(self.source, f"{headers[PARTITION].decode()}:{headers[OFFSET].decode()}")
 
-    def _works(
-        self,
-        partitions: Mapping[int, Partition],
-        events: Mapping[int, Sequence[Incoming]],
-        states: Mapping[int, Sequence[Incoming]],
-    ) -> list[Work]:
+    def _works(self, batch: Batch) -> list[Work]:
         """What the messages of each partition come to."""
         works = []
-        for number in {**events, **states}:
-            work = partitions[number].take(events.get(number, ()), self._clock())
-            partitions[number].take_over(states.get(number, ()), work)
+        for number, partition in batch.partitions.items():
+            decoded = batch.events.get(number)
+            work = Work(number) if decoded is None else partition.take(decoded, self._clock())
+            partition.take_over(batch.states.get(number, ()), work)
             works.append(work)
         return works
 
@@ -250,17 +271,17 @@ class Flusher:
     async def _is_at_end(self, number: int) -> bool:
         tp = TP(self.source, number)
         consumer: Any = self._app.consumer  # its annotations promise numbers that are None before the first answer
-        end = consumer.highwater(tp)
-        if end is None:
+        fetched_end = end(self._app, tp)
+        if fetched_end is None:
             return False
-        if (self._next_offset.get(number) or 0) >= end:
+        if (self._next_offset.get(number) or 0) >= fetched_end:
             return True
         if time.monotonic() - self._busy_at.get(number, time.monotonic()) < IDLE_SECONDS:
             return False
         # Nothing to read, or nothing that a reader ever sees: the last offsets may be the marks of somebody's transactions.
         self._busy_at[number] = time.monotonic()  # asking waits for the consumer's thread: not every second
         position: int = await consumer.position(tp) or 0
-        if position < end or self._is_fetched(tp):
+        if position < fetched_end or self._is_fetched(tp):
             return False
         self._next_offset[number] = position
         return True

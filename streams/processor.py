@@ -47,6 +47,19 @@ class Incoming:
 
 
 @dataclass(slots=True)
+class Decoded:
+    """One batch of a partition's messages before it is taken: its events as the kernel takes them, the messages that they are of
+    and their times (ms), the last offset, and letters about what is no event, counted by `dead:<reason>`."""
+
+    batch: Any
+    read: list[Incoming] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    read_to: int = NOTHING_YET
+    letters: list[Letter] = field(default_factory=list)
+    dead: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
 class Work:
     """What one batch or one tick does to a partition: the states that it touched by the numbers of their keys, the sums over
     them, letters to send, and how many of what."""
@@ -111,22 +124,33 @@ class Partition:
             self._settled(numbers, states)
             self._sums.restore([self._keys.keys[number] for number in numbers], states)
 
-    def take(self, messages: Iterable[Incoming], clock: int) -> Work:
-        """The changes of a batch of this partition's messages, in the order of their offsets."""
-        work, batch, read = Work(self.number), self.kernel.batch(self._keys), []
+    def decode(self, messages: Iterable[Incoming]) -> Decoded:
+        """A batch of this partition's messages, in the order of their offsets, to be taken.
+
+        This gives numbers to new keys, and changes nothing else: it may go on in a thread while the batch before is taken.
+        """
+        found = Decoded(self.kernel.batch(self._keys))
         for message in messages:
-            self._sums.read_to = message.offset
+            found.read_to = message.offset
             try:
                 event = self._accept(message)
             except InvalidEvent as refused:
-                work.counts[f"dead:{refused.reason}"] += 1
-                work.letters.append(dead_letter(message, refused))
+                found.dead[f"dead:{refused.reason}"] += 1
+                found.letters.append(dead_letter(message, refused))
                 continue
-            batch.add(event, message.offset)
-            read.append(message)
-            self._observe(event.event_time, clock)
-        if read:
-            self._apply(self.kernel.take(batch, self._current(batch.numbers)), read, work)
+            found.batch.add(event, message.offset)
+            found.read.append(message)
+            found.times.append(event.event_time)
+        return found
+
+    def take(self, decoded: Decoded, clock: int) -> Work:
+        """The changes of the next batch."""
+        work = Work(self.number, letters=decoded.letters, counts=decoded.dead)
+        self._sums.read_to = max(self._sums.read_to, decoded.read_to)
+        for event_time in decoded.times:
+            self._observe(event_time, clock)
+        if decoded.read:
+            self._apply(self.kernel.take(decoded.batch, self._current(decoded.batch.numbers)), decoded.read, work)
         work.sums = self._sums.changed()
         return work
 

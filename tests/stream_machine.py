@@ -55,7 +55,7 @@ class Machine:
 
     def batch(self, messages: list[Incoming], crash: str) -> None:
         self.read_to = max(self.read_to, messages[-1].offset)
-        work = self.partition.take(messages, NOON)
+        work = self.partition.take(self.partition.decode(messages), NOON)
         self.late.update(int(dict(letter.headers)[OFFSET]) for letter in work.letters)
         if self.write(work, crash):
             self.committed = messages[-1].offset + 1

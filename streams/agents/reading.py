@@ -13,7 +13,7 @@ from typing import Any
 
 import faust
 
-from streams.flusher import Flusher, incoming
+from streams.flusher import Batch, Flusher, incoming
 from streams.kafka_client import waiting
 from streams.patience import GivenUp
 
@@ -49,23 +49,36 @@ async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> Non
 
 
 async def _write(app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
-    """While one batch is written, the next one is taken, and the one after it gathers."""
+    """While one batch is written, the next one is taken, the one after it is decoded, and the one after that gathers."""
     earlier: asyncio.Task[None] | None = None
-    begun = 0.0  # long ago: the first event does not wait
-    async with asyncio.TaskGroup() as ends:  # they end with this task
+    async with asyncio.TaskGroup() as tasks:  # they end with this task
+        following = tasks.create_task(_next(app, queue, flusher, fail, 0.0))  # the first event does not wait
         while True:
-            events = [await queue.get()]
-            await asyncio.sleep(begun + LINGER_SECONDS - time.monotonic())
-            begun = time.monotonic()
-            while len(events) < BATCH_MESSAGES and not queue.empty():
-                events.append(queue.get_nowait())
-            # events of an earlier assignment come again, to whoever has their partition now
-            current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
-            with _failing(fail):
-                written = await flusher.begin([incoming(event) for event in current])
-                if earlier is not None:
-                    await earlier
-                earlier = ends.create_task(_end(current, written, fail), name=f"end {flusher.source}")
+            events, batch, begun = await following
+            following = tasks.create_task(_next(app, queue, flusher, fail, begun + LINGER_SECONDS))
+            if batch is not None:
+                with _failing(fail):
+                    written = await flusher.begin(batch)
+                    if earlier is not None:
+                        await earlier
+                    earlier = tasks.create_task(_end(events, written, fail), name=f"end {flusher.source}")
+
+
+async def _next(
+    app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail, not_before: float
+) -> tuple[list[Any], Batch | None, float]:
+    """The next events, their batch, None where they come again, and when it began."""
+    events = [await queue.get()]
+    await asyncio.sleep(not_before - time.monotonic())
+    begun = time.monotonic()
+    while len(events) < BATCH_MESSAGES and not queue.empty():
+        events.append(queue.get_nowait())
+    # events of an earlier assignment come again, to whoever has their partition now
+    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    batch: Batch | None = None
+    with _failing(fail):
+        batch = await flusher.decode([incoming(event) for event in current])
+    return current, batch, begun
 
 
 async def _end(events: list[Any], written: Awaitable[None], fail: Fail) -> None:

@@ -33,7 +33,7 @@ def run(settings: Settings, receipts: int) -> None:
             raise DependencyUnavailable(f"Kafka at {settings.kafka} sent nothing", doing="reading receipts")
         for number, group in _by_partition(messages).items():
             partition = partitions[number]
-            work, changes = partition.take(group, system_clock()), Changes()
+            work, changes = partition.take(partition.decode(group), system_clock()), Changes()
             partition.settle(work.touched.items(), changes)
             partition.settle_sums(work.sums, changes)
             done += len(group)

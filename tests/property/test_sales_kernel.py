@@ -127,7 +127,7 @@ def test_parts_and_batches_under_way_change_nothing_however_rows_and_states_over
                 if not rows and not states:
                     machine.partition.forget()
                 end = taken + data.draw(st.integers(1, len(logs[number]) - taken), label="batch")
-                work = machine.partition.take(logs[number][taken:end], NOON)
+                work = machine.partition.take(machine.partition.decode(logs[number][taken:end]), NOON)
                 touched = list(work.touched.items())
                 half = len(touched) // 2
                 for part, sums, reached in ((touched[:half], [], taken), (touched[half:], work.sums, end)):

@@ -12,7 +12,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.agents.reading import source
-from streams.kafka_client import deliver_at_once, waiting
+from streams.kafka_client import PartitionByPartition, deliver_at_once, end, never_note_ends, waiting
 
 FLUSHER: Any = SimpleNamespace(source="t", rebuilt="t.rebuilt")
 
@@ -99,5 +99,22 @@ def test_what_waits_behind_an_event_is_taken_as_its_stream_would_have_given_it()
         read.hand_on(5)
         read.app.flow_control.suspend()
         assert not waiting(read.app, read.stream, 9), "partitions are about to move"
+
+    asyncio.run(go())
+
+
+def test_fetched_records_come_partition_by_partition_each_in_its_order() -> None:
+    fetched = {TP("t", 1): ["a", "b"], TP("t", 0): [], TP("u", 0): ["c"]}
+    assert list(PartitionByPartition().iterate(fetched)) == [(TP("t", 1), "a"), (TP("t", 1), "b"), (TP("u", 0), "c")]
+
+
+def test_the_end_of_a_partition_is_asked_of_the_client_and_not_with_each_message() -> None:
+    async def go() -> None:
+        app = Read().app
+        app.consumer._thread = SimpleNamespace(highwater={TP("t", 0): 7}.__getitem__)
+        assert app.consumer.highwater(TP("t", 0)) == 7
+        never_note_ends(app)
+        assert app.consumer.highwater(TP("t", 0)) is None
+        assert end(app, TP("t", 0)) == 7
 
     asyncio.run(go())

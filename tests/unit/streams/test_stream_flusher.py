@@ -31,7 +31,7 @@ class LostPartition:
     """A consumer from which a partition has been taken, before Faust has said so to anybody."""
 
     def __init__(self, end: int | None) -> None:
-        self._end = end
+        self._thread, self._end = self, end
 
     def highwater(self, _: Any) -> int:
         assert self._end is not None, "Partition is not assigned"  # as aiokafka has it
@@ -45,7 +45,7 @@ class ReadToTheEnd:
     """A consumer that has fetched all there is."""
 
     def __init__(self) -> None:
-        self.unacked: list[Any] = []
+        self._thread, self.unacked = self, list[Any]()
 
     def highwater(self, _: Any) -> int:
         return 5
@@ -107,7 +107,7 @@ def sales(first: int, count: int, products: int) -> list[Incoming]:
 
 async def batch_of(made: Flusher, messages: list[Incoming]) -> None:
     """Takes a batch, and waits until it may be acknowledged."""
-    await (await made.begin(messages))
+    await (await made.begin(await made.decode(messages)))
 
 
 async def restored() -> tuple[Flusher, Gate, States]:
@@ -334,3 +334,23 @@ def test_a_batch_whose_partition_is_taken_away_while_it_is_taken_gives_up() -> N
         assert (made.assigned, states.stored) == ([], {})
 
     asyncio.run(batch())
+
+
+def test_a_batch_that_was_decoded_before_its_partition_went_and_came_back_is_given_up() -> None:
+    async def go() -> None:
+        made, online, _ = await restored()
+        decoded = await made.decode(sales(0, 4, 2))
+        await made.leave()
+        with pytest.raises(GivenUp):
+            await made.begin(decoded)
+        with pytest.raises(GivenUp):
+            await made.decode(sales(0, 4, 2))
+        await made.restore({HERE: 0})
+        with pytest.raises(GivenUp):
+            await made.begin(decoded)
+        assert online.rows == {}
+        online.opened.set()
+        await batch_of(made, sales(0, 4, 2))
+        assert online_row(online, "p-0")["units_1h"] == 2
+
+    asyncio.run(go())

@@ -55,7 +55,7 @@ class Driven:
     partition: Partition
 
     def take(self, messages: list[Incoming], clock: int) -> Done:
-        return self.settled(self.partition.take(messages, clock))
+        return self.settled(self.partition.take(self.partition.decode(messages), clock))
 
     def take_over(self, messages: list[Incoming]) -> Done:
         work = Work(self.partition.number)
@@ -93,6 +93,24 @@ def test_a_batch_writes_each_touched_key_once() -> None:
     assert len(work.rows) == len(work.states) == 2
     assert work.counts["events"] == 50
     assert {row["units_1h"] for row in work.rows} == {50}
+
+
+def test_a_batch_may_be_decoded_before_the_one_ahead_of_it_is_taken() -> None:
+    def logs() -> list[list[Incoming]]:
+        return [
+            [incoming(receipt(f"r-{batch}-{n}", NOON + batch, line("p-1"), line(f"p-{batch}")), 10 * batch + n) for n in range(3)]
+            for batch in range(3)
+        ]
+
+    one, ahead = partition(), partition()
+    in_turn = [one.take(messages, NOON) for messages in logs()]
+    decoded = [ahead.partition.decode(messages) for messages in logs()]
+    at_last = [ahead.settled(ahead.partition.take(batch, NOON)) for batch in decoded]
+
+    assert [(done.rows, done.states, done.counts) for done in at_last] == [
+        (done.rows, done.states, done.counts) for done in in_turn
+    ]
+    assert ahead.partition.watermark == one.partition.watermark
 
 
 def test_a_broken_message_becomes_a_dead_letter_with_its_bytes_its_key_and_connects_headers() -> None:
@@ -280,7 +298,7 @@ def test_a_state_rebuilt_for_another_catalogue_is_left_alone() -> None:
 def test_a_key_that_is_rebuilt_in_the_batch_that_touches_it_has_one_row() -> None:
     """The row of the state that was replaced would else be written beside it, whichever comes last."""
     made = partition().partition
-    work = made.take([incoming(receipt(), 5)], NOON)
+    work = made.take(made.decode([incoming(receipt(), 5)]), NOON)
     made.take_over([rebuilt(7, next_offset=6)], work)
     assert [row["units_24h"] for row in Driven(made).settled(work).rows] == [7]
 
