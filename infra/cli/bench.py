@@ -52,6 +52,7 @@ def freshness(
 def keys(
     keys: Annotated[str, typer.Option(help="Numbers of keys, with commas between.")] = "1000,10000,100000,1000000",
     lines: Annotated[int, typer.Option(min=1, help="Lines over each number of keys.")] = 500_000,
+    runs: Annotated[int, typer.Option(min=1, help="Times over, in turns.")] = 3,
     lines_long: Annotated[int | None, typer.Option(min=1, help="Then so many lines, while memory is watched.")] = None,
     quick: Quick = False,
     as_json: Json = False,
@@ -60,7 +61,9 @@ def keys(
     """The same number of lines over more and more keys: speed, memory and bytes a key. Exits 5 below a bar."""
     from tests.bench.keys import run
 
-    conclude(run(load_settings(), _numbers("--keys", keys), lines, lines_long, note, quick=quick), as_json=as_json, keep=keep)
+    counts = _numbers("--keys", keys)
+    outcome = run(load_settings(), counts, lines, 1 if quick else runs, lines_long, note, quick=quick)
+    conclude(outcome, as_json=as_json, keep=keep)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from tests.bench.contestants import paced, wait_committed
 from tests.bench.receipts import Filled, each_key_once, over_keys, send, store_grid
 from tests.bench.recovery import keys_of
 from tests.bench.usage import resident_mb
-from tests.outcome import Bar, Outcome, median
+from tests.outcome import Bar, Outcome, median, spread
 
 SPAN_MS = 12 * HOUR_MS  # of event time; the lines of each run are spread over it
 QUICK_KEYS, QUICK_LINES = (1_000, 5_000), 120_000
@@ -42,20 +42,20 @@ def run(
     settings: Settings,
     counts: Sequence[int],
     lines: int,
+    runs: int,
     long_lines: int | None,
     say: Callable[[str], None],
     *,
     quick: bool = False,
 ) -> Outcome:
-    """The same number of lines over each number of keys; then, where asked, many lines while memory is watched."""
+    """The same number of lines over each number of keys, so many times in turns; then, where asked, many lines while memory is
+    watched."""
     counts, lines = (QUICK_KEYS, QUICK_LINES) if quick else (counts, lines)
-    found = []
-    for count in sorted(counts):
-        found.append(_with_keys(settings, count, lines))
+    found: list[dict[str, Any]] = []
+    for number, count in itertools.product(range(runs), sorted(counts)):
+        found.append({"round": number} | _with_keys(settings, count, lines))
         say(f"{found[-1]['keys']:,} keys: {found[-1]['lines_per_second']:,.0f} lines/s, {found[-1]['resident_mb']:,.0f} MB")
-    figures: dict[str, Any] = {f"{name}_{one['keys']}_keys": one[name] for name in SHOWN for one in found}
-    figures["largest_to_smallest"] = round(found[-1]["lines_per_second"] / found[0]["lines_per_second"], 3)
-    figures["keys_missing"] = max(one["keys"] - one["keys_restored"] for one in found)
+    figures = concluded(found)
     hours = SPAN_MS // HOUR_MS
     notes = [f"Lines are drawn evenly over the keys and over {hours} h; every key has a state before, no cache is warm."]
     if long_lines:
@@ -64,6 +64,23 @@ def run(
         found += samples
     bars = CORRECT if quick else (*CORRECT, *TIMING, *(FLAT if long_lines else ()))
     return Outcome("bench keys", figures, bars, found, notes)
+
+
+def concluded(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median of what is shown by number of keys, the spread of the speed, and the speed over the most keys as a share of that
+    over the fewest: the median of the rounds, as both had the same neighbours on the machine in each.
+    """
+    counts = sorted({one["keys"] for one in found})
+    of_count = {count: [one for one in found if one["keys"] == count] for count in counts}
+    figures: dict[str, Any] = {
+        f"{name}_{count}_keys": median([one[name] for one in of_count[count]]) for name in SHOWN for count in counts
+    }
+    speeds = {count: [one["lines_per_second"] for one in of_count[count]] for count in counts}
+    figures |= {f"lines_per_second_{count}_keys_spread": round(spread(speeds[count]), 3) for count in counts}
+    shares = [most / fewest for fewest, most in zip(speeds[counts[0]], speeds[counts[-1]], strict=True)]
+    figures["largest_to_smallest"] = round(median(shares), 3)
+    figures["keys_missing"] = max(one["keys"] - one["keys_restored"] for one in found)
+    return figures
 
 
 def _with_keys(settings: Settings, count: int, lines: int) -> dict[str, Any]:
