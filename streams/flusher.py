@@ -45,7 +45,7 @@ IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether 
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class DecodedBatch:
     """Messages that were read together, by partition: the events decoded, and rebuilt states."""
 
     partitions: Mapping[int, Partition]
@@ -108,7 +108,7 @@ class Flusher:
                 self._partitions[number] = partition
                 self._busy_at[number] = time.monotonic()
 
-    async def decode(self, messages: Sequence[Incoming]) -> Batch:
+    async def decode(self, messages: Sequence[Incoming]) -> DecodedBatch:
         """Decodes a batch of messages, while the one before may be taken and written.
 
         Raises GivenUp where a partition went to another worker meanwhile: it reads the messages again.
@@ -118,13 +118,13 @@ class Flusher:
         if not numbers <= partitions.keys():
             raise GivenUp
         events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
-        return Batch(
+        return DecodedBatch(
             {number: partitions[number] for number in numbers},
             await in_thread(lambda: {number: partitions[number].decode(group) for number, group in events.items()}),
             states,
         )
 
-    async def begin(self, batch: Batch) -> Awaitable[None]:
+    async def begin(self, batch: DecodedBatch) -> Awaitable[None]:
         """Takes the next batch and begins to write all that follows. Await the result for the end of it: its messages may be
         acknowledged then.
 
@@ -227,7 +227,7 @@ class Flusher:
             headers = next(dict(x.headers) for work in works for x in work.letters if x.kind == "dead")
             self._budget.refuse(self.source, f"{headers[PARTITION].decode()}:{headers[OFFSET].decode()}")
 
-    def _works(self, batch: Batch) -> list[Work]:
+    def _works(self, batch: DecodedBatch) -> list[Work]:
         """What the messages of each partition come to."""
         works = []
         for number, partition in batch.partitions.items():

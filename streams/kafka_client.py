@@ -95,9 +95,9 @@ def deliver_at_once(app: Any, topics: Iterable[str]) -> None:
     def deliver(message: Any) -> Coroutine[Any, Any, Any] | None:
         if message.topic in sources and flow.is_active() and not moving.locked():
             handler = handlers[message.tp]
-            (channel,) = handler.channels
-            queue = channel.queue
-            if not queue.full():
+            channels = list(handler.channels)
+            queue = channels[0].queue if len(channels) == 1 else None  # there is none once the agent has stopped
+            if queue is not None and not queue.full():
                 message.refcount += 1
                 event = faust.Event(app, message.key, message.value, message.headers, message)
                 queue.put_nowait_enhanced(

@@ -101,7 +101,7 @@ class Partition:
     ) -> None:
         self.kernel, self.number, self.partitions, self._states = kernel, number, partitions, states
         self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
-        self._keys, self._schedule = KeyTable(), Schedule()
+        self._table, self._schedule = KeyTable(), Schedule()
         self._in_memory: list[bytes | None] = []  # the states of keys, by number; None where it is not
         self._cached = 0
         self._sums = kernel.sums()
@@ -122,14 +122,14 @@ class Partition:
             self.keys += len(numbers)
             self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
             self._settled(numbers, states)
-            self._sums.restore([self._keys.keys[number] for number in numbers], states)
+            self._sums.restore([self._table.keys[number] for number in numbers], states)
 
     def decode(self, messages: Iterable[Incoming]) -> Decoded:
         """A batch of this partition's messages, in the order of their offsets, to be taken.
 
         This gives numbers to new keys, and changes nothing else: it may go on in a thread while the batch before is taken.
         """
-        found = Decoded(self.kernel.batch(self._keys))
+        found = Decoded(self.kernel.batch(self._table))
         for message in messages:
             found.read_to = message.offset
             try:
@@ -164,7 +164,7 @@ class Partition:
             if rebuilt.fingerprint != self._states:
                 work.counts["foreign"] += 1
                 continue
-            number = self._keys.number(rebuilt.key)
+            number = self._table.number(rebuilt.key)
             (current,) = self._current([number])
             head, own = self.kernel.heads([rebuilt.raw, current])
             reason: LateReason = "healed"
@@ -205,7 +205,7 @@ class Partition:
             settled = self._settled(numbers, [state for _, state in some])
             self._keep(numbers, settled.states)
             changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
-            stored = map(self._keys.stored.__getitem__, numbers)
+            stored = map(self._table.stored.__getitem__, numbers)
             changes.states.setdefault(self.number, {}).update(zip(stored, settled.states, strict=True))
 
     def settle_sums(self, keys: Sequence[SumKey], changes: Changes) -> None:
@@ -277,12 +277,12 @@ class Partition:
     def _current(self, numbers: Sequence[int]) -> list[bytes]:
         """The states of keys as they are now; b"" where nothing was heard of one."""
         known = self._in_memory
-        known += [None] * (len(self._keys) - len(known))
+        known += [None] * (len(self._table) - len(known))
         states = list(map(known.__getitem__, numbers))
         lacking = [at for at, state in enumerate(states) if state is None]
         if lacking:
             self._cached += len(lacking)
-            stored = self._load([self._keys.stored[numbers[at]] for at in lacking])
+            stored = self._load([self._table.stored[numbers[at]] for at in lacking])
             for at, raw in zip(lacking, stored, strict=True):
                 states[at] = known[numbers[at]] = raw or b""
         return cast("list[bytes]", states)  # none is lacking any more
@@ -294,7 +294,7 @@ class Partition:
             known[number] = state
 
     def _number(self, raw_key: bytes) -> int:
-        return self._keys.number(key_in_store(raw_key))
+        return self._table.number(key_in_store(raw_key))
 
     def _still_due(self, numbers: Sequence[int], now: int) -> list[int]:
         """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
@@ -310,7 +310,7 @@ class Partition:
         return settled
 
     def _told(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
-        return self.kernel.settle(list(map(self._keys.keys.__getitem__, numbers)), states)
+        return self.kernel.settle(list(map(self._table.keys.__getitem__, numbers)), states)
 
 
 def _both(before: Sequence[Row] | None, rows: Sequence[Row]) -> Sequence[Row]:

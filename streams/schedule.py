@@ -33,7 +33,8 @@ class Schedule:
         found = np.flatnonzero(self._at <= now)
         longest = found[np.argsort(self._at[found], kind="stable")][:most]
         self._at[longest] = NEVER
-        return [int(number) for number in longest]
+        numbers: list[int] = longest.tolist()
+        return numbers
 
     def _grow(self, count: int) -> None:
         """Makes room for so many, and for twice as many as there were."""

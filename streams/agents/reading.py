@@ -13,7 +13,7 @@ from typing import Any
 
 import faust
 
-from streams.flusher import Batch, Flusher, incoming
+from streams.flusher import DecodedBatch, Flusher, incoming
 from streams.kafka_client import waiting
 from streams.patience import GivenUp
 
@@ -66,7 +66,7 @@ async def _write(app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fa
 
 async def _next(
     app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail, not_before: float
-) -> tuple[list[Any], Batch | None, float]:
+) -> tuple[list[Any], DecodedBatch | None, float]:
     """The next events, their batch, None where they come again, and when it began."""
     events = [await queue.get()]
     await asyncio.sleep(not_before - time.monotonic())
@@ -75,7 +75,7 @@ async def _next(
         events.append(queue.get_nowait())
     # events of an earlier assignment come again, to whoever has their partition now
     current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
-    batch: Batch | None = None
+    batch: DecodedBatch | None = None
     with _failing(fail):
         batch = await flusher.decode([incoming(event) for event in current])
     return current, batch, begun

@@ -58,7 +58,9 @@ def test_a_message_goes_into_its_agents_queue_as_faust_puts_it_there() -> None:
     asyncio.run(go())
 
 
-@pytest.mark.parametrize("reason", ["the queue is full", "partitions move", "the flow has stopped", "another topic"])
+@pytest.mark.parametrize(
+    "reason", ["the queue is full", "partitions move", "the flow has stopped", "the agent has stopped", "another topic"]
+)
 def test_a_message_that_may_have_to_wait_goes_fausts_way(reason: str) -> None:
     async def go() -> None:
         read = Read()
@@ -67,6 +69,8 @@ def test_a_message_that_may_have_to_wait_goes_fausts_way(reason: str) -> None:
             read.hand_on(7, 8, 9)
         elif reason == "partitions move":
             await read.app.topics._tp_to_callback_lock.acquire()
+        elif reason == "the agent has stopped":
+            read.app.topics._tp_to_callback[read.tp].channels.clear()
         elif reason == "the flow has stopped":
             read.app.flow_control.suspend()
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +32,30 @@ def test_the_numbers_of_a_store_are_seen_by_who_asked_for_them_before() -> None:
     table.number(("s-1", "p-1"))
     table.number(("s-2", "p-1"))
     assert of_store == {"p-1": 0}
+
+
+def test_threads_that_meet_the_same_keys_at_once_give_each_one_number() -> None:
+    table, found, together = KeyTable(), list[list[int]](), threading.Barrier(4)
+
+    def meet() -> None:
+        together.wait(10)
+        found.append([table.number((f"s-{number % 7}", f"p-{number}")) for number in range(20_000)])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=meet) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert found == [found[0]] * 4
+    assert sorted(found[0]) == list(range(20_000))
+    assert [table.keys[number] for number in found[0]] == [(f"s-{number % 7}", f"p-{number}") for number in range(20_000)]
+    assert [key_in_store(raw) for raw in table.stored] == table.keys
 
 
 @given(st.lists(st.one_of(st.dictionaries(st.integers(0, 30), TIMES), st.tuples(st.integers(0, 25), st.integers(1, 3)))))
