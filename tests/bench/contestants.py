@@ -28,7 +28,8 @@ from tests.waiting import until
 PEERS = "peers"  # the environment of requirements/peers.txt
 PATIENCE_SECONDS = 1_800.0
 LAST_WORDS = 1_500  # of a log, characters
-POLL_SECONDS = 0.02  # between two questions to Kafka about what is committed
+# Between two questions to Kafka about what is committed. Fifty a second took an eighth of a core from those who are measured.
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.02, 1.0
 
 Contestant = Callable[[Settings, Filled], Pace]
 
@@ -56,13 +57,22 @@ def paced(process: WorkerProcess, receipts: int) -> Pace:
 
 def wait_committed(process: WorkerProcess) -> None:
     """Waits until the worker has committed the end of every source topic. Raises RetailDemandError where it ends before."""
-    admin, deadline = connect(process.settings), time.monotonic() + PATIENCE_SECONDS
-    while _behind(found := lag(process.settings, admin)):
+    admin, began, at_first = connect(process.settings), time.monotonic(), None
+    while behind := _behind(lag(process.settings, admin)):
         if process.process is None or process.process.poll() is not None:
             raise RetailDemandError("The worker has ended", doing="measuring it", why=process.log()[-LAST_WORDS:])
-        if time.monotonic() > deadline:
-            raise RetailDemandError(f"The worker is {_behind(found)} receipts behind", doing="measuring it")
-        time.sleep(POLL_SECONDS)
+        seconds = time.monotonic() - began
+        if seconds > PATIENCE_SECONDS:
+            raise RetailDemandError(f"The worker is {behind} receipts behind", doing="measuring it")
+        at_first = behind if at_first is None else at_first
+        time.sleep(_pause(at_first - behind, seconds, behind))
+
+
+def _pause(done: int, seconds: float, behind: int) -> float:
+    """Half of the seconds that what is behind takes, at the speed so far: the end is met within POLL_SECONDS."""
+    if done <= 0:
+        return POLL_SECONDS
+    return min(max(seconds * behind / done / 2, POLL_SECONDS), LONGEST_POLL_SECONDS)
 
 
 def bare_loop(settings: Settings, filled: Filled) -> Pace:
