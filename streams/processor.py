@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
@@ -22,15 +22,14 @@ from streams.key_table import KeyTable, key_in_store
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
 from streams.schedule import Schedule
+from streams.state_cache import Load, StateCache
 from streams.sums import NOTHING_YET
 from streams.sums import Key as SumKey
 from streams.views import Kernel, Row, Settled, Taken
 
-CACHE_KEYS = 100_000  # states kept in memory per partition, a hundred bytes to a few KB each
 RESTORE_KEYS = 1_000  # states read in one go while a partition is restored
 TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
 QUIET_MS = 30_000  # no old event for so long, and a backfill is over
-Load = Callable[[Sequence[bytes]], Sequence[bytes | None]]  # the stored states of stored keys; None where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,9 @@ class Partition:
         lateness_ms: int,
     ) -> None:
         self.kernel, self.number, self.partitions, self._states = kernel, number, partitions, states
-        self._load, self._max_lead, self._lateness = load, max_lead_ms, lateness_ms
+        self._max_lead, self._lateness = max_lead_ms, lateness_ms
         self._table, self._schedule = KeyTable(), Schedule()
-        self._in_memory: list[bytes | None] = []  # the states of keys, by number; None where it is not
-        self._cached = 0
+        self._cache = StateCache(self._table, load)
         self._sums = kernel.sums()
         self._old_event_at = self._back_at = -QUIET_MS
         self.watermark: int | None = None
@@ -120,6 +118,9 @@ class Partition:
         while some := list(itertools.islice(left, RESTORE_KEYS)):
             numbers, states = [self._number(raw_key) for raw_key, _ in some], [raw for _, raw in some]
             self.keys += len(numbers)
+            self._cache.keep(numbers, states)
+            if self.is_full:
+                self.forget()
             self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
             self._settled(numbers, states)
             self._sums.restore([self._table.keys[number] for number in numbers], states)
@@ -150,7 +151,7 @@ class Partition:
         for event_time in decoded.times:
             self._observe(event_time, clock)
         if decoded.read:
-            self._apply(self.kernel.take(decoded.batch, self._current(decoded.batch.numbers)), decoded.read, work)
+            self._apply(self.kernel.take(decoded.batch, self._cache.get(decoded.batch.numbers)), decoded.read, work)
         work.sums = self._sums.changed()
         return work
 
@@ -165,7 +166,7 @@ class Partition:
                 work.counts["foreign"] += 1
                 continue
             number = self._table.number(rebuilt.key)
-            (current,) = self._current([number])
+            (current,) = self._cache.get([number])
             head, own = self.kernel.heads([rebuilt.raw, current])
             reason: LateReason = "healed"
             if own.complete >= head.offset:  # it was taken over before a crash
@@ -176,7 +177,8 @@ class Partition:
                 (state,) = self.kernel.advance([rebuilt.raw], own.as_of)
                 self._sums.replace(rebuilt.key, current, state)
                 self.keys += own.offset == NOTHING_YET
-                self._in_memory[number] = work.touched[number] = state
+                self._cache.keep([number], [state])
+                work.touched[number] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, head.offset))
@@ -191,8 +193,8 @@ class Partition:
         due = self._schedule.due(now, TICK_KEYS)
         work.more = len(due) == TICK_KEYS
         numbers = self._still_due(due, now)
-        states = self.kernel.advance(self._current(numbers), now)
-        self._keep(numbers, states)
+        states = self.kernel.advance(self._cache.get(numbers), now)
+        self._cache.keep(numbers, states)
         work.touched = dict(zip(numbers, states, strict=True))
         work.sums = self._sums.advance(now)
         return work
@@ -203,7 +205,7 @@ class Partition:
         if some:
             numbers = [number for number, _ in some]
             settled = self._settled(numbers, [state for _, state in some])
-            self._keep(numbers, settled.states)
+            self._cache.keep(numbers, settled.states)
             changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
             stored = map(self._table.stored.__getitem__, numbers)
             changes.states.setdefault(self.number, {}).update(zip(stored, settled.states, strict=True))
@@ -216,16 +218,16 @@ class Partition:
     @property
     def is_full(self) -> bool:
         """Whether more states are in memory than should be."""
-        return self._cached > CACHE_KEYS
+        return self._cache.is_full
 
     def forget(self) -> None:
         """Lets go of all states in memory. All that was touched must be in the store."""
-        self._in_memory, self._cached = [], 0
+        self._cache.forget()
 
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
         numbers = [self._number(raw_key) for raw_key in stored_keys]
-        return Changes({self.kernel.view.name: self._settled(numbers, self._current(numbers)).rows})
+        return Changes({self.kernel.view.name: self._settled(numbers, self._cache.get(numbers)).rows})
 
     def sum_keys(self) -> list[SumKey]:
         """The keys of all sums."""
@@ -256,7 +258,7 @@ class Partition:
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
     def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
-        self._keep(taken.states, taken.states.values())
+        self._cache.keep(list(taken.states), taken.states.values())
         self.keys += taken.new
         self._sums.add(taken.added)
         work.touched = taken.states
@@ -274,31 +276,12 @@ class Partition:
         if clock - event_time > self._lateness:
             self._old_event_at = clock
 
-    def _current(self, numbers: Sequence[int]) -> list[bytes]:
-        """The states of keys as they are now; b"" where nothing was heard of one."""
-        known = self._in_memory
-        known += [None] * (len(self._table) - len(known))
-        states = list(map(known.__getitem__, numbers))
-        lacking = [at for at, state in enumerate(states) if state is None]
-        if lacking:
-            self._cached += len(lacking)
-            stored = self._load([self._table.stored[numbers[at]] for at in lacking])
-            for at, raw in zip(lacking, stored, strict=True):
-                states[at] = known[numbers[at]] = raw or b""
-        return cast("list[bytes]", states)  # none is lacking any more
-
-    def _keep(self, numbers: Iterable[int], states: Iterable[bytes]) -> None:
-        """Keeps states in memory, of keys whose states are there."""
-        known = self._in_memory
-        for number, state in zip(numbers, states, strict=True):
-            known[number] = state
-
     def _number(self, raw_key: bytes) -> int:
         return self._table.number(key_in_store(raw_key))
 
     def _still_due(self, numbers: Sequence[int], now: int) -> list[int]:
         """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
-        due = self._told(numbers, self._current(numbers)).due
+        due = self._told(numbers, self._cache.get(numbers)).due
         put_off = due > now
         self._schedule.note(list(itertools.compress(numbers, put_off)), due[put_off])
         return list(itertools.compress(numbers, ~put_off))

@@ -286,7 +286,7 @@ def test_a_batch_that_is_cancelled_leaves_nothing_half_taken() -> None:
 
 def test_states_in_memory_are_let_go_of_only_once_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     async def batches() -> None:
-        monkeypatch.setattr("streams.processor.CACHE_KEYS", 0)
+        monkeypatch.setattr("streams.state_cache.MOST_BYTES", 0)
         made, online, _ = await restored()
         await asyncio.gather(*[batch_of(made, sales(10 * n, 10, products=5)) for n in range(6)])
         assert {row["units_1h"] for row in online.rows["sales_rolling"].values()} == {12}

@@ -304,7 +304,7 @@ def test_a_key_that_is_rebuilt_in_the_batch_that_touches_it_has_one_row() -> Non
 
 
 def test_states_are_let_go_of_where_there_are_too_many_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.processor.CACHE_KEYS", 0)
+    monkeypatch.setattr("streams.state_cache.MOST_BYTES", 0)
     stored = Store()
     one = partition(stored)
     stored.update(one.take([incoming(receipt("r-0"), 0)], NOON).states)
@@ -312,6 +312,24 @@ def test_states_are_let_go_of_where_there_are_too_many_and_found_again(monkeypat
     one.partition.forget()
     assert not one.partition.is_full
     assert [row["units_1h"] for row in one.take([incoming(receipt("r-1"), 1)], NOON).rows] == [2]
+
+
+def test_what_fits_into_memory_when_a_partition_is_restored_is_not_read_again() -> None:
+    stored = Store()
+    stored.update(partition(stored).take([incoming(receipt("r-0"), 0)], NOON).states)
+    one = partition(stored, next_offset=1)
+    stored.clear()
+    assert [row["units_1h"] for row in one.take([incoming(receipt("r-1"), 1)], NOON).rows] == [2]
+
+
+def test_a_partition_is_restored_whole_where_not_all_of_it_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = Store()
+    stored.update(partition(stored).take([incoming(receipt(f"r-{n}", NOON, line(f"p-{n}")), n) for n in range(6)], NOON).states)
+    monkeypatch.setattr("streams.state_cache.MOST_BYTES", 0)
+    monkeypatch.setattr("streams.processor.RESTORE_KEYS", 2)
+    one = partition(stored, next_offset=6)
+    again = one.take([incoming(receipt(f"s-{n}", NOON, line(f"p-{n}")), 6 + n) for n in range(6)], NOON)
+    assert [row["units_1h"] for row in again.rows] == [2] * 6
 
 
 def test_a_row_that_an_event_has_put_off_is_not_written_before_its_time() -> None:
