@@ -5,7 +5,9 @@ All that is the same in every row is made once. Only the texts of keys are encod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import operator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -78,12 +80,11 @@ class BlockFormat:
     def _key_parts(self, keys: Sequence[Key]) -> tuple[bytes, Whole]:
         """The texts of all keys in the order of Feast, end to end, and the length of each, [row, part]."""
         width = len(self._order)
-        if not keys:
-            return b"", np.zeros((0, width), np.int64)
-        columns = list(zip(*keys, strict=True))
-        if len(columns) != width:
-            raise ValueError(f"keys of {len(columns)} parts, not of {width}")
-        parts = [b""] * (len(keys) * width)
-        for place, at in enumerate(self._order):
-            parts[place::width] = map(str.encode, columns[at])
-        return b"".join(parts), np.fromiter(map(len, parts), np.int64, len(parts)).reshape(-1, width)
+        odd = {*map(len, keys)} - {width}
+        if odd:
+            raise ValueError(f"keys of {max(odd)} parts, not of {width}")
+        ordered: Iterable[Key] = keys if width == 1 else map(operator.itemgetter(*self._order), keys)
+        texts = list(itertools.chain.from_iterable(ordered))
+        whole = "".join(texts)
+        words = texts if whole.isascii() else list(map(str.encode, texts))  # as long in bytes as in letters, most often
+        return whole.encode(), np.fromiter(map(len, words), np.int64, len(words)).reshape(-1, width)

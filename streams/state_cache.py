@@ -5,7 +5,7 @@ A key that was not stored when the partition began has no state but the one that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
 from streams.key_table import KeyTable
@@ -36,15 +36,14 @@ class StateCache:
                 self._bytes += OBJECT_BYTES + len(raw) if raw else 0
         return cast("list[bytes]", states)  # none is lacking any more
 
-    def keep(self, numbers: Sequence[int], states: Iterable[bytes]) -> None:
-        """Puts states in place of those that keys had here; of a key whose state is in the store only, ask for it before."""
+    def keep(self, numbers: Sequence[int], states: Collection[bytes]) -> None:
+        """Puts states in place of those that different keys had here. Where one is in the store only, ask for it before."""
         self._grow()
-        kept, more = self._states, 0
+        kept = self._states
+        before = cast("list[bytes]", list(map(kept.__getitem__, numbers)))
         for number, state in zip(numbers, states, strict=True):
-            before = kept[number]
-            more += len(state) - len(before) if before else len(state) + OBJECT_BYTES
             kept[number] = state
-        self._bytes += more
+        self._bytes += sum(map(len, states)) - sum(map(len, before)) + OBJECT_BYTES * before.count(b"")
 
     @property
     def is_full(self) -> bool:
