@@ -338,12 +338,6 @@ def _by_partition(messages: Iterable[Incoming], topic: str) -> dict[int, Sequenc
 def incoming(event: Any) -> Incoming:
     """A Faust event as the kernel's side sees it."""
     message = event.message
-    return Incoming(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        kafka_time=round(message.timestamp * 1000),  # Faust keeps seconds
-        key=message.key,
-        value=message.value,
-        headers=tuple(message.headers or ()),
-    )
+    kafka_time = round(message.timestamp * 1000)  # Faust keeps seconds
+    headers = tuple(message.headers or ())
+    return Incoming(message.topic, message.partition, message.offset, kafka_time, message.key, message.value, headers)

@@ -10,7 +10,7 @@ import functools
 import logging
 import time
 import types
-from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import faust
@@ -108,26 +108,26 @@ def deliver_at_once(app: Any, topics: Iterable[str]) -> None:
         return waiting_for_room
 
     async def wait_first(delivery: Any, *others: Any, **options: Any) -> Any:
-        if delivery is not None and not isinstance(delivery, types.CoroutineType):
+        if delivery is None:
+            return None  # Faust's fetcher makes no use of more
+        if not isinstance(delivery, types.CoroutineType):
             return await raced(delivery, *others, **options)  # no delivery: something else that the consumer waits for
         try:
-            awaited = None if delivery is None else delivery.send(None)
+            awaited = delivery.send(None)
         except StopIteration:
-            delivery = None
-        except BaseException:
-            _close(others)
-            raise
-        if delivery is None:
-            _close(others)
-            return None  # Faust's fetcher makes no use of more
+            return None
         return await raced(_resumed(delivery, awaited), *others, **options)
 
+    stop = _Later(consumer.suspend_flow.wait)
+    consumer.suspend_flow.wait = lambda: stop  # with each message: most often nobody waits for it
     consumer.callback, consumer.wait_first = deliver, wait_first
 
 
-def _close(coroutines: Iterable[Any]) -> None:
-    for coroutine in coroutines:
-        coroutine.close()
+class _Later:
+    """What can be waited for, and begins to be once somebody does: it looks like an event to `wait_first`."""
+
+    def __init__(self, wait: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self.wait = wait
 
 
 class PartitionByPartition:
@@ -147,6 +147,7 @@ class PartitionByPartition:
 def never_note_ends(app: Any) -> None:
     """Has Faust not ask its client with each message where the partition ends, for statistics that nobody reads; ask `end`."""
     app.consumer.highwater = lambda tp: None  # noqa: ARG005  # Faust's signature
+    app.monitor.track_tp_end_offset = lambda tp, offset: None  # noqa: ARG005  # Faust's signature
 
 
 def end(app: Any, tp: Any) -> int | None:
@@ -175,7 +176,8 @@ def waiting(app: Any, stream: Any, most: int) -> list[Any]:
     events = [queue.get_nowait() for _ in range(min(most, queue.qsize()))]
     if not app.flow_control.is_active():
         return []  # partitions are about to move: Faust empties the queue, too
-    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    now = app.consumer_generation_id
+    current = [event for event in events if event.message.generation_id == now]
     for event in current:
         message = event.message
         if message.topic in topics and not message.tracked:

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
@@ -32,8 +32,7 @@ TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a se
 QUIET_MS = 30_000  # no old event for so long, and a backfill is over
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One message as it was read."""
 
     topic: str

@@ -34,28 +34,55 @@ def source(app: faust.App, flusher: Flusher) -> Any:
 
 async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> None:
     """Reads a stream for ever. What goes wrong ends the worker by `fail`: an event whose agent raised would be lost."""
-    stream = stream.noack()
-    queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=BATCH_MESSAGES)
-    writer = asyncio.create_task(_write(app, queue, flusher, fail), name=f"write {flusher.source}")
+    stream, gathered = stream.noack(), Gathered(BATCH_MESSAGES)
+    writer = asyncio.create_task(_write(app, gathered, flusher, fail), name=f"write {flusher.source}")
     try:
         async for event in stream.events():
-            await queue.put(event)
-            for more in waiting(app, stream, queue.maxsize - queue.qsize()):
-                queue.put_nowait(more)
+            await gathered.has_room.wait()
+            gathered.add([event, *waiting(app, stream, gathered.room - 1)])
     except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
         fail(error)
     finally:
         writer.cancel()
 
 
-async def _write(app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail) -> None:
+class Gathered:
+    """Events that were read and are in no batch yet, up to `most` of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._events: list[Any] = []
+        self.has_some, self.has_room = asyncio.Event(), asyncio.Event()
+        self.has_room.set()
+
+    @property
+    def room(self) -> int:
+        """How many more there may be."""
+        return self._most - len(self._events)
+
+    def add(self, events: list[Any]) -> None:
+        """Takes events in, for which there is room."""
+        self._events += events
+        self.has_some.set()
+        if not self.room:
+            self.has_room.clear()
+
+    def take(self) -> list[Any]:
+        """All that there are."""
+        events, self._events = self._events, []
+        self.has_some.clear()
+        self.has_room.set()
+        return events
+
+
+async def _write(app: faust.App, gathered: Gathered, flusher: Flusher, fail: Fail) -> None:
     """While one batch is written, the next one is taken, the one after it is decoded, and the one after that gathers."""
     earlier: asyncio.Task[None] | None = None
     async with asyncio.TaskGroup() as tasks:  # they end with this task
-        following = tasks.create_task(_next(app, queue, flusher, fail, 0.0))  # the first event does not wait
+        following = tasks.create_task(_next(app, gathered, flusher, fail, 0.0))  # the first event does not wait
         while True:
             events, batch, begun = await following
-            following = tasks.create_task(_next(app, queue, flusher, fail, begun + LINGER_SECONDS))
+            following = tasks.create_task(_next(app, gathered, flusher, fail, begun + LINGER_SECONDS))
             if batch is not None:
                 with _failing(fail):
                     written = await flusher.begin(batch)
@@ -65,16 +92,14 @@ async def _write(app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fa
 
 
 async def _next(
-    app: faust.App, queue: asyncio.Queue[Any], flusher: Flusher, fail: Fail, not_before: float
+    app: faust.App, gathered: Gathered, flusher: Flusher, fail: Fail, not_before: float
 ) -> tuple[list[Any], DecodedBatch | None, float]:
     """The next events, their batch, None where they come again, and when it began."""
-    events = [await queue.get()]
+    await gathered.has_some.wait()
     await asyncio.sleep(not_before - time.monotonic())
-    begun = time.monotonic()
-    while len(events) < BATCH_MESSAGES and not queue.empty():
-        events.append(queue.get_nowait())
+    begun, now = time.monotonic(), app.consumer_generation_id
     # events of an earlier assignment come again, to whoever has their partition now
-    current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+    current = [event for event in gathered.take() if event.message.generation_id == now]
     batch: DecodedBatch | None = None
     with _failing(fail):
         batch = await flusher.decode([incoming(event) for event in current])

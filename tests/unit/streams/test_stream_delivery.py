@@ -11,7 +11,7 @@ import pytest
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from streams.agents.reading import source
+from streams.agents.reading import Gathered, source
 from streams.kafka_client import PartitionByPartition, deliver_at_once, end, never_note_ends, waiting
 
 FLUSHER: Any = SimpleNamespace(source="t", rebuilt="t.rebuilt")
@@ -103,6 +103,19 @@ def test_what_waits_behind_an_event_is_taken_as_its_stream_would_have_given_it()
         read.hand_on(5)
         read.app.flow_control.suspend()
         assert not waiting(read.app, read.stream, 9), "partitions are about to move"
+
+    asyncio.run(go())
+
+
+def test_what_was_read_gathers_up_to_a_batch_and_is_taken_in_its_order() -> None:
+    async def go() -> None:
+        gathered = Gathered(3)
+        assert (gathered.room, gathered.has_some.is_set(), gathered.has_room.is_set()) == (3, False, True)
+        gathered.add([1])
+        gathered.add([2, 3])
+        assert (gathered.room, gathered.has_some.is_set(), gathered.has_room.is_set()) == (0, True, False)
+        assert gathered.take() == [1, 2, 3]
+        assert (gathered.room, gathered.has_some.is_set(), gathered.has_room.is_set()) == (3, False, True)
 
     asyncio.run(go())
 

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Awaitable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,7 +71,7 @@ def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other
         opened = asyncio.Event()
 
         async def wait_first(*coroutines: Any) -> None:
-            tasks = [asyncio.ensure_future(one.wait() if isinstance(one, asyncio.Event) else one) for one in coroutines]
+            tasks = [asyncio.ensure_future(one if isinstance(one, Awaitable) else one.wait()) for one in coroutines]
             done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             raced.extend(task.result() for task in done)
             for task in pending:
@@ -88,23 +89,23 @@ def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other
 
         seen: list[str] = []
         nothing = SimpleNamespace(_tp_to_callback={}, _tp_to_callback_lock=asyncio.Lock())
-        consumer = SimpleNamespace(wait_first=wait_first, callback=None)
+        suspended = asyncio.Event()
+        consumer = SimpleNamespace(wait_first=wait_first, callback=None, suspend_flow=suspended)
         app = SimpleNamespace(consumer=consumer, topics=nothing, flow_control=None)
         deliver_at_once(app, [])
-        never = asyncio.Event()
-        await app.consumer.wait_first(deliver("at once", wait=False), never.wait())
+        await consumer.wait_first(None, consumer.suspend_flow.wait())
+        await consumer.wait_first(deliver("at once", wait=False), consumer.suspend_flow.wait())
         assert (seen, raced) == (["at once"], [])
         asyncio.get_running_loop().call_later(0.01, opened.set)
-        await app.consumer.wait_first(deliver("later", wait=True), never.wait())
+        await consumer.wait_first(deliver("later", wait=True), consumer.suspend_flow.wait())
         assert (seen, raced) == (["at once", "later"], ["later"])
-        await app.consumer.wait_first(opened, never)
+        await consumer.wait_first(opened, asyncio.Event())
         opened.clear()
-        flow = asyncio.Event()
-        flow.set()
-        await app.consumer.wait_first(deliver("given up", wait=True), flow.wait())  # what is waited for beside it has come first
-        assert seen == ["at once", "later"]
+        suspended.set()
+        await consumer.wait_first(deliver("given up", wait=True), consumer.suspend_flow.wait())
+        assert seen == ["at once", "later"], "what is waited for beside it has come first"
         with pytest.raises(ValueError, match="no"):
-            await app.consumer.wait_first(refuse(), never.wait())
+            await consumer.wait_first(refuse(), consumer.suspend_flow.wait())
         return raced
 
     asyncio.run(go())
