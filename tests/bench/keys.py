@@ -57,7 +57,8 @@ def run(
         say(f"{found[-1]['keys']:,} keys: {found[-1]['lines_per_second']:,.0f} lines/s, {found[-1]['resident_mb']:,.0f} MB")
     figures = concluded(found)
     hours = SPAN_MS // HOUR_MS
-    notes = [f"Lines are drawn evenly over the keys and over {hours} h; every key has a state before, no cache is warm."]
+    states = "every key has a state before, which the worker read when it started"
+    notes = [f"Lines are drawn evenly over the keys and over {hours} h; {states}."]
     if long_lines:
         samples = _long(settings, long_lines, say)
         figures |= flatness(samples)
