@@ -100,7 +100,7 @@ class Partition:
         self.kernel, self.number, self.partitions, self._states = kernel, number, partitions, states
         self._max_lead, self._lateness = max_lead_ms, lateness_ms
         self._table, self._schedule = KeyTable(), Schedule()
-        self._cache = StateCache(self._table, load)
+        self._cache = StateCache(self._table, load, partitions)
         self._sums = kernel.sums()
         self._old_event_at = self._back_at = -QUIET_MS
         self.watermark: int | None = None

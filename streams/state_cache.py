@@ -10,16 +10,17 @@ from typing import cast
 
 from streams.key_table import KeyTable
 
-MOST_BYTES = 256 << 20  # of one partition
+MOST_BYTES = 1 << 30  # of a view: one worker may have all partitions
 OBJECT_BYTES = 56  # of each state beside its own bytes, most often: the head of its object, its place in the list, what is left
 Load = Callable[[Sequence[bytes]], Sequence[bytes | None]]  # the stored states of stored keys; None where there is none
 
 
 class StateCache:
-    """States by key; None where one is in the store only."""
+    """States by key; None where one is in the store only. Of all `partitions` together there may be MOST_BYTES."""
 
-    def __init__(self, table: KeyTable, load: Load) -> None:
+    def __init__(self, table: KeyTable, load: Load, partitions: int) -> None:
         self._table, self._load = table, load
+        self._most_bytes = MOST_BYTES // partitions
         self._states: list[bytes | None] = []
         self._bytes = 0
 
@@ -48,7 +49,7 @@ class StateCache:
     @property
     def is_full(self) -> bool:
         """Whether more is here than should be."""
-        return self._bytes > MOST_BYTES
+        return self._bytes > self._most_bytes
 
     def forget(self) -> None:
         """Lets go of all states. Those that were kept must be in the store."""

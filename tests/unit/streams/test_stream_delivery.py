@@ -83,6 +83,25 @@ def test_a_message_that_may_have_to_wait_goes_fausts_way(reason: str) -> None:
     asyncio.run(go())
 
 
+def test_a_message_that_waits_for_room_is_given_up_where_the_flow_is_suspended() -> None:
+    """By Faust's own race between the two, as its fetcher runs it."""
+
+    async def go() -> None:
+        read = Read()
+        consumer = read.app.consumer
+        read.hand_on(7, 8, 9)
+        race = asyncio.create_task(consumer.wait_first(consumer.callback(read.message(10)), consumer.suspend_flow.wait()))
+        async with asyncio.timeout(10):
+            while not read.queue._putters:  # it waits for room
+                await asyncio.sleep(0)
+            consumer.suspend_flow.set()
+            await race
+        assert [event.message.offset for event in read.queue._queue] == [7, 8, 9]
+        assert not consumer._unacked_messages
+
+    asyncio.run(go())
+
+
 def test_what_waits_behind_an_event_is_taken_as_its_stream_would_have_given_it() -> None:
     async def go() -> None:
         read = Read()
@@ -133,5 +152,7 @@ def test_the_end_of_a_partition_is_asked_of_the_client_and_not_with_each_message
         never_note_ends(app)
         assert app.consumer.highwater(TP("t", 0)) is None
         assert end(app, TP("t", 0)) == 7
+        app.monitor.track_tp_end_offset(TP("t", 0), 7)
+        assert not app.monitor.tp_end_offsets
 
     asyncio.run(go())

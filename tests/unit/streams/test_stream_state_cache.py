@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streams.key_table import KeyTable
 from streams.state_cache import OBJECT_BYTES, StateCache
 
+PARTITIONS = 3
 STEPS = st.lists(
     st.one_of(st.tuples(st.integers(0, 6), st.binary(min_size=1, max_size=9)), st.just("store and forget")), max_size=40
 )
@@ -32,7 +33,7 @@ def cache(keys: int) -> tuple[StateCache, KeyTable, Stored]:
     table, stored = KeyTable(), Stored()
     for number in range(keys):
         table.number(("s-1", f"p-{number}"))
-    return StateCache(table, stored.load), table, stored
+    return StateCache(table, stored.load, PARTITIONS), table, stored
 
 
 def test_the_store_is_not_asked_for_a_key_that_came_up_after_the_last_time_states_were_let_go_of() -> None:
@@ -53,7 +54,7 @@ def test_what_was_let_go_of_is_asked_for_once() -> None:
 
 
 def test_memory_is_counted_by_the_bytes_of_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.state_cache.MOST_BYTES", 2 * OBJECT_BYTES + 100)
+    monkeypatch.setattr("streams.state_cache.MOST_BYTES", PARTITIONS * (2 * OBJECT_BYTES + 100))
     made, _, _ = cache(3)
     made.keep([0, 1], [b"x" * 60, b"x" * 40])
     assert not made.is_full
@@ -80,8 +81,5 @@ def test_states_are_those_of_a_dictionary_and_their_bytes_those_of_a_count(steps
             made.keep([number], [state])
             wanted[number] = state
     assert made.get(range(7)) == [wanted.get(number, b"") for number in range(7)]
-    assert (
-        sum(len(state) for state in wanted.values())
-        <= made._bytes
-        <= sum(len(state) for state in wanted.values()) + 7 * OBJECT_BYTES
-    )
+    counted = sum(OBJECT_BYTES + len(state) for state in wanted.values())
+    assert made._bytes == counted
