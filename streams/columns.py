@@ -10,7 +10,8 @@ import numpy as np
 
 from contracts.aggregates import SALES_VALUES
 from contracts.features import AS_OF, SOURCE_OFFSET, Feature, features_of
-from featurestore.row_block import NULL, BlockLayout, RowBlock
+from featurestore.compiled import compiled
+from featurestore.row_block import NULL, BlockLayout, Doubles, RowBlock, Whole
 from streams import fold, packing
 from streams.packing import Ints
 from streams.tiles import HOPS, SLOTS
@@ -62,14 +63,35 @@ def _of_window(feature: Feature, value: str) -> int:
 def rows(view: str, keys: Sequence[tuple[str, ...]], facts: Ints, sums: Ints) -> RowBlock:
     """One row a key, from the facts and the sums of the windows of its state."""
     at = places(view)
-    numbers = np.concatenate((sums.reshape(-1, _SUMS), facts), axis=1)
-    whole = numbers[:, at.whole]
-    if len(at.unknown):
-        some = whole[:, at.unknown]
-        whole[:, at.unknown] = np.where(some < 0, NULL, some)
-    over, under = numbers[:, at.over], numbers[:, at.under]
-    doubles = np.divide(over, under, out=np.full(over.shape, np.nan), where=under != 0)
+    numbers = np.empty(_SUMS + fold.FACTS, np.int64)
+    whole, doubles = np.empty((len(keys), len(at.whole)), np.int64), np.empty((len(keys), len(at.over)), np.float64)
+    _fill(facts, sums.reshape(-1, _SUMS), at.whole, at.unknown, at.over, at.under, numbers, whole, doubles)
     return RowBlock(at.layout, keys, whole, doubles)
+
+
+@compiled
+def _fill(
+    facts: Ints,
+    sums: Ints,
+    places: Ints,
+    unknown: Ints,
+    over: Ints,
+    under: Ints,
+    numbers: Ints,
+    whole: Whole,
+    doubles: Doubles,
+) -> None:
+    """Fills in the columns of rows. `numbers` is room for those of one."""
+    for row in range(len(facts)):
+        numbers[:_SUMS], numbers[_SUMS:] = sums[row], facts[row]
+        for column in range(len(places)):
+            whole[row, column] = numbers[places[column]]
+        for column in unknown:
+            if whole[row, column] < 0:
+                whole[row, column] = NULL
+        for column in range(len(over)):
+            divisor = numbers[under[column]]
+            doubles[row, column] = numbers[over[column]] / divisor if divisor else np.nan
 
 
 def due(facts: Ints) -> Ints:

@@ -160,7 +160,7 @@ class Flusher:
                     if partition is None:
                         break
                     with self._pipeline.or_fail():
-                        work = partition.tick(self._clock(), caught_up=True)
+                        work = await in_thread(functools.partial(partition.tick, self._clock(), caught_up=True))
                         more = work.more
                         if work.touched or work.sums:
                             await (await self._write([work], rows_first=True))
@@ -255,7 +255,7 @@ class Flusher:
         letters = [letter for work in works for letter in work.letters]
         rows: Counter[str] = Counter()
         taken = [(self._partitions[work.partition], work) for work in works]
-        written = await self._pipeline.begin(letters, _counted(_settled(taken), rows), rows_first=rows_first)
+        written = await self._pipeline.begin(letters, _counted(_parts(taken), rows), rows_first=rows_first)
         return self._ended(works, rows, written, started)
 
     async def _ended(self, works: list[Work], rows: Counter[str], written: Awaitable[None], started: float) -> None:
@@ -310,15 +310,17 @@ def _counted(parts: Iterable[Changes], rows: Counter[str]) -> Iterator[Changes]:
         yield changes
 
 
-def _settled(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
-    """What works change, in parts of up to PART_KEYS keys, settled as each is asked for."""
+def _parts(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
+    """What works change, in parts of up to PART_KEYS keys, gathered as each is asked for."""
     changes, keys = Changes(), 0
     for partition, work in taken:
-        for settle, what in ((partition.settle, work.touched.items()), (partition.settle_sums, work.sums)):
-            left: Iterator[Any] = iter(what)
-            while some := list(itertools.islice(left, PART_KEYS - keys)):
-                settle(some, changes)
-                keys += len(some)
+        steps = [(len(touched.numbers), functools.partial(partition.add, touched)) for touched in work.touched]
+        for count, add in (*steps, (len(work.sums), functools.partial(partition.add_sums, work.sums))):
+            start = 0
+            while start < count:
+                end = min(start + PART_KEYS - keys, count)
+                add(slice(start, end), changes)
+                start, keys = end, keys + end - start
                 if keys == PART_KEYS:
                     yield changes
                     changes, keys = Changes(), 0

@@ -53,14 +53,24 @@ class Packed(NamedTuple):
     ends: Ints
 
 
-@compiled
-def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Packed, Ints, Ints]:
-    """Takes the sales of a batch into the states of its keys.
+class Read(NamedTuple):
+    """Some states settled: they themselves, the facts of each, and its sums by window."""
 
-    Returns the states, the verdict on each line (that on its sale with the sale's first line, CONTINUED with its others), and
-    for the first line of each sale that was applied its values and the number of its category.
+    states: Packed
+    facts: Ints
+    sums: Ints
+
+
+@compiled
+def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Ints, Read, Ints, Ints]:
+    """Takes the sales of a batch into the states of its keys, and settles them as `settle` does while they are unpacked.
+
+    Returns the keys that are touched, and these settled; the verdict on each line (that on its sale with the sale's first line,
+    CONTINUED with its others), and for the first line of each sale that was applied its values and the number of its category.
     """
     keys = len(states.ends) - 1
+    touched, count = np.empty(keys, np.int64), 0
+    facts, sums = _unread(keys)
     verdicts = np.full(len(told.lines), CONTINUED, np.int64)
     sales = np.zeros((len(told.lines), VALUES + 1), np.int64)
     state = room(_longest(states.ends), _longest(told.key_from), len(told.categories.raw), len(told.categories.ends))
@@ -69,13 +79,20 @@ def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Packe
         unpack(states.raw, states.ends[key], states.ends[key + 1], state)
         starts = zones.starts[zones.of_key[key]]
         begin, end = told.key_from[key], told.key_from[key + 1]
+        is_touched = False
         while begin < end:
             upto = _end_of_sale(told, begin, end)
             line = told.order[begin]
             verdicts[line] = _take_sale(state, told, told.order[begin:upto], starts, lateness, sales[line])
+            is_touched |= verdicts[line] == one.APPLIED or verdicts[line] == one.REPLAYED
             begin = upto
-        out = _append(state, out, ends, key)
-    return Packed(out[: ends[keys]], ends), verdicts, sales
+        if is_touched:
+            _read(state, starts, lateness, facts[count], sums[count])
+            out = _append(state, out, ends, count)
+            touched[count] = key
+            count += 1
+    packed = Packed(out[: ends[count]], ends[: count + 1])
+    return touched[:count], Read(packed, facts[:count], sums[:count]), verdicts, sales
 
 
 @compiled
@@ -105,19 +122,29 @@ def complete(states: Packed, offset: int) -> Packed:
 
 
 @compiled
-def settle(states: Packed, zones: Zones, lateness: int) -> tuple[Packed, Ints, Ints]:
-    """Drops from states what they no longer need, and reads them: the states, their facts, and the sums of each window."""
+def settle(states: Packed, zones: Zones, lateness: int) -> Read:
+    """Drops from states what they no longer need, and reads them."""
     keys = len(states.ends) - 1
-    facts = np.zeros((keys, FACTS), np.int64)
-    sums = np.zeros((keys, len(tiles.HOPS), VALUES), np.int64)
+    facts, sums = _unread(keys)
     state = room(_longest(states.ends), 0, 0, 0)
     out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
     for key in range(keys):
         unpack(states.raw, states.ends[key], states.ends[key + 1], state)
-        facts[key, SAME_HOUR], facts[key, DUE] = one.settle(state, zones.starts[zones.of_key[key]], lateness, sums[key])
-        facts[key, :PACKED] = state.head[:PACKED]
+        _read(state, zones.starts[zones.of_key[key]], lateness, facts[key], sums[key])
         out = _append(state, out, ends, key)
-    return Packed(out[: ends[keys]], ends), facts, sums
+    return Read(Packed(out[: ends[keys]], ends), facts, sums)
+
+
+@compiled
+def _unread(keys: int) -> tuple[Ints, Ints]:
+    """Room for the facts of states, and for the sums of each of their windows."""
+    return np.empty((keys, FACTS), np.int64), np.empty((keys, len(tiles.HOPS), VALUES), np.int64)
+
+
+@compiled
+def _read(state: State, starts: Starts, lateness: int, facts: Ints, sums: Ints) -> None:
+    facts[SAME_HOUR], facts[DUE] = one.settle(state, starts, lateness, sums)
+    facts[:PACKED] = state.head[:PACKED]
 
 
 @compiled

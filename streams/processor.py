@@ -1,6 +1,6 @@
 """One partition of one view: messages in, what to write out. Pure; `flusher.py` does the writing.
 
-`take` moves states on in memory, `settle` makes rows and states to store of them, some keys at a time. States are ahead of the
+`take` moves states on in memory, `add` makes rows and states to store of them, some keys at a time. States are ahead of the
 store in between: whoever fails to write what a `Work` touched must forget the whole partition (`restore`, or end the process),
 since its messages were not acknowledged and come again; `forget` only what is written. All states are packed, as they are stored.
 """
@@ -25,7 +25,7 @@ from streams.schedule import Schedule
 from streams.state_cache import Load, StateCache
 from streams.sums import NOTHING_YET
 from streams.sums import Key as SumKey
-from streams.views import Kernel, Row, Settled, Taken
+from streams.views import Kernel, Row, Settled, Taken, Touched
 
 RESTORE_KEYS = 1_000  # states read in one go while a partition is restored
 TICK_KEYS = 2_000  # keys advanced in one go: what a flush takes well under a second for
@@ -59,11 +59,11 @@ class Decoded:
 
 @dataclass(slots=True)
 class Work:
-    """What one batch or one tick does to a partition: the states that it touched by the numbers of their keys, the sums over
-    them, letters to send, and how many of what."""
+    """What one batch or one tick does to a partition: the keys that it touched, in the order in which they are to be written, the
+    sums over them, letters to send, and how many of what."""
 
     partition: int
-    touched: dict[int, bytes] = field(default_factory=dict)
+    touched: list[Touched] = field(default_factory=list)
     sums: list[SumKey] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # events, duplicates, late, replayed, dead:<reason>
@@ -121,7 +121,7 @@ class Partition:
             if self.is_full:
                 self.forget()
             self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
-            self._settled(numbers, states)
+            self._schedule.note(numbers, self._settled(numbers, states).due)
             self._sums.restore([self._table.keys[number] for number in numbers], states)
 
     def decode(self, messages: Iterable[Incoming]) -> Decoded:
@@ -159,6 +159,7 @@ class Partition:
 
         A key that has taken an event beyond that offset keeps its own state, and a letter says so.
         """
+        taken: dict[int, bytes] = {}
         for message in messages:
             rebuilt = received(message.headers, message.value or b"")
             if rebuilt.fingerprint != self._states:
@@ -169,7 +170,7 @@ class Partition:
             head, own = self.kernel.heads([rebuilt.raw, current])
             reason: LateReason = "healed"
             if own.complete >= head.offset:  # it was taken over before a crash
-                work.touched[number] = current
+                taken[number] = current
             elif own.offset > head.offset:
                 reason = "moved_on"
             else:
@@ -177,10 +178,11 @@ class Partition:
                 self._sums.replace(rebuilt.key, current, state)
                 self.keys += own.offset == NOTHING_YET
                 self._cache.keep([number], [state])
-                work.touched[number] = state
+                taken[number] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, head.offset))
+        self._touch(list(taken), list(taken.values()), work)
         work.sums = list(dict.fromkeys([*work.sums, *self._sums.changed()]))
 
     def tick(self, clock: int, caught_up: bool) -> Work:
@@ -193,25 +195,20 @@ class Partition:
         work.more = len(due) == TICK_KEYS
         numbers = self._still_due(due, now)
         states = self.kernel.advance(self._cache.get(numbers), now)
-        self._cache.keep(numbers, states)
-        work.touched = dict(zip(numbers, states, strict=True))
+        self._touch(numbers, states, work)
         work.sums = self._sums.advance(now)
         return work
 
-    def settle(self, touched: Iterable[tuple[int, bytes]], changes: Changes) -> None:
-        """Adds what some of the touched states change."""
-        some = list(touched)
-        if some:
-            numbers = [number for number, _ in some]
-            settled = self._settled(numbers, [state for _, state in some])
-            self._cache.keep(numbers, settled.states)
-            changes.rows[self.kernel.view.name] = _both(changes.rows.get(self.kernel.view.name), settled.rows)
-            stored = map(self._table.stored.__getitem__, numbers)
-            changes.states.setdefault(self.number, {}).update(zip(stored, settled.states, strict=True))
+    def add(self, touched: Touched, some: slice, changes: Changes) -> None:
+        """Adds what some touched keys change."""
+        view, settled = self.kernel.view.name, touched.settled
+        changes.rows[view] = _both(changes.rows.get(view), settled.rows(some))
+        stored = map(self._table.stored.__getitem__, touched.numbers[some])
+        changes.states.setdefault(self.number, {}).update(zip(stored, settled.states[some], strict=True))
 
-    def settle_sums(self, keys: Sequence[SumKey], changes: Changes) -> None:
+    def add_sums(self, keys: Sequence[SumKey], some: slice, changes: Changes) -> None:
         """Adds the rows of some sums."""
-        for view, rows in self._sums.settle(keys).items():
+        for view, rows in self._sums.settle(keys[some]).items():
             changes.rows[view] = _both(changes.rows.get(view), rows)
 
     @property
@@ -226,7 +223,7 @@ class Partition:
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
         numbers = [self._number(raw_key) for raw_key in stored_keys]
-        return Changes({self.kernel.view.name: self._settled(numbers, self._cache.get(numbers)).rows})
+        return Changes({self.kernel.view.name: self._settled(numbers, self._cache.get(numbers)).rows(slice(None))})
 
     def sum_keys(self) -> list[SumKey]:
         """The keys of all sums."""
@@ -235,7 +232,7 @@ class Partition:
     def rewrite_sums(self, keys: Iterable[SumKey]) -> Changes:
         """The rows of some sums as they are at this moment."""
         changes = Changes()
-        self.settle_sums(self._sums.some(keys), changes)
+        self.add_sums(self._sums.some(keys), slice(None), changes)
         return changes
 
     def now(self, clock: int, caught_up: bool) -> int | None:
@@ -257,16 +254,26 @@ class Partition:
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
     def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
-        self._cache.keep(list(taken.states), taken.states.values())
+        self._note(taken.touched, work)
         self.keys += taken.new
         self._sums.add(taken.added)
-        work.touched = taken.states
         for number, keys in sorted(taken.late.items()):
             work.letters.append(late_letter(read[number], json.dumps([list(key) for key in keys]).encode()))
         work.counts["events"] += len(read)
         work.counts["late"] += len(taken.late)
         work.counts["replayed"] += taken.replayed
         work.counts["duplicates"] += taken.duplicates
+
+    def _touch(self, numbers: Sequence[int], states: Sequence[bytes], work: Work) -> None:
+        """Settles the states of different keys, and has a work touch them."""
+        self._note(Touched(numbers, self._settled(numbers, states)), work)
+
+    def _note(self, touched: Touched, work: Work) -> None:
+        """Has a work touch keys: puts their states in place of those that they had, each noted for when its row next changes."""
+        if touched.numbers:
+            self._cache.keep(touched.numbers, touched.settled.states)
+            self._schedule.note(touched.numbers, touched.settled.due)
+            work.touched.append(touched)
 
     def _observe(self, event_time: int, clock: int) -> None:
         if self.watermark is not None and event_time < self.watermark - self._lateness:
@@ -280,18 +287,12 @@ class Partition:
 
     def _still_due(self, numbers: Sequence[int], now: int) -> list[int]:
         """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
-        due = self._told(numbers, self._cache.get(numbers)).due
+        due = self._settled(numbers, self._cache.get(numbers)).due
         put_off = due > now
         self._schedule.note(list(itertools.compress(numbers, put_off)), due[put_off])
         return list(itertools.compress(numbers, ~put_off))
 
     def _settled(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
-        """What states come to, each noted for when its row next changes."""
-        settled = self._told(numbers, states)
-        self._schedule.note(numbers, settled.due)
-        return settled
-
-    def _told(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
         return self.kernel.settle(list(map(self._table.keys.__getitem__, numbers)), states)
 
 

@@ -43,7 +43,8 @@ class Rebuilder:
             batch = self._patient.batch(KeyTable())
             for number, part in enumerate(ordered[start : start + PIECE_EVENTS], start):
                 batch.add(part, number)  # the order of a partition, which the archive does not keep, is none of a fence's here
-            state = self._settled(key, self._patient.take(batch, [state]).states[batch.numbers[0]])
+            (state,) = self._patient.take(batch, [state]).touched.settled.states
+            state = self._settled(key, state)
         return self._settled(key, self.kernel.completed(state, next_offset - 1))
 
     def _settled(self, key: Key, state: bytes) -> bytes:

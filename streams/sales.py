@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -12,12 +12,13 @@ from contracts.features import SALES_ROLLING
 from contracts.topics import SALES
 from contracts.windows import StoreCalendars
 from featurestore.block_format import BlockFormat
+from featurestore.row_block import RowBlock
 from streams import columns, fold, packing, state
 from streams.days import Zones, zones_of
 from streams.key_table import Key, KeyTable
 from streams.receipts import OF_KEY, OF_RECEIPT, Receipts, joined, pieces
 from streams.sums import Added, SalesSums
-from streams.views import Head, Settled, Taken
+from streams.views import Head, Settled, Taken, Touched
 
 
 class SalesKernel:
@@ -44,19 +45,17 @@ class SalesKernel:
         told, numbers = batch.told, batch.numbers
         of_store = zones_of(self._calendars, batch.stores)
         zones = Zones(of_store.starts, of_store.of_key[batch.store_of])
-        packed, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, zones, self._lateness)
+        touched, read, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, zones, self._lateness)
         of_key, of_receipt = told.lines[:, OF_KEY], told.lines[:, OF_RECEIPT]
-        is_touched = np.zeros(len(numbers), np.bool_)
-        is_touched[of_key[(verdicts == state.APPLIED) | (verdicts == state.REPLAYED)]] = True
-        touched = np.flatnonzero(is_touched).tolist()
-        raws = pieces(*packed)
+        places: list[int] = touched.tolist()
+        known = [numbers[at] for at in places]
         late: dict[int, list[Key]] = {}
         for line in np.flatnonzero(verdicts == state.LATE):
             late.setdefault(int(of_receipt[line]), []).append(batch.keys.keys[numbers[of_key[line]]])
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
-            {numbers[at]: raws[at] for at in touched},
-            sum(not states[at] for at in touched),
+            Touched(known, _settled(lambda some: [batch.keys.keys[number] for number in known[some]], read)),
+            sum(not states[at] for at in places),
             len(batch) - len(np.unique(fresh)),
             len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
             late,
@@ -67,8 +66,8 @@ class SalesKernel:
         return pieces(*fold.advance(fold.Packed(*joined(states)), now))
 
     def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
-        packed, facts, sums = fold.settle(fold.Packed(*joined(states)), self._zones(keys), self._lateness)
-        return Settled(pieces(*packed), columns.due(facts), columns.rows(SALES_ROLLING.name, keys, facts, sums))
+        read = fold.settle(fold.Packed(*joined(states)), self._zones(keys), self._lateness)
+        return _settled(keys.__getitem__, read)
 
     def heads(self, states: Sequence[bytes]) -> list[Head]:
         return [Head(*packing.head(raw)) for raw in states]
@@ -85,10 +84,19 @@ class SalesKernel:
         no_states, no_lines, begin = fold.Packed(*joined([])), np.zeros(0, np.int64), np.zeros(1, np.int64)
         fold.add_sales(no_states, no_lines, begin, added.told, added.sales, self._zones([]))
         fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
-        _, facts, sums = fold.settle(fold.Packed(*joined([b""])), self._zones([("", "")]), 0)
-        row = columns.rows(SALES_ROLLING.name, [("", "")], facts, sums)
+        read = fold.settle(fold.Packed(*joined([b""])), self._zones([("", "")]), 0)
+        row = columns.rows(SALES_ROLLING.name, [("", "")], read.facts, read.sums)
         BlockFormat(row.layout, b"").calls(row)
         BlockFormat(row.layout, b"").commands(row)
 
     def _zones(self, keys: Sequence[Key]) -> Zones:
         return zones_of(self._calendars, [store_id for store_id, _ in keys])
+
+
+def _settled(keys: Callable[[slice], Sequence[Key]], read: fold.Read) -> Settled:
+    packed, facts, sums = read
+
+    def rows(some: slice) -> RowBlock:
+        return columns.rows(SALES_ROLLING.name, keys(some), facts[some], sums[some])
+
+    return Settled(pieces(*packed), columns.due(facts), rows)

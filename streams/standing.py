@@ -5,6 +5,7 @@ Their states are objects while they are worked on, one event at a time: they are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from streams.admission import Admission, Outcome
 from streams.key_table import Key, KeyTable
 from streams.schedule import NEVER
 from streams.sums import Sums
-from streams.views import Head, Settled, Taken
+from streams.views import Head, Settled, Taken, Touched
 
 Event = InventoryEvent | PriceEvent
 Read = tuple[int | None, dict[str, Any]]  # when a row next changes by itself, ms, and its features
@@ -70,32 +71,39 @@ class StandingKernel:
     def take(self, batch: Events, states: Sequence[bytes]) -> Taken:
         before = dict(zip(batch.numbers, states, strict=True))
         known = {key: self._unpacked(raw) for key, raw in before.items()}
-        taken, touched = Taken(), {}
+        touched: dict[int, Any] = {}
+        late: dict[int, list[Key]] = {}
+        outcomes: Counter[Outcome] = Counter()
         for number, (key, event, offset) in enumerate(batch.told):
             outcome = self._apply(known[key], event, offset, self._lateness)
             if outcome in ("applied", "replayed"):
                 touched[key] = known[key]
-            taken.replayed += outcome == "replayed"
-            taken.duplicates += outcome == "duplicate"
+            outcomes[outcome] += 1
             if outcome == "late":
-                taken.late[number] = [batch.keys.keys[key]]
-        taken.states = {key: self._encode(state) for key, state in touched.items()}
-        taken.new = sum(not before[key] for key in touched)
-        return taken
+                late[number] = [batch.keys.keys[key]]
+        return Taken(
+            Touched(list(touched), self._settled([batch.keys.keys[key] for key in touched], touched.values())),
+            sum(not before[key] for key in touched),
+            outcomes["replayed"],
+            outcomes["duplicate"],
+            late,
+        )
 
     def advance(self, states: Sequence[bytes], now: int) -> list[bytes]:
         return [self._changed(raw, as_of=max(self._unpacked(raw).as_of, now)) for raw in states]
 
     def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+        return self._settled(keys, map(self._unpacked, states))
+
+    def _settled(self, keys: Sequence[Key], states: Iterable[Any]) -> Settled:
         raws, dues, rows = [], [], []
-        for key, raw in zip(keys, states, strict=True):
-            state = self._unpacked(raw)
+        for key, state in zip(keys, states, strict=True):
             due, features = self._read(key, state)
             raws.append(self._encode(state))
             dues.append(NEVER if due is None else due)
             about = {AS_OF: state.as_of, SOURCE_OFFSET: state.offset, FINGERPRINT: CATALOGUE_FINGERPRINT}
             rows.append(dict(zip(self._keys, key, strict=True)) | about | features)
-        return Settled(raws, np.array(dues, np.int64), rows)
+        return Settled(raws, np.array(dues, np.int64), rows.__getitem__)
 
     def heads(self, states: Sequence[bytes]) -> list[Head]:
         return [Head(state.as_of, state.offset, state.complete) for state in map(self._unpacked, states)]

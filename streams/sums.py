@@ -155,11 +155,11 @@ class SalesSums(Sums):
         for parts, view in enumerate(self.views, 1):
             of_view = [key for key in keys if len(key) == parts]
             if of_view:
-                packed, facts, of_windows = fold.settle(self._packed(of_view), self._zones(of_view), 0)
-                self._keep(of_view, packed, {})
+                read = fold.settle(self._packed(of_view), self._zones(of_view), 0)
+                self._keep(of_view, read.states, {})
                 numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in of_view]
-                self._schedule.note(numbers, columns.due(facts))
-                found[view.name] = columns.rows(view.name, of_view, facts, of_windows)
+                self._schedule.note(numbers, columns.due(read.facts))
+                found[view.name] = columns.rows(view.name, of_view, read.facts, read.sums)
         return found
 
     def _taken(self) -> list[Key]:

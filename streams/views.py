@@ -6,7 +6,7 @@ nothing here knows Faust, Kafka or Redis.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,21 +30,28 @@ class Head(NamedTuple):
 
 class Settled(NamedTuple):
     """Some states as they are to be stored, without what they no longer need; when the row of each next changes without an event,
-    ms (`schedule.NEVER`: it does not); and the rows."""
+    ms (`schedule.NEVER`: it does not); and what makes the rows of some of them."""
 
     states: Sequence[bytes]
     due: Ints
-    rows: Sequence[Row]
+    rows: Callable[[slice], Sequence[Row]]
+
+
+class Touched(NamedTuple):
+    """Different keys by number, and what their states come to."""
+
+    numbers: Sequence[int]
+    settled: Settled
 
 
 @dataclass(slots=True)
 class Taken:
-    """What a batch of events did: the states, by number, of the keys that one was added to, or that had one already when it was
-    read again; how many of the keys were unknown; how many events were nothing but read again, or repeated an earlier one for a
-    key; the keys that each event (by its place) came too late for; and what sums need of it."""
+    """What a batch of events did: the keys that one was added to, or that had one already when it was read again; how many of
+    them were unknown; how many events were nothing but read again, or repeated an earlier one for a key; the keys that each event
+    (by its place) came too late for; and what sums need of it."""
 
-    states: dict[int, bytes] = field(default_factory=dict)
-    new: int = 0
+    touched: Touched
+    new: int
     replayed: int = 0
     duplicates: int = 0
     late: dict[int, list[Key]] = field(default_factory=dict)
@@ -79,7 +86,7 @@ class Kernel(Protocol):
         ...
 
     def take(self, batch: Any, states: Sequence[bytes]) -> Taken:
-        """What a batch does to the states of its numbers; b"" is the state of a key that nothing was heard of."""
+        """What a batch does to the states of its numbers, settled; b"" is the state of a key that nothing was heard of."""
         ...
 
     def advance(self, states: Sequence[bytes], now: int) -> Sequence[bytes]:

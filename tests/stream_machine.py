@@ -13,7 +13,7 @@ from contracts.letters import OFFSET, REASON
 from contracts.windows import StoreCalendars
 from streams.processor import Changes, Incoming, Partition, Work
 from streams.sums import Key
-from streams.views import Kernel
+from streams.views import Kernel, Touched
 from tests.builders import DAY, HOUR, MINUTE, NOON, PARTITIONS
 
 ANY_LATENESS = 400 * DAY
@@ -82,10 +82,8 @@ class Machine:
         """Writes what a work touched in two parts, rows first, or up to where it crashes. Whether it may be acknowledged."""
         if crash == "before writing":
             return False
-        touched = list(work.touched.items())
-        half = len(touched) // 2
-        for number, (part, sums) in enumerate(((touched[:half], []), (touched[half:], work.sums))):
-            changes = self.settled(part, sums)
+        for number, (part, sums) in enumerate(halves(work)):
+            changes = self.changes(part, sums)
             self.write_rows(changes)
             if crash == "rows written" and number:
                 return False
@@ -94,10 +92,11 @@ class Machine:
                 return False
         return crash != "not acknowledged"
 
-    def settled(self, touched: list[tuple[Any, Any]], sums: list[Key]) -> Changes:
+    def changes(self, touched: list[tuple[Touched, slice]], sums: list[Key]) -> Changes:
         changes = Changes()
-        self.partition.settle(touched, changes)
-        self.partition.settle_sums(sums, changes)
+        for keys, some in touched:
+            self.partition.add(keys, some, changes)
+        self.partition.add_sums(sums, slice(None), changes)
         return changes
 
     def write_rows(self, changes: Changes) -> None:
@@ -110,6 +109,13 @@ class Machine:
 
     def write_states(self, changes: Changes) -> None:
         self.stored.update(changes.states.get(self.number, {}))
+
+
+def halves(work: Work) -> list[tuple[list[tuple[Touched, slice]], list[Key]]]:
+    """What a work touched, in two parts, of which the second has the sums."""
+    cuts = [(touched, len(touched.numbers) // 2) for touched in work.touched]
+    first, second = [(touched, slice(cut)) for touched, cut in cuts], [(touched, slice(cut, None)) for touched, cut in cuts]
+    return [(first, []), (second, work.sums)]
 
 
 CRASHES = st.sampled_from(["none", "none", "none", "before writing", "rows written", "half written", "not acknowledged"])

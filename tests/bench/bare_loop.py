@@ -34,8 +34,9 @@ def run(settings: Settings, receipts: int) -> None:
         for number, group in _by_partition(messages).items():
             partition = partitions[number]
             work, changes = partition.take(partition.decode(group), system_clock()), Changes()
-            partition.settle(work.touched.items(), changes)
-            partition.settle_sums(work.sums, changes)
+            for touched in work.touched:
+                partition.add(touched, slice(None), changes)
+            partition.add_sums(work.sums, slice(None), changes)
             done += len(group)
         if messages and not span.has_begun:
             span.begin(done)

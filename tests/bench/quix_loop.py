@@ -45,7 +45,7 @@ class Rows:
         batch = self._kernel.batch(self._keys)
         batch.add(event, place.offset)
         taken = self._kernel.take(batch, [self._state(number, state) for number in batch.numbers])
-        changed = taken.states
+        changed = dict(zip(taken.touched.numbers, taken.touched.settled.states, strict=True))
         for number, raw in changed.items():
             state.set_bytes(self._product(number), raw)  # it has the store, the message's key, before it
         self._states |= changed
@@ -75,7 +75,7 @@ class RedisSink(BatchingSink):
             keys = [self._keys.keys[number] for number in numbers]
             settled = self._kernel.settle(keys, [self._states[number] for number in numbers])
             self._states.update(zip(numbers, settled.states, strict=True))
-            self._writer.write(SalesKernel.view.name, settled.rows)
+            self._writer.write(SalesKernel.view.name, settled.rows(slice(None)))
         self.has_written = True
 
 

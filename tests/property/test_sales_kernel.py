@@ -16,7 +16,7 @@ from streams.rebuilt import Rebuilder, headers
 from streams.sales import SalesKernel
 from tests.builders import DAY, NOON, incoming, line, receipt
 from tests.oracles.rolling import category_rolling, sales_rolling, store_rolling
-from tests.stream_machine import ANY_LATENESS, CALENDARS, CRASHES, STORES, Machine, run, times, unique
+from tests.stream_machine import ANY_LATENESS, CALENDARS, CRASHES, STORES, Machine, halves, run, times, unique
 
 lines = st.builds(
     line,
@@ -128,10 +128,8 @@ def test_parts_and_batches_under_way_change_nothing_however_rows_and_states_over
                     machine.partition.forget()
                 end = taken + data.draw(st.integers(1, len(logs[number]) - taken), label="batch")
                 work = machine.partition.take(machine.partition.decode(logs[number][taken:end]), NOON)
-                touched = list(work.touched.items())
-                half = len(touched) // 2
-                for part, sums, reached in ((touched[:half], [], taken), (touched[half:], work.sums, end)):
-                    changes = machine.settled(part, sums)
+                for (part, sums), reached in zip(halves(work), (taken, end), strict=True):
+                    changes = machine.changes(part, sums)
                     rows.append(changes)
                     states.append((changes, reached))
                 taken = end

@@ -67,7 +67,8 @@ class Driven:
 
     def settled(self, work: Work) -> Done:
         changes = Changes()
-        self.partition.settle(work.touched.items(), changes)
+        for touched in work.touched:
+            self.partition.add(touched, slice(None), changes)
         return Done(work, list(changes.rows.get(SALES_ROLLING.name, [])), changes.states.get(self.partition.number, {}))
 
 
@@ -275,7 +276,7 @@ def test_a_rebuilt_state_moves_the_sums_of_its_store_at_once_where_all_is_read()
     one = partition(stored, next_offset=6)
     work = one.take_over([rebuilt(7, next_offset=6)]).work
     changes = Changes()
-    one.partition.settle_sums(work.sums, changes)
+    one.partition.add_sums(work.sums, slice(None), changes)
     (row,) = changes.rows[STORE_ROLLING.name]
     assert (row["store_units_24h"], row["source_offset"], row["as_of_ms"]) == (7, 5, NOON)
     behind = partition(stored, next_offset=4)  # what is read again may be of its other products
@@ -295,12 +296,16 @@ def test_a_state_rebuilt_for_another_catalogue_is_left_alone() -> None:
     assert (work.rows, work.states, work.letters, work.counts["foreign"]) == ([], {}, [], 1)
 
 
-def test_a_key_that_is_rebuilt_in_the_batch_that_touches_it_has_one_row() -> None:
-    """The row of the state that was replaced would else be written beside it, whichever comes last."""
+def test_a_key_that_is_rebuilt_in_the_batch_that_touches_it_is_written_as_rebuilt_last() -> None:
+    """Rows are written in their order, and of several states of a key the last one."""
     made = partition().partition
     work = made.take(made.decode([incoming(receipt(), 5)]), NOON)
     made.take_over([rebuilt(7, next_offset=6)], work)
-    assert [row["units_24h"] for row in Driven(made).settled(work).rows] == [7]
+    done = Driven(made).settled(work)
+    assert [row["units_24h"] for row in done.rows] == [1, 7]
+    (stored,) = done.states.values()
+    (row,) = made.kernel.settle([("s-1", "p-1")], [stored]).rows(slice(None))
+    assert row["units_24h"] == 7
 
 
 def test_states_are_let_go_of_where_there_are_too_many_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +352,6 @@ def test_a_long_history_is_made_anew_piece_by_piece_to_the_same_state(monkeypatc
     whole = rebuilder.state(key, parts, 1_000)
     monkeypatch.setattr("streams.rebuilt.PIECE_EVENTS", 7)
     assert rebuilder.state(key, parts[::-1], 1_000) == whole
-    (row,) = rebuilder.kernel.settle([key], [whole]).rows
+    (row,) = rebuilder.kernel.settle([key], [whole]).rows(slice(None))
     covered = [one for one in events if one.event_time >= NOON - 28 * DAY]
     assert row["receipts_28d"] >= len(covered)

@@ -126,8 +126,8 @@ def test_states_survive_storage() -> None:
     batch = kernel.batch(KeyTable())
     for offset, event in enumerate((movement("i-1", NOON, "count", 5), movement("i-2", NOON + 1, "transfer", -2))):
         batch.add(event, offset)
-    (raw,) = kernel.take(batch, [b""]).states.values()
-    state = kernel.settle([key], [raw])
-    assert state.rows[0]["on_hand"] == 3
+    state = kernel.take(batch, [b""]).touched.settled
+    (row,) = state.rows(slice(None))
+    assert row["on_hand"] == 3
     again = kernel.settle([key], state.states)
-    assert (again.states, again.due.tolist(), again.rows) == (state.states, state.due.tolist(), state.rows)
+    assert (again.states, again.due.tolist(), again.rows(slice(None))) == (state.states, state.due.tolist(), [row])

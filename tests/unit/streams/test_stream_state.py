@@ -30,12 +30,12 @@ def fed(*receipts: Receipt, kernel: SalesKernel = KERNEL) -> bytes:
     batch = kernel.batch(keys)
     for offset, one in enumerate(receipts):
         batch.add(one, offset)
-    state = kernel.take(batch, [b""] * len(batch.numbers)).states[keys.number(KEY)]
-    return kernel.settle([KEY], [state]).states[0]
+    touched = kernel.take(batch, [b""] * len(batch.numbers)).touched
+    return touched.settled.states[touched.numbers.index(keys.number(KEY))]
 
 
 def features_of(state: bytes) -> dict[str, Any]:
-    return dict(KERNEL.settle([KEY], [state]).rows[0])
+    return dict(KERNEL.settle([KEY], [state]).rows(slice(None))[0])
 
 
 def due(state: bytes) -> int | None:
