@@ -43,6 +43,10 @@ class FeastOnlineStore:
         store._writer.ping()
         return store
 
+    def encoded(self, view: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """See OnlineWriter."""
+        return self._writer.encoded(view, rows)
+
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter."""
         self._writer.write(view, rows)

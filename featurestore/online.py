@@ -15,6 +15,10 @@ from featurestore.keys import Key, Row
 class OnlineWriter(Protocol):
     """Where the latest rows go. A write replaces the whole row, whatever its time: each key has one writer."""
 
+    def encoded(self, view: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """The same rows, for one write, with all of it done that can be done before their turn comes."""
+        ...
+
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """Replaces the rows of their keys; the last one of a key wins. A row without one of the view's columns is a KeyError.
 

@@ -28,10 +28,22 @@ from featurestore.row_block import BlockLayout, RowBlock
 if TYPE_CHECKING:
     from featurestore.block_format import BlockFormat
 
-CHUNK = 250  # rows sent in one go: a round trip is spread thin, and neither side holds much at once
-CHUNKS_AHEAD = 8  # sent before the replies to the first are read: a thread that waits for the interpreter encodes in bursts
+CHUNK = (
+    1_000  # rows sent in one go, a megabyte: each takes the interpreter's lock some times, which a busy process is long in giving
+)
+CHUNKS_AHEAD = 4  # sent before the replies to the first are read: the server has work meanwhile
 WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapshot
 Chunk = tuple[int, bytes | memoryview]  # how many commands, and these
+
+
+class _Encoded(RowBlock):
+    """A block with its calls."""
+
+    __slots__ = ("chunks",)
+
+    def __init__(self, block: RowBlock, chunks: Iterable[Chunk]) -> None:
+        super().__init__(block.layout, block.keys, block.whole, block.doubles)
+        self.chunks = list(chunks)
 
 
 class RowWriter:
@@ -64,23 +76,34 @@ class RowWriter:
         except RedisError as error:
             raise unavailable(self._address, "opening the online store", error) from error
 
+    def encoded(self, view: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """See OnlineWriter. Rows that are no block are encoded as they are written."""
+        return _Encoded(rows, self._calls(view, rows)) if isinstance(rows, RowBlock) else rows
+
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        if isinstance(rows, RowBlock) and rows.layout.view != view:
-            raise ValueError(f"rows of {rows.layout.view}, not of {view}")
+        calls = self._calls(view, rows) if isinstance(rows, RowBlock) else ()
         try:
             with self._connection() as connection:
                 if isinstance(rows, RowBlock):
-                    self._replace(connection, rows)
+                    self._replace(connection, rows, calls)
                 else:
                     _set(connection, _chunks_of_rows(_row_format(view, self._project), rows))
         except RedisError as error:
             raise unavailable(self._address, f"writing {len(rows)} rows of {view}", error) from error
 
-    def _replace(self, connection: Any, block: RowBlock) -> None:
+    def _calls(self, view: str, block: RowBlock) -> Iterable[Chunk]:
+        if block.layout.view != view:
+            raise ValueError(f"rows of {block.layout.view}, not of {view}")
+        if isinstance(block, _Encoded):
+            return block.chunks
+        made = _block_format(block.layout, self._project)
+        return _chunks(block, made.call_rows, made.calls)
+
+    def _replace(self, connection: Any, block: RowBlock, calls: Iterable[Chunk]) -> None:
         """Replaces whole hashes; by fields those that have more than the row of this view, or that the server does not let us."""
         made = _block_format(block.layout, self._project)
-        replies = _send(connection, _chunks(block, made.call_rows, made.calls))
+        replies = _send(connection, calls)
         refused = [block.keys[at] for at in _refused(replies, made.call_rows, len(block))]
         if refused:
             _set(connection, _chunks(block.latest(refused), 1, made.commands))

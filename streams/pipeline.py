@@ -21,6 +21,7 @@ import faust
 from contracts.settings import Settings
 from featurestore.online import OnlineWriter
 from streams.letters import Letter
+from streams.line import Line
 from streams.patience import GivenUp, Outages, patiently
 from streams.processor import Changes
 from streams.table import StateTable
@@ -49,7 +50,8 @@ class Pipeline:
         self._outages, self._on_failure = outages, on_failure
         self._given_up = asyncio.Event()
         self._room = asyncio.Semaphore(PARTS_UNDER_WAY)
-        self._rows_turn, self._states_turn = asyncio.Lock(), asyncio.Lock()  # each first come, first served: parts stay in order
+        self._rows = Line(self._patiently_rows)
+        self._states_turn = asyncio.Lock()  # first come, first served, as rows are: parts stay in order
         self._under_way: set[asyncio.Task[None]] = set()
         self._latest: asyncio.Task[None] | None = None  # the end of the batch that began last
         self._failed = False
@@ -79,7 +81,7 @@ class Pipeline:
             with self.or_fail():
                 await patiently(functools.partial(self._send, letters), self._outages["kafka"], self._given_up)
         steps: list[asyncio.Task[None]] = []
-        left = iter(parts)
+        left = map(self._encoded, parts)
         while (changes := await in_thread(functools.partial(next, left, None))) is not None:
             await self._room.acquire()
             steps.append(self._step(self._write_part(changes, rows_first)))
@@ -92,11 +94,7 @@ class Pipeline:
 
     async def write_rows(self, rows: Mapping[str, Sequence[Row]]) -> None:
         """Writes rows, by view, in their turn, and waits for it."""
-        async with self._rows_turn:
-            self.still()
-            write = functools.partial(asyncio.to_thread, self._write, rows)
-            with self.or_fail():  # before it is the next one's turn
-                await patiently(write, self._outages["online_store"], self._given_up)
+        await self._rows.do(functools.partial(self._write, rows))
 
     @contextmanager
     def or_fail(self) -> Iterator[None]:
@@ -140,7 +138,16 @@ class Pipeline:
             with self.or_fail():
                 await patiently(functools.partial(self._states.put, changes.states), self._outages["kafka"], self._given_up)
 
+    def _encoded(self, changes: Changes) -> Changes:
+        """The same changes with their rows ready to be sent: the online store is not to wait for that."""
+        return Changes({view: self._online.encoded(view, rows) for view, rows in changes.rows.items()}, changes.states)
+
+    async def _patiently_rows(self, write: Callable[[], Awaitable[None]]) -> None:
+        with self.or_fail():  # before anything else is written
+            await patiently(write, self._outages["online_store"], self._given_up)
+
     def _write(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        self.still()
         for view, of_view in rows.items():
             self._online.write(view, of_view)
 
