@@ -5,7 +5,7 @@ Neither side needs the registry: the feature views come from the catalogue, so a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key_prefix
@@ -50,6 +50,10 @@ class FeastOnlineStore:
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter."""
         self._writer.write(view, rows)
+
+    def write_each(self, parts: Iterable[Mapping[str, Sequence[Row]]]) -> Iterator[None]:
+        """See OnlineWriter."""
+        return self._writer.write_each(parts)
 
     def read(self, view: str, keys: Sequence[Key]) -> list[dict[str, Any] | None]:
         """See OnlineStore. The bound holds for connecting and for each reply of the one round trip."""

@@ -5,7 +5,7 @@ Readers and writers depend on `OnlineStore`; `open_online_store` gives the one t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from contracts.settings import Settings
@@ -23,6 +23,14 @@ class OnlineWriter(Protocol):
         """Replaces the rows of their keys; the last one of a key wins. A row without one of the view's columns is a KeyError.
 
         Raises DependencyUnavailable when the store does not answer; then any part of the rows may have been written.
+        """
+        ...
+
+    def write_each(self, parts: Iterable[Mapping[str, Sequence[Row]]]) -> Iterator[None]:
+        """Writes parts, rows by view, one after another as `write` does, and yields as each of them is written.
+
+        The next ones may be asked for, and be on their way, before. Raises as `write`: of the parts that have not ended, any
+        rows may have been written.
         """
         ...
 

@@ -7,15 +7,13 @@ import, so that a process that only writes starts without it.
 from __future__ import annotations
 
 import functools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
-from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from contracts.errors import DependencyUnavailable
@@ -24,16 +22,14 @@ from featurestore.keys import Row
 from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
 from featurestore.row_block import BlockLayout, RowBlock
+from featurestore.row_sender import Calls, Chunk, Commands, Part, Sender
 
 if TYPE_CHECKING:
     from featurestore.block_format import BlockFormat
 
-CHUNK = (
-    1_000  # rows sent in one go, a megabyte: each takes the interpreter's lock some times, which a busy process is long in giving
-)
-CHUNKS_AHEAD = 4  # sent before the replies to the first are read: the server has work meanwhile
+# Rows sent in one go, half a megabyte: each asks for the interpreter's lock some times, which a busy process is long in giving.
+CHUNK = 1_000
 WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapshot
-Chunk = tuple[int, bytes | memoryview]  # how many commands, and these
 
 
 class _Encoded(RowBlock):
@@ -82,15 +78,31 @@ class RowWriter:
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
-        calls = self._calls(view, rows) if isinstance(rows, RowBlock) else ()
+        for _ in self._sent([self._part({view: rows})], f"writing {len(rows)} rows of {view}"):
+            pass
+
+    def write_each(self, parts: Iterable[Mapping[str, Sequence[Row]]]) -> Iterator[None]:
+        """See OnlineWriter."""
+        return self._sent(map(self._part, parts), "writing rows")
+
+    def _sent(self, parts: Iterable[Part], doing: str) -> Iterator[None]:
         try:
             with self._connection() as connection:
-                if isinstance(rows, RowBlock):
-                    self._replace(connection, rows, calls)
-                else:
-                    _set(connection, _chunks_of_rows(_row_format(view, self._project), rows))
+                yield from Sender(connection).send(parts)
         except RedisError as error:
-            raise unavailable(self._address, f"writing {len(rows)} rows of {view}", error) from error
+            raise unavailable(self._address, doing, error) from error
+
+    def _part(self, part: Mapping[str, Sequence[Row]]) -> Part:
+        return [self._commands(view, rows) for view, rows in part.items()]
+
+    def _commands(self, view: str, rows: Sequence[Row]) -> Commands:
+        """What replaces whole hashes; by fields those that have more than this view's row, or that the server does not let us."""
+        if not isinstance(rows, RowBlock):
+            return Commands(_chunks_of_rows(_row_format(view, self._project), rows))
+        made = _block_format(rows.layout, self._project)
+        return Calls(
+            self._calls(view, rows), block=rows, rows=made.call_rows, by_fields=lambda some: _chunks(some, 1, made.commands)
+        )
 
     def _calls(self, view: str, block: RowBlock) -> Iterable[Chunk]:
         if block.layout.view != view:
@@ -99,14 +111,6 @@ class RowWriter:
             return block.chunks
         made = _block_format(block.layout, self._project)
         return _chunks(block, made.call_rows, made.calls)
-
-    def _replace(self, connection: Any, block: RowBlock, calls: Iterable[Chunk]) -> None:
-        """Replaces whole hashes; by fields those that have more than the row of this view, or that the server does not let us."""
-        made = _block_format(block.layout, self._project)
-        replies = _send(connection, calls)
-        refused = [block.keys[at] for at in _refused(replies, made.call_rows, len(block))]
-        if refused:
-            _set(connection, _chunks(block.latest(refused), 1, made.commands))
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -129,52 +133,6 @@ class RowWriter:
 def unavailable(address: str, doing: str, error: Exception) -> DependencyUnavailable:
     """What the online store did not do, as our error."""
     return DependencyUnavailable(f"The online store at {address} does not answer", doing=doing, why=str(error))
-
-
-def _set(connection: Any, chunks: Iterable[Chunk]) -> None:
-    """Sends commands of which none may fail. Raises RedisError for one that did."""
-    failed = next((reply for reply in _send(connection, chunks) if isinstance(reply, Exception)), None)
-    if failed is not None:
-        raise failed
-
-
-def _refused(replies: Iterable[Any], call_rows: int, rows: int) -> Iterator[int]:
-    """The rows that calls have refused, counted from 0: of one that failed, all."""
-    for number, reply in enumerate(replies):
-        first = number * call_rows
-        if isinstance(reply, ResponseError):
-            yield from range(first, min(first + call_rows, rows))
-        elif isinstance(reply, Exception):
-            raise reply
-        else:
-            yield from (first + place - 1 for place in reply)
-
-
-def _send(connection: Any, chunks: Iterable[Chunk]) -> list[Any]:
-    """The replies to the commands of chunks, an error too. Raises RedisError where there is none."""
-    unread: deque[int] = deque()
-    replies: list[Any] = []
-    for count, commands in chunks:
-        connection.send_packed_command([commands])  # one call of the system: each gives up the interpreter's lock
-        unread.append(count)
-        if len(unread) > CHUNKS_AHEAD:
-            _read_replies(connection, unread.popleft(), replies)
-    for count in unread:
-        _read_replies(connection, count, replies)
-    return replies
-
-
-def _read_replies(connection: Any, count: int, replies: list[Any]) -> None:
-    """Adds so many replies.
-
-    Straight from the parser's reader, private as it is: redis-py's own call does more for each than hiredis takes to read it.
-    """
-    parser = connection._parser
-    next_reply = parser._reader.gets
-    for _ in range(count):
-        while (reply := next_reply(False)) is NOT_ENOUGH_DATA:
-            parser.read_from_socket()
-        replies.append(reply)
 
 
 def _chunks_of_rows(row_format: RowFormat, rows: Sequence[Row]) -> Iterator[Chunk]:

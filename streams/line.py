@@ -1,6 +1,6 @@
-"""Steps that block, done one after another in the order in which they were asked for, in a thread beside the event loop.
+"""Items that are written one after another, in the order in which they came, by a thread beside the event loop.
 
-The thread goes from a step to the next by itself. Where the loop had to be asked between two, a server that does nothing else
+The thread goes from one to the next by itself. Where the loop had to be asked between two, a server that has nothing else to do
 would stand still until the loop, busy with messages, comes to it.
 """
 
@@ -9,52 +9,71 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 from streams.patience import GivenUp
 
-Step = Callable[[], None]
+Item = TypeVar("Item")
+Try = Callable[[], Awaitable[None]]
 
 
-class Line:
-    """The steps of one kind. `patiently` does what it is given again where a server is away; after an error that it raises,
-    no step that waits is done any more."""
+class Line(Generic[Item]):
+    """Items of one kind. `write_each` takes them as they come and yields as each is written; `patiently` tries that again where
+    it may, from the first one on that has not ended."""
 
-    def __init__(self, patiently: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
-        self._patiently = patiently
-        self._waiting: deque[tuple[Step, asyncio.Future[None]]] = deque()
-        self._working: asyncio.Task[None] | None = None
+    def __init__(
+        self, write_each: Callable[[Iterable[Item]], Iterator[None]], patiently: Callable[[Try], Awaitable[None]]
+    ) -> None:
+        self._write_each, self._patiently = write_each, patiently
+        self._waiting: deque[tuple[Item, asyncio.Future[None]]] = deque()  # what has not ended
+        self._writing: asyncio.Task[None] | None = None
 
-    async def do(self, step: Step) -> None:
-        """Does a step in its turn, and waits for it. Raises what it raises, GivenUp where one before it did. Of a wait that is
-        cancelled the step is not done, unless it has begun."""
+    async def do(self, item: Item) -> None:
+        """Has an item written in its turn, and waits for that, though it is written all the same where the wait is cancelled.
+
+        Raises what ended the writing at this item, GivenUp where it was at one before it.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((step, done))
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
+        self._waiting.append((item, done))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
         await done
 
-    async def _work(self) -> None:
+    async def idle(self) -> None:
+        """Waits until nothing is written."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    async def _write(self) -> None:
         try:
             while self._waiting:  # one may have come since the thread found none
                 await self._patiently(functools.partial(asyncio.to_thread, self._in_turn, asyncio.get_running_loop()))
         except Exception as error:  # noqa: BLE001  # whoever waits is told of it
-            told: Exception = error
-            for _, done in self._waiting:
-                if not done.done():
-                    done.set_exception(told)
-                told = GivenUp()
-            self._waiting.clear()
+            self._fail(error)
         finally:
-            self._working = None
+            self._writing = None
+
+    def _fail(self, error: Exception) -> None:
+        for _, done in self._waiting:
+            if not done.cancelled():
+                done.set_exception(error)
+            error = GivenUp()
+        self._waiting.clear()
 
     def _in_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Does steps until there is none. One that raises stays the next."""
-        while self._waiting:
-            step, done = self._waiting[0]
-            if not done.cancelled():
-                step()
-            self._waiting.popleft()
+        """Writes until nothing waits."""
+        begun = 0
+
+        def to_write() -> Iterator[Item]:
+            nonlocal begun
+            while begun < len(self._waiting):
+                begun += 1
+                yield self._waiting[begun - 1][0]
+
+        for _ in self._write_each(to_write()):
+            _, done = self._waiting.popleft()
+            begun -= 1
             loop.call_soon_threadsafe(_end, done)
 
 

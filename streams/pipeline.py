@@ -29,6 +29,7 @@ from streams.threads import in_thread
 from streams.views import Kernel, Row
 
 PARTS_UNDER_WAY = 12  # of up to 4,000 keys: what is written while the next batch is taken
+Rows = Mapping[str, Sequence[Row]]  # by view
 
 
 class Pipeline:
@@ -50,7 +51,7 @@ class Pipeline:
         self._outages, self._on_failure = outages, on_failure
         self._given_up = asyncio.Event()
         self._room = asyncio.Semaphore(PARTS_UNDER_WAY)
-        self._rows = Line(self._patiently_rows)
+        self._rows = Line(self._write_each, self._patiently_rows)
         self._states_turn = asyncio.Lock()  # first come, first served, as rows are: parts stay in order
         self._under_way: set[asyncio.Task[None]] = set()
         self._latest: asyncio.Task[None] | None = None  # the end of the batch that began last
@@ -68,6 +69,7 @@ class Pipeline:
     async def drained(self) -> None:
         """Waits for what is under way, whatever becomes of it."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._rows.idle()
         if self._latest is not None:
             await asyncio.wait([self._latest])
 
@@ -92,9 +94,9 @@ class Pipeline:
         self._latest = asyncio.create_task(self._ended(steps, self._latest), name=f"end {self._view}")
         return self._latest
 
-    async def write_rows(self, rows: Mapping[str, Sequence[Row]]) -> None:
+    async def write_rows(self, rows: Rows) -> None:
         """Writes rows, by view, in their turn, and waits for it."""
-        await self._rows.do(functools.partial(self._write, rows))
+        await self._rows.do(rows)
 
     @contextmanager
     def or_fail(self) -> Iterator[None]:
@@ -146,10 +148,13 @@ class Pipeline:
         with self.or_fail():  # before anything else is written
             await patiently(write, self._outages["online_store"], self._given_up)
 
-    def _write(self, rows: Mapping[str, Sequence[Row]]) -> None:
-        self.still()
-        for view, of_view in rows.items():
-            self._online.write(view, of_view)
+    def _write_each(self, parts: Iterable[Rows]) -> Iterator[None]:
+        def wanted() -> Iterator[Rows]:
+            for part in parts:
+                self.still()
+                yield part
+
+        return self._online.write_each(wanted())
 
     async def _send(self, letters: Sequence[Letter]) -> None:
         send = self._app.producer.send

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from featurestore.fill import Filled, Mark, Place
@@ -23,6 +23,12 @@ class FakeOnlineStore:
         columns = (*key_columns(view), *value_columns(view))
         complete = [{name: row[name] for name in columns} for row in rows]
         self.rows.setdefault(view, {}).update((key_of(view, row), row) for row in complete)
+
+    def write_each(self, parts: Iterable[Mapping[str, Sequence[Row]]]) -> Iterator[None]:
+        for part in parts:
+            for view, rows in part.items():
+                self.write(view, rows)
+            yield
 
     def read(self, view: str, keys: Sequence[Key]) -> list[dict[str, Any] | None]:
         found = (self.rows.get(view, {}).get(key) for key in keys)

@@ -24,7 +24,8 @@ from featurestore.project import project_name
 from featurestore.redis_format import RowFormat, field_name
 from featurestore.restore_format import crc64, element
 from featurestore.row_block import NULL, BlockLayout, RowBlock
-from featurestore.row_writer import CHUNK, CHUNKS_AHEAD, RowWriter
+from featurestore.row_sender import CHUNKS_AHEAD
+from featurestore.row_writer import CHUNK, RowWriter
 
 POWERS = (7, 8, 14, 28, 31, 42, 49, 55, 56, 57, 62)  # where a varint, or the length before it, becomes longer
 WHOLE = (0, 1, -1, 2**63 - 1, NULL + 1, *(sign * 2**power + more for power in POWERS for sign in (1, -1) for more in (-1, 0)))
@@ -228,6 +229,53 @@ def test_only_the_rows_that_were_refused_are_sent_again() -> None:
     row_format = RowFormat("stock", project_name(Settings()).encode())
     wanted = [fields(command) for at in (0, 49, count - 1) for command in commands(row_format.command(rows[at]))]
     assert [fields(words) for words in server.heard if words[0] == b"HSET"] == wanted
+
+
+def test_a_refused_row_is_not_sent_again_behind_a_later_one_that_may_be_there_already() -> None:
+    """The next part is on its way when the answers to one come. What made the server refuse may have gone in between."""
+    draw = random.Random(3)
+    layout = a_layout("stock", draw)
+    old, new, other = (a_row("stock", draw) | {"store_id": store} for store in ("s1", "s1", "s2"))
+    answers = iter((b"*2\r\n:1\r\n:2\r\n", b"*0\r\n"))
+
+    with Server(lambda words: next(answers) if words[0] == b"EVAL" else b":6\r\n") as server:
+        writer = RowWriter(Settings(redis_address=server.address))
+        new |= {"product_id": old["product_id"]}
+        parts = [{"stock": block_of(layout, [old, other])}, {"stock": block_of(layout, [new])}]
+        assert list(writer.write_each(parts)) == [None, None]
+        writer.close()
+
+    (wanted,) = commands(RowFormat("stock", project_name(Settings()).encode()).command(other))
+    assert [words[0] for words in server.heard if words[0] != b"CLIENT"] == [b"EVAL", b"EVAL", b"HSET"]
+    assert fields(server.heard[-1]) == fields(wanted)
+
+
+def test_parts_end_in_their_order_each_once_its_answers_have_come() -> None:
+    """Ten parts of more than a chunk each, of which the server refuses all rows of the fourth."""
+    draw = random.Random(3)
+    layout, rows = a_layout("stock", draw), CHUNK + 3
+    calls_of_a_part = -(-CHUNK // BlockFormat.call_rows) + 1
+    answered = itertools.count()
+    sets = 0
+
+    def answer(words: list[bytes]) -> bytes:
+        nonlocal sets
+        if words[0] == b"HSET":
+            sets += 1
+            return b":6\r\n"
+        return b"-NOPERM no\r\n" if words[0] == b"EVAL" and next(answered) // calls_of_a_part == 3 else b"*0\r\n"
+
+    parts = [
+        {"stock": block_of(layout, [a_row("stock", draw) | {"store_id": f"s{part}-{row}"} for row in range(rows)])}
+        for part in range(10)
+    ]
+    with Server(answer) as server:
+        writer = RowWriter(Settings(redis_address=server.address))
+        ended = [sets for _ in writer.write_each(parts)]
+        writer.close()
+
+    assert ended == [0] * 3 + [rows] * 7
+    assert [words[0] for words in server.heard].count(b"EVAL") == 10 * calls_of_a_part
 
 
 def test_an_error_for_a_row_that_goes_by_fields_is_raised() -> None:

@@ -131,3 +131,23 @@ def test_a_server_that_is_not_there_is_a_dependency_unavailable() -> None:
 
     with pytest.raises(DependencyUnavailable, match=r"127\.0\.0\.1:1"):
         open_online_store(settings)
+
+
+def test_parts_are_written_in_their_order_and_each_is_there_when_it_ends(online: OnlineStore) -> None:
+    """Rows of several views in a part, the same keys in one part after another, and one that was encoded before."""
+    keys = [(f"s-{number}", "p-1") for number in range(4)]
+
+    def part(number: int) -> dict[str, list[dict[str, Any]]]:
+        stock = [row("stock", *key, as_of=1_700_000_000_000 + number, on_hand=number) for key in keys]
+        return {"stock": stock, "store": [row("store", "s-0", lead_time_days=number)]}
+
+    parts = [part(number) for number in range(6)]
+    encoded = [{view: online.encoded(view, rows) for view, rows in each.items()} for each in parts]
+    ended = 0
+    for _ in online.write_each(encoded):
+        found = online.read("stock", keys)
+        assert min(found_row["as_of_ms"] for found_row in found if found_row) >= parts[ended]["stock"][0]["as_of_ms"]
+        ended += 1
+    assert ended == len(parts)
+    assert online.read("stock", keys) == parts[-1]["stock"]
+    assert online.read("store", [("s-0",)]) == parts[-1]["store"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import faust
@@ -46,15 +46,20 @@ def _before_flush(now: Callable[[], bool]) -> None:
 
 def _in_rows(now: Callable[[], bool]) -> None:
     """Half of a part's rows are online."""
-    write = RowWriter.write
+    write_each = RowWriter.write_each
 
-    def half(self: RowWriter, view: str, rows: Any) -> None:
-        if rows and now():
-            write(self, view, rows[: len(rows) // 2])
-            _die()
-        write(self, view, rows)
+    def half(self: RowWriter, parts: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+        def cut() -> Iterator[Mapping[str, Any]]:
+            for part in parts:
+                if any(part.values()) and now():
+                    for view, rows in part.items():
+                        self.write(view, rows[: len(rows) // 2])
+                    _die()
+                yield part
 
-    _replace(RowWriter, "write", half)
+        return write_each(self, cut())
+
+    _replace(RowWriter, "write_each", half)
 
 
 def _before_changelog(now: Callable[[], bool]) -> None:
