@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.features import CATALOGUE_FINGERPRINT, FINGERPRINT, METADATA, VIEWS, DType, features_of
-from featurestore.keys import Key, Row, key_columns
+from featurestore.keys import Key, Row, key_columns, key_of
 
 Whole = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -81,6 +81,20 @@ class RowBlock(Sequence[Row]):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+
+def joined(before: Sequence[Row] | None, rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows of one view, and those after them: a block where both are."""
+    if isinstance(before, RowBlock) and isinstance(rows, RowBlock):
+        return before.joined(rows)
+    return rows if before is None else [*before, *rows]
+
+
+def latest(rows: Sequence[Row], view: str) -> Sequence[Row]:
+    """The last row of each key of a view."""
+    if isinstance(rows, RowBlock):
+        return rows.latest(rows.keys)
+    return list({key_of(view, row): row for row in rows}.values())
 
 
 def _sealed(array: npt.NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -39,7 +39,7 @@ from streams.table import StateTable
 from streams.threads import in_thread
 from streams.views import Kernel
 
-PART_KEYS = 4_000  # settled and written in one go: the online store stands still for some ms between two
+PART_KEYS = 4_000  # written in one go: the first rows of a batch are readable long before its last
 REWRITE_KEYS = 500  # rows written again in one go: a batch of events waits for so many, some 50 ms
 IDLE_SECONDS = 3.0  # where no message came for so long, Kafka is asked whether there is any
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from streams.patience import GivenUp
@@ -20,13 +20,18 @@ Try = Callable[[], Awaitable[None]]
 
 class Line(Generic[Item]):
     """Items of one kind. `write_each` takes them as they come and yields as each is written; `patiently` tries that again where
-    it may, from the first one on that has not ended."""
+    it may. Then those that had begun and not ended go `together` first, as one item: the last of them may be written already, and
+    the first must not go over it."""
 
     def __init__(
-        self, write_each: Callable[[Iterable[Item]], Iterator[None]], patiently: Callable[[Try], Awaitable[None]]
+        self,
+        write_each: Callable[[Iterable[Item]], Iterator[None]],
+        together: Callable[[Sequence[Item]], Item],
+        patiently: Callable[[Try], Awaitable[None]],
     ) -> None:
-        self._write_each, self._patiently = write_each, patiently
+        self._write_each, self._together, self._patiently = write_each, together, patiently
         self._waiting: deque[tuple[Item, asyncio.Future[None]]] = deque()  # what has not ended
+        self._begun = 0  # so many of these
         self._writing: asyncio.Task[None] | None = None
 
     async def do(self, item: Item) -> None:
@@ -60,21 +65,31 @@ class Line(Generic[Item]):
                 done.set_exception(error)
             error = GivenUp()
         self._waiting.clear()
+        self._begun = 0
 
     def _in_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Writes until nothing waits."""
-        begun = 0
+        counts: deque[int] = deque()  # of how many items each is that was begun
+        doubtful, self._begun = self._begun, 0
 
         def to_write() -> Iterator[Item]:
-            nonlocal begun
-            while begun < len(self._waiting):
-                begun += 1
-                yield self._waiting[begun - 1][0]
+            if doubtful:
+                counts.append(doubtful)
+                yield self._begin(doubtful)
+            while self._begun < len(self._waiting):
+                counts.append(1)
+                yield self._begin(1)
 
         for _ in self._write_each(to_write()):
-            _, done = self._waiting.popleft()
-            begun -= 1
-            loop.call_soon_threadsafe(_end, done)
+            for _ in range(counts.popleft()):
+                _, done = self._waiting.popleft()
+                self._begun -= 1
+                loop.call_soon_threadsafe(_end, done)
+
+    def _begin(self, count: int) -> Item:
+        items = [self._waiting[at][0] for at in range(self._begun, self._begun + count)]
+        self._begun += count
+        return items[0] if count == 1 else self._together(items)
 
 
 def _end(done: asyncio.Future[None]) -> None:

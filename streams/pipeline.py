@@ -20,6 +20,7 @@ import faust
 
 from contracts.settings import Settings
 from featurestore.online import OnlineWriter
+from featurestore.row_block import joined, latest
 from streams.letters import Letter
 from streams.line import Line
 from streams.patience import GivenUp, Outages, patiently
@@ -51,7 +52,7 @@ class Pipeline:
         self._outages, self._on_failure = outages, on_failure
         self._given_up = asyncio.Event()
         self._room = asyncio.Semaphore(PARTS_UNDER_WAY)
-        self._rows = Line(self._write_each, self._patiently_rows)
+        self._rows = Line(self._write_each, _together, self._patiently_rows)
         self._states_turn = asyncio.Lock()  # first come, first served, as rows are: parts stay in order
         self._under_way: set[asyncio.Task[None]] = set()
         self._latest: asyncio.Task[None] | None = None  # the end of the batch that began last
@@ -165,6 +166,15 @@ class Pipeline:
         """Raises GivenUp where a write has failed: what was taken since, or is being taken, is never written."""
         if self._failed:
             raise GivenUp
+
+
+def _together(parts: Sequence[Rows]) -> Rows:
+    """The last row of each key, by view."""
+    found: dict[str, Sequence[Row]] = {}
+    for part in parts:
+        for view, rows in part.items():
+            found[view] = joined(found.get(view), rows)
+    return {view: latest(rows, view) for view, rows in found.items()}
 
 
 def _raise_cause(outcomes: Sequence[BaseException | None]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
-from featurestore.row_block import RowBlock
+from featurestore.row_block import joined
 from streams.key_table import KeyTable, key_in_store
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
@@ -202,14 +202,14 @@ class Partition:
     def add(self, touched: Touched, some: slice, changes: Changes) -> None:
         """Adds what some touched keys change."""
         view, settled = self.kernel.view.name, touched.settled
-        changes.rows[view] = _both(changes.rows.get(view), settled.rows(some))
+        changes.rows[view] = joined(changes.rows.get(view), settled.rows(some))
         stored = map(self._table.stored.__getitem__, touched.numbers[some])
         changes.states.setdefault(self.number, {}).update(zip(stored, settled.states[some], strict=True))
 
     def add_sums(self, keys: Sequence[SumKey], some: slice, changes: Changes) -> None:
         """Adds the rows of some sums."""
         for view, rows in self._sums.settle(keys[some]).items():
-            changes.rows[view] = _both(changes.rows.get(view), rows)
+            changes.rows[view] = joined(changes.rows.get(view), rows)
 
     @property
     def is_full(self) -> bool:
@@ -294,9 +294,3 @@ class Partition:
 
     def _settled(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
         return self.kernel.settle(list(map(self._table.keys.__getitem__, numbers)), states)
-
-
-def _both(before: Sequence[Row] | None, rows: Sequence[Row]) -> Sequence[Row]:
-    if isinstance(before, RowBlock) and isinstance(rows, RowBlock):
-        return before.joined(rows)
-    return rows if before is None else [*before, *rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -12,6 +12,7 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from contracts.errors import DependencyUnavailable
 from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
 from featurestore.keys import Row
@@ -189,6 +190,41 @@ def test_the_next_batch_is_taken_while_one_is_written_and_its_rows_come_after() 
         await asyncio.gather(first, second)
         assert online_row(online, "p-0")["units_1h"] == 4
         assert online.came == [["p-0", "p-1"]] * 2
+
+    asyncio.run(batches())
+
+
+def test_a_row_does_not_go_back_where_a_later_part_was_written_before_the_server_went_away() -> None:
+    class Lost(Gate):
+        """Writes what it is given, and goes away at the third part: nobody hears that the first ones were written."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.offsets: list[int] = []  # of one product's row, as they came
+
+        def write(self, view: str, rows: Any) -> None:
+            super().write(view, rows)
+            self.offsets += [row["source_offset"] for row in rows if row.get("product_id") == "p-0"]
+
+        def write_each(self, parts: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+            if len(self.offsets) > 2:
+                yield from super().write_each(parts)
+                return
+            for _ in zip(super().write_each(parts), range(3), strict=False):
+                pass
+            raise DependencyUnavailable("away")
+
+    async def batches() -> None:
+        online, states = Lost(), States()
+        made = flusher(online, states)
+        await made.restore({HERE: 0})
+        online.opened.clear()
+        written = [asyncio.create_task(batch_of(made, sales(2 * n, 2, products=2))) for n in range(4)]
+        await until(lambda: len(made._pipeline._under_way) >= 4)
+        online.opened.set()
+        await asyncio.gather(*written)
+        assert online.offsets == sorted(online.offsets)
+        assert online_row(online, "p-0")["units_1h"] == 4
 
     asyncio.run(batches())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -18,6 +18,7 @@ class Paper:
     def __init__(self) -> None:
         self.written: list[int] = []
         self.fails: dict[int, list[Exception]] = {}
+        self.together: list[list[int]] = []
         self.threads: list[int] = []
         self.opened = threading.Event()
         self.opened.set()
@@ -45,7 +46,11 @@ def line(paper: Paper) -> Line[int]:
             except OSError:
                 continue
 
-    return Line(paper.write_each, patiently)
+    def together(items: Sequence[int]) -> int:
+        paper.together.append(list(items))
+        return items[-1]
+
+    return Line(paper.write_each, together, patiently)
 
 
 def outcomes(paper: Paper, count: int, meanwhile: Callable[[], None] = lambda: None) -> list[BaseException | None]:
@@ -75,7 +80,17 @@ def test_what_has_not_ended_is_written_again_where_a_server_was_away() -> None:
     paper.fails[3] = [OSError("away"), OSError("still away")]
     paper.opened.clear()
     assert outcomes(paper, 6, paper.opened.set) == [None] * 6
-    assert paper.written == [0, 1, 2, 2, 2, 3, 4, 5], "of the third, nobody was told that it had ended"
+    assert paper.written == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_may_be_written_already_is_not_gone_over_by_what_was_before_it() -> None:
+    """Two items were on their way: the second try begins with both as one."""
+    paper = Paper()
+    paper.fails[4] = [OSError("away")]
+    paper.opened.clear()
+    assert outcomes(paper, 6, paper.opened.set) == [None] * 6
+    assert paper.together == [[3, 4]]
+    assert paper.written == [0, 1, 2, 3, 4, 5]
 
 
 def test_an_error_ends_all_that_waits_and_the_next_item_begins_anew() -> None:
