@@ -87,10 +87,11 @@ class Sender:
         return bool(self._unread) and any(commands is self._unread[0][0] for commands in part)
 
     def _end(self, commands: Commands) -> None:
-        if not isinstance(commands, Calls):
-            _raise_failed(commands.replies)
-        elif refused := commands.refused():
-            self._set(commands, refused)
+        if isinstance(commands, Calls):
+            if refused := commands.refused():
+                self._set(commands, refused)
+        elif (failed := next((reply for reply in commands.replies if isinstance(reply, Exception)), None)) is not None:
+            raise failed
 
     def _set(self, calls: Calls, refused: set[Key]) -> None:
         """Writes the last row of each key by fields: not where a later part has one, which may be there already."""
@@ -102,13 +103,8 @@ class Sender:
         while self._unread:
             self._read()
         again = Commands(calls.by_fields(calls.block.latest(refused)))
-        for count, raw in again.chunks:
-            self._send(again, count, raw)
-            while len(self._unread) > CHUNKS_AHEAD:
-                self._read()
-        while self._unread:
-            self._read()
-        _raise_failed(again.replies)
+        for _ in Sender(self._connection).send([[again]]):
+            pass
 
     def _send(self, commands: Commands, count: int, raw: bytes | memoryview) -> None:
         self._connection.send_packed_command([raw])  # one call of the system: each gives up the interpreter's lock
@@ -126,9 +122,3 @@ class Sender:
             while (reply := next_reply(False)) is NOT_ENOUGH_DATA:
                 parser.read_from_socket()
             commands.replies.append(reply)
-
-
-def _raise_failed(replies: Iterable[Any]) -> None:
-    failed = next((reply for reply in replies if isinstance(reply, Exception)), None)
-    if failed is not None:
-        raise failed

@@ -254,7 +254,8 @@ class Partition:
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
     def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
-        self._note(taken.touched, work)
+        if taken.touched.numbers:
+            self._note(taken.touched, work)
         self.keys += taken.new
         self._sums.add(taken.added)
         for number, keys in sorted(taken.late.items()):
@@ -266,14 +267,14 @@ class Partition:
 
     def _touch(self, numbers: Sequence[int], states: Sequence[bytes], work: Work) -> None:
         """Settles the states of different keys, and has a work touch them."""
-        self._note(Touched(numbers, self._settled(numbers, states)), work)
+        if numbers:
+            self._note(Touched(numbers, self._settled(numbers, states)), work)
 
     def _note(self, touched: Touched, work: Work) -> None:
         """Has a work touch keys: puts their states in place of those that they had, each noted for when its row next changes."""
-        if touched.numbers:
-            self._cache.keep(touched.numbers, touched.settled.states)
-            self._schedule.note(touched.numbers, touched.settled.due)
-            work.touched.append(touched)
+        self._cache.keep(touched.numbers, touched.settled.states)
+        self._schedule.note(touched.numbers, touched.settled.due)
+        work.touched.append(touched)
 
     def _observe(self, event_time: int, clock: int) -> None:
         if self.watermark is not None and event_time < self.watermark - self._lateness:

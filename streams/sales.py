@@ -48,13 +48,13 @@ class SalesKernel:
         touched, read, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, zones, self._lateness)
         of_key, of_receipt = told.lines[:, OF_KEY], told.lines[:, OF_RECEIPT]
         places: list[int] = touched.tolist()
-        known = [numbers[at] for at in places]
+        known, keys = [numbers[at] for at in places], batch.keys.keys
         late: dict[int, list[Key]] = {}
         for line in np.flatnonzero(verdicts == state.LATE):
-            late.setdefault(int(of_receipt[line]), []).append(batch.keys.keys[numbers[of_key[line]]])
+            late.setdefault(int(of_receipt[line]), []).append(keys[numbers[of_key[line]]])
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
-            Touched(known, _settled(lambda some: [batch.keys.keys[number] for number in known[some]], read)),
+            Touched(known, _settled(lambda some: [keys[number] for number in known[some]], read)),
             sum(not states[at] for at in places),
             len(batch) - len(np.unique(fresh)),
             len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
