@@ -18,9 +18,9 @@ from streams.agents.reading import Fail
 from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
 from streams.kafka_client import (
-    PartitionByPartition,
     deliver_at_once,
     go_back_to_the_first,
+    hand_on_polls,
     never_give_recovery_up,
     never_look_for_standstills,
     never_note_ends,
@@ -34,6 +34,7 @@ from streams.stale import state_folder
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
 TICK_SECONDS = 1.0
+POLL_MESSAGES = 1_000  # of what was fetched, handed on together
 
 
 class Watcher(Protocol):
@@ -70,7 +71,8 @@ def build(
     sources = [topic for flusher in flushers for topic in (flusher.source, flusher.rebuilt)]
     go_back_to_the_first(app, sources)
     seek_before_anything_is_delivered(app)
-    deliver_at_once(app, sources)
+    hand_on_polls(app, sources)
+    deliver_at_once(app)
     never_look_for_standstills(app)
     never_note_ends(app)
     app.on_partitions_revoked.connect(_leave(flushers, watcher))
@@ -97,11 +99,11 @@ def _app(settings: Settings) -> faust.App:
         topic_allow_declare=False,  # streams.declare makes every topic
         topic_partitions=settings.topic_partitions,
         consumer_auto_offset_reset="earliest",
-        ConsumerScheduler=PartitionByPartition,
         # A group that forms just after the broker came back sees no topics and assigns none: seen anew, they are assigned.
         consumer_metadata_max_age_ms=10_000,
         stream_wait_empty=False,  # messages in a batch that was not begun are read again
-        stream_buffer_maxsize=8_192,
+        broker_max_poll_records=POLL_MESSAGES,
+        stream_buffer_maxsize=8,  # polls: as many messages as a batch
         broker_commit_interval=1.0,
         broker_session_timeout=10.0,  # how long a killed worker's partitions wait
         broker_heartbeat_interval=2.0,

@@ -30,7 +30,7 @@ from contracts.settings import Settings
 from contracts.stream_states import group_fingerprint
 from featurestore.online import OnlineWriter
 from streams.budget import Budget, Taken
-from streams.kafka_client import end
+from streams.kafka_client import Fetched, end
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.pipeline import Pipeline
@@ -108,20 +108,20 @@ class Flusher:
                 self._partitions[number] = partition
                 self._busy_at[number] = time.monotonic()
 
-    async def decode(self, messages: Sequence[Incoming]) -> DecodedBatch:
+    async def decode(self, fetched: Sequence[Fetched]) -> DecodedBatch:
         """Decodes a batch of messages, while the one before may be taken and written.
 
         Raises GivenUp where a partition went to another worker meanwhile: it reads the messages again.
         """
         partitions = self._partitions  # those of now
-        numbers = {message.partition for message in messages}
+        numbers = {some.partition for some in fetched}
         if not numbers <= partitions.keys():
             raise GivenUp
-        events, states = _by_partition(messages, self.source), _by_partition(messages, self.rebuilt)
+        events, states = _by_partition(fetched, self.source), _by_partition(fetched, self.rebuilt)
         return DecodedBatch(
             {number: partitions[number] for number in numbers},
             await in_thread(lambda: {number: partitions[number].decode(group) for number, group in events.items()}),
-            states,
+            {number: list(group) for number, group in states.items()},
         )
 
     async def begin(self, batch: DecodedBatch) -> Awaitable[None]:
@@ -328,18 +328,15 @@ def _parts(taken: Iterable[tuple[Partition, Work]]) -> Iterator[Changes]:
         yield changes
 
 
-def _by_partition(messages: Iterable[Incoming], topic: str) -> dict[int, Sequence[Incoming]]:
+def _by_partition(fetched: Iterable[Fetched], topic: str) -> dict[int, Iterable[Incoming]]:
     """The messages of one topic, in their order."""
-    groups: dict[int, Any] = {}
-    for message in messages:
-        if message.topic == topic:
-            groups.setdefault(message.partition, []).append(message)
-    return groups
+    records: dict[int, list[Any]] = {}
+    for some in fetched:
+        if some.topic == topic:
+            records.setdefault(some.partition, []).extend(some.records)
+    return {number: map(_incoming, group) for number, group in records.items()}
 
 
-def incoming(event: Any) -> Incoming:
-    """A Faust event as the kernel's side sees it."""
-    message = event.message
-    kafka_time = round(message.timestamp * 1000)  # Faust keeps seconds
-    headers = tuple(message.headers or ())
-    return Incoming(message.topic, message.partition, message.offset, kafka_time, message.key, message.value, headers)
+def _incoming(record: Any) -> Incoming:
+    """A record of the Kafka client as the kernel's side sees it."""
+    return Incoming(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, record.headers)

@@ -10,11 +10,11 @@ import functools
 import logging
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import faust
 from aiokafka.errors import GroupCoordinatorNotAvailableError
+from faust.types.tuples import ConsumerMessage
 
 CLIENTS = ("aiokafka", "faust", "mode")
 QUIET_SECONDS = 30.0
@@ -81,46 +81,72 @@ def seek_before_anything_is_delivered(app: Any) -> None:
     recovery.on_recovery_completed = on_recovery_completed
 
 
-def deliver_at_once(app: Any, topics: Iterable[str]) -> None:
-    """Has Faust hand each message to its agent by a plain call.
+class Fetched(ConsumerMessage):
+    """What one poll brought of a partition, as one message to Faust: the last record's offset stands for all of them."""
 
-    Faust makes four tasks of it, so that one that has to wait ends when the partitions go, takes a lock, and asks who wants the
-    message, decoded how: most of what Faust costs. Hardly any has to wait, and only of those are tasks made here. One of these
-    topics, whose only agent wants bytes as they are, goes straight into its queue.
+    __slots__ = ("records",)
+
+    def __init__(self, tp: Any, records: Sequence[Any], generation_id: int) -> None:
+        last = records[-1]
+        seconds = last.timestamp / 1000
+        super().__init__(tp.topic, tp.partition, last.offset, seconds, 0, [], b"", b"", None, tp=tp, generation_id=generation_id)
+        self.records = records
+
+
+def hand_on_polls(app: Any, topics: Iterable[str]) -> None:
+    """Has Faust hand on what a poll brought of a partition of these topics as one message, `Fetched`.
+
+    Message by message it makes an event of each, notes that it is not acknowledged, that it is, and which offsets in a row are:
+    a third of what its process does. The offset that it is to commit follows the last one that was acknowledged here, so
+    acknowledge in order: what Faust looks for besides are gaps, and between two records of a poll it would see nothing else.
     """
-    consumer, conductor, flow, sources = app.consumer, app.topics, app.flow_control, frozenset(topics)
-    handlers, moving = conductor._tp_to_callback, conductor._tp_to_callback_lock
-    by_faust, raced = consumer.callback, consumer.wait_first
+    consumer, sources = app.consumer, frozenset(topics)
+    one_by_one, offset_after, note_gap = consumer._to_message, consumer._new_offset, consumer._add_gap
 
-    def deliver(message: Any) -> Coroutine[Any, Any, Any] | None:
-        if message.topic in sources and flow.is_active() and not moving.locked():
-            handler = handlers[message.tp]
-            channels = list(handler.channels)
-            queue = channels[0].queue if len(channels) == 1 else None  # there is none once the agent has stopped
-            if queue is not None and not queue.full():
-                message.refcount += 1
-                event = faust.Event(app, message.key, message.value, message.headers, message)
-                queue.put_nowait_enhanced(
-                    event, on_pressure_high=handler.on_pressure_high, on_pressure_drop=handler.on_pressure_drop
-                )
-                return None
-        waiting_for_room: Coroutine[Any, Any, Any] = by_faust(message)
-        return waiting_for_room
+    def to_message(tp: Any, polled: Any) -> Any:
+        return Fetched(tp, polled, app.consumer_generation_id) if tp.topic in sources else one_by_one(tp, polled)
+
+    def new_offset(tp: Any) -> int | None:
+        if tp.topic not in sources:
+            by_faust: int | None = offset_after(tp)
+            return by_faust
+        acknowledged = consumer._acked[tp]
+        if not acknowledged:
+            return None
+        last: int = max(acknowledged)
+        consumer._acked_index[tp].difference_update(acknowledged)
+        acknowledged.clear()
+        return last + 1
+
+    async def add_gap(tp: Any, first: int, last: int) -> None:
+        if tp.topic not in sources:
+            await note_gap(tp, first, last)
+
+    consumer.scheduler = PartitionByPartition(sources)
+    consumer._to_message, consumer._new_offset, consumer._add_gap = to_message, new_offset, add_gap
+
+
+def deliver_at_once(app: Any) -> None:
+    """Has Faust hand on each message by a plain call.
+
+    Faust makes four tasks of it, so that one that has to wait ends when the partitions go: most of what restoring a state costs.
+    Hardly any has to wait, and only of those are tasks made here.
+    """
+    consumer = app.consumer
+    raced = consumer.wait_first
 
     async def wait_first(delivery: Any, *others: Any, **options: Any) -> Any:
-        if delivery is None:
-            return None  # Faust's fetcher makes no use of more
         if not isinstance(delivery, types.CoroutineType):
             return await raced(delivery, *others, **options)  # no delivery: something else that the consumer waits for
         try:
             awaited = delivery.send(None)
         except StopIteration:
-            return None
+            return None  # Faust's fetcher makes no use of more
         return await raced(_resumed(delivery, awaited), *others, **options)
 
     stop = _Later(consumer.suspend_flow.wait)
     consumer.suspend_flow.wait = lambda: stop  # with each message: most often nobody waits for it
-    consumer.callback, consumer.wait_first = deliver, wait_first
+    consumer.wait_first = wait_first
 
 
 class _Later:
@@ -131,17 +157,23 @@ class _Later:
 
 
 class PartitionByPartition:
-    """The order of fetched records: as they lie there, one partition after another.
+    """The order of polled records: as they lie there, one partition after another, those of some topics in one piece.
 
     Faust takes turns between topics and partitions, by three iterators for each record. A partition has no more than one fetch
     here, and agents take batches of many.
     """
 
-    def iterate(self, records: Mapping[Any, Iterable[Any]]) -> Iterator[tuple[Any, Any]]:
-        """Each record with its partition."""
+    def __init__(self, in_one_piece: Container[str]) -> None:
+        self._in_one_piece = in_one_piece
+
+    def iterate(self, records: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
+        """Each record, or all at once, with its partition."""
         for tp, of_partition in records.items():
-            for record in of_partition:
-                yield tp, record
+            if tp.topic not in self._in_one_piece:
+                for record in of_partition:
+                    yield tp, record
+            elif of_partition:
+                yield tp, of_partition
 
 
 def never_note_ends(app: Any) -> None:
@@ -164,26 +196,6 @@ def never_look_for_standstills(app: Any) -> None:
     to log; lag and watermarks are among the worker's metrics.
     """
     app.consumer.verify_event_path = lambda now, tp: None  # noqa: ARG005  # Faust's signature
-
-
-def waiting(app: Any, stream: Any, most: int) -> list[Any]:
-    """The events that wait behind the one that a stream has just given, up to so many, taken from it as it would have given them.
-
-    Faust's iterator turns the event loop once for each, and notes each for statistics that nobody reads: more than an event costs
-    otherwise. As there, one of an earlier assignment is left out: it comes again.
-    """
-    queue, unacked, topics = stream.channel.queue, app.consumer._unacked_messages, app.topics._acking_topics
-    events = [queue.get_nowait() for _ in range(min(most, queue.qsize()))]
-    if not app.flow_control.is_active():
-        return []  # partitions are about to move: Faust empties the queue, too
-    now = app.consumer_generation_id
-    current = [event for event in events if event.message.generation_id == now]
-    for event in current:
-        message = event.message
-        if message.topic in topics and not message.tracked:
-            message.tracked = True
-            unacked.add(message)
-    return current
 
 
 async def _resumed(begun: Coroutine[Any, Any, Any], awaited: Any) -> Any:

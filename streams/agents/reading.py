@@ -13,8 +13,7 @@ from typing import Any
 
 import faust
 
-from streams.flusher import DecodedBatch, Flusher, incoming
-from streams.kafka_client import waiting
+from streams.flusher import DecodedBatch, Flusher
 from streams.patience import GivenUp
 
 BATCH_MESSAGES = 8_000  # the more, the fewer rows and states are written for the same events: a key has one of each in a batch
@@ -39,7 +38,7 @@ async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> Non
     try:
         async for event in stream.events():
             await gathered.has_room.wait()
-            gathered.add([event, *waiting(app, stream, gathered.room - 1)])
+            gathered.add(event)
     except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
         fail(error)
     finally:
@@ -47,29 +46,26 @@ async def read(app: faust.App, stream: Any, flusher: Flusher, fail: Fail) -> Non
 
 
 class Gathered:
-    """Events that were read and are in no batch yet, up to `most` of them."""
+    """Events that were read and are in no batch yet: `most` records and those that came with the last of them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._events: list[Any] = []
+        self._records = 0
         self.has_some, self.has_room = asyncio.Event(), asyncio.Event()
         self.has_room.set()
 
-    @property
-    def room(self) -> int:
-        """How many more there may be."""
-        return self._most - len(self._events)
-
-    def add(self, events: list[Any]) -> None:
-        """Takes events in, for which there is room."""
-        self._events += events
+    def add(self, event: Any) -> None:
+        """Takes an event in, for which there is room."""
+        self._events.append(event)
+        self._records += len(event.message.records)
         self.has_some.set()
-        if not self.room:
+        if self._records >= self._most:
             self.has_room.clear()
 
     def take(self) -> list[Any]:
         """All that there are."""
-        events, self._events = self._events, []
+        events, self._events, self._records = self._events, [], 0
         self.has_some.clear()
         self.has_room.set()
         return events
@@ -102,7 +98,7 @@ async def _next(
     current = [event for event in gathered.take() if event.message.generation_id == now]
     batch: DecodedBatch | None = None
     with _failing(fail):
-        batch = await flusher.decode([incoming(event) for event in current])
+        batch = await flusher.decode([event.message for event in current])
     return current, batch, begun
 
 

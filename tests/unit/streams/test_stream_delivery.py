@@ -8,11 +8,12 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.agents.reading import Gathered, source
-from streams.kafka_client import PartitionByPartition, deliver_at_once, end, never_note_ends, waiting
+from streams.kafka_client import Fetched, PartitionByPartition, deliver_at_once, end, hand_on_polls, never_note_ends
 
 FLUSHER: Any = SimpleNamespace(source="t", rebuilt="t.rebuilt")
 
@@ -28,57 +29,100 @@ class Read:
         self.app.topics._acking_topics.add("t")
         handler = self.app.topics._build_handler(self.tp, {self.stream.channel})
         self.app.topics._tp_to_callback[self.tp] = handler
-        self.by_faust = self.app.consumer.callback
-        deliver_at_once(self.app, ["t"])
+        hand_on_polls(self.app, ["t"])
+        deliver_at_once(self.app)
+        self.consumer: Any = self.app.consumer
 
     @property
     def queue(self) -> Any:
         return self.stream.channel.queue
 
-    def message(self, offset: int, generation: int = 0) -> Any:
-        value = b"no JSON"
-        return ConsumerMessage("t", 0, offset, 0.0, 0, (), b"k", value, 0, 1, 1, self.tp, generation_id=generation)
+    def polled(self, *offsets: int) -> Any:
+        """What Faust makes of the records of one poll."""
+        records = [record("t", offset) for offset in offsets]
+        ((tp, found),) = self.consumer.scheduler.iterate({self.tp: records})
+        return self.consumer._to_message(tp, found)
 
-    def hand_on(self, *offsets: int) -> None:
-        for offset in offsets:
-            assert self.app.consumer.callback(self.message(offset)) is None
+    async def hand_on(self, message: Any) -> None:
+        """As Faust's fetcher does it."""
+        await self.consumer.wait_first(self.consumer.callback(message), self.consumer.suspend_flow.wait())
+
+    @property
+    def queued(self) -> list[int]:
+        return [event.message.offset for event in self.queue._queue]
 
 
-def test_a_message_goes_into_its_agents_queue_as_faust_puts_it_there() -> None:
+def record(topic: str, offset: int) -> Any:
+    return ConsumerRecord(topic, 0, offset, 1_000, 0, b"k", b"no JSON", 1, 1, 1, ())
+
+
+def test_what_a_poll_brought_of_a_partition_is_one_message() -> None:
     async def go() -> None:
         read = Read()
-        read.hand_on(1)
-        await read.by_faust(read.message(2))
-
-        ours, fausts = (read.queue.get_nowait() for _ in range(2))
-        assert [type(one) for one in (ours, fausts)] == [faust.Event, faust.Event]
-        assert (ours.message.offset, ours.key, ours.value, ours.message.refcount) == (1, b"k", b"no JSON", 1)
-        assert (fausts.key, fausts.value, fausts.message.refcount) == (ours.key, ours.value, ours.message.refcount)
+        await read.hand_on(read.polled(4, 5, 9))
+        event = read.queue.get_nowait()
+        assert isinstance(event.message, Fetched)
+        assert (event.message.topic, event.message.partition, event.message.offset, event.message.refcount) == ("t", 0, 9, 1)
+        assert [one.offset for one in event.message.records] == [4, 5, 9]
+        assert event.message.generation_id == read.app.consumer_generation_id
 
     asyncio.run(go())
 
 
-@pytest.mark.parametrize(
-    "reason", ["the queue is full", "partitions move", "the flow has stopped", "the agent has stopped", "another topic"]
-)
-def test_a_message_that_may_have_to_wait_goes_fausts_way(reason: str) -> None:
+def test_records_of_other_topics_go_on_one_by_one() -> None:
     async def go() -> None:
         read = Read()
-        message = read.message(1)
-        if reason == "the queue is full":
-            read.hand_on(7, 8, 9)
-        elif reason == "partitions move":
-            await read.app.topics._tp_to_callback_lock.acquire()
-        elif reason == "the agent has stopped":
-            read.app.topics._tp_to_callback[read.tp].channels.clear()
-        elif reason == "the flow has stopped":
-            read.app.flow_control.suspend()
+        other, records = TP("u", 1), [record("u", 1), record("u", 2)]
+        found = list(read.consumer.scheduler.iterate({read.tp: [], other: records}))
+        assert found == [(other, one) for one in records]
+        message = read.consumer._to_message(*found[0])
+        assert (type(message), message.offset, message.value) == (ConsumerMessage, 1, b"no JSON")
+        read.consumer._acked[other] += [4, 5, 7]
+        assert read.consumer._new_offset(other) == 6, "Faust looks for gaps"
+
+    asyncio.run(go())
+
+
+def test_the_offset_after_the_last_poll_that_was_acknowledged_is_committed() -> None:
+    """Whatever is between: records of the same poll, marks of a transaction; and where the first poll was of one record."""
+
+    async def go() -> None:
+        read = Read()
+        assert read.consumer._new_offset(read.tp) is None
+        polls = [read.polled(0), read.polled(1, 2, 5), read.polled(9, 12)]
+        for message in polls:
+            read.consumer.track_message(message)
+            await read.consumer._add_gap(read.tp, message.offset, message.offset + 2)  # as Faust's fetcher notes one
+        for message, expected in zip(polls, (1, 6, 13), strict=True):
+            read.consumer.ack(message)
+            assert read.consumer._new_offset(read.tp) == expected
+            assert read.consumer._new_offset(read.tp) is None, "it was told once"
+            read.consumer._committed_offset[read.tp] = expected
+        assert not read.consumer._unacked_messages
+        assert not read.consumer._gap
+        assert not read.consumer._acked_index[read.tp]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("reason", ["partitions move", "the flow has stopped"])
+def test_a_message_waits_where_it_has_to_and_goes_on_then(reason: str) -> None:
+    async def go() -> None:
+        read = Read()
+        moving = read.app.topics._tp_to_callback_lock
+        if reason == "partitions move":
+            await moving.acquire()
         else:
-            message.topic = "another"
-        delivery = read.app.consumer.callback(message)
-        assert asyncio.iscoroutine(delivery)
-        delivery.close()
-        assert 1 not in [event.message.offset for event in read.queue._queue]
+            read.app.flow_control.suspend()
+        handing = asyncio.create_task(read.hand_on(read.polled(1)))
+        await asyncio.sleep(0)
+        assert not read.queued
+        if reason == "partitions move":
+            moving.release()
+        else:
+            read.app.flow_control.resume()
+        await asyncio.wait_for(handing, 10)
+        assert read.queued == [1]
 
     asyncio.run(go())
 
@@ -88,60 +132,41 @@ def test_a_message_that_waits_for_room_is_given_up_where_the_flow_is_suspended()
 
     async def go() -> None:
         read = Read()
-        consumer = read.app.consumer
-        read.hand_on(7, 8, 9)
-        race = asyncio.create_task(consumer.wait_first(consumer.callback(read.message(10)), consumer.suspend_flow.wait()))
+        for offset in (7, 8, 9):
+            await read.hand_on(read.polled(offset))
+        race = asyncio.create_task(read.hand_on(read.polled(10)))
         async with asyncio.timeout(10):
             while not read.queue._putters:  # it waits for room
                 await asyncio.sleep(0)
-            consumer.suspend_flow.set()
+            read.consumer.suspend_flow.set()
             await race
-        assert [event.message.offset for event in read.queue._queue] == [7, 8, 9]
-        assert not consumer._unacked_messages
-
-    asyncio.run(go())
-
-
-def test_what_waits_behind_an_event_is_taken_as_its_stream_would_have_given_it() -> None:
-    async def go() -> None:
-        read = Read()
-        unacked = read.app.consumer._unacked_messages
-        read.hand_on(1, 2, 3)
-        events = waiting(read.app, read.stream, 2)
-        assert [event.message.offset for event in events] == [1, 2]
-        assert sorted(message.offset for message in unacked) == [1, 2]
-        assert all(message.tracked for message in unacked)
-
-        read.queue.put_nowait(faust.Event(read.app, b"", b"", None, read.message(4, generation=-7)))
-        assert [event.message.offset for event in waiting(read.app, read.stream, 9)] == [3], (
-            "one of an earlier assignment is left"
-        )
-        assert not waiting(read.app, read.stream, 9)
-        assert not read.queue.qsize()
-
-        read.hand_on(5)
-        read.app.flow_control.suspend()
-        assert not waiting(read.app, read.stream, 9), "partitions are about to move"
+        assert read.queued == [7, 8, 9]
+        assert not read.consumer._unacked_messages
 
     asyncio.run(go())
 
 
 def test_what_was_read_gathers_up_to_a_batch_and_is_taken_in_its_order() -> None:
     async def go() -> None:
-        gathered = Gathered(3)
-        assert (gathered.room, gathered.has_some.is_set(), gathered.has_room.is_set()) == (3, False, True)
-        gathered.add([1])
-        gathered.add([2, 3])
-        assert (gathered.room, gathered.has_some.is_set(), gathered.has_room.is_set()) == (0, True, False)
-        assert gathered.take() == [1, 2, 3]
-        assert (gathered.room, gathered.has_some.is_set(), gathered.has_room.is_set()) == (3, False, True)
+        read, gathered = Read(), Gathered(3)
+        events = [SimpleNamespace(message=read.polled(*offsets)) for offsets in ([1], [2, 3], [4, 5])]
+        assert (gathered.has_some.is_set(), gathered.has_room.is_set()) == (False, True)
+        gathered.add(events[0])
+        assert (gathered.has_some.is_set(), gathered.has_room.is_set()) == (True, True)
+        gathered.add(events[1])
+        assert (gathered.has_some.is_set(), gathered.has_room.is_set()) == (True, False)
+        assert gathered.take() == events[:2]
+        assert (gathered.has_some.is_set(), gathered.has_room.is_set()) == (False, True)
+        gathered.add(events[2])
+        assert gathered.has_room.is_set(), "what was taken is not counted any more"
 
     asyncio.run(go())
 
 
 def test_fetched_records_come_partition_by_partition_each_in_its_order() -> None:
-    fetched = {TP("t", 1): ["a", "b"], TP("t", 0): [], TP("u", 0): ["c"]}
-    assert list(PartitionByPartition().iterate(fetched)) == [(TP("t", 1), "a"), (TP("t", 1), "b"), (TP("u", 0), "c")]
+    fetched = {TP("t", 1): ["a", "b"], TP("t", 0): [], TP("u", 0): ["c", "d"]}
+    in_order = list(PartitionByPartition({"u"}).iterate(fetched))
+    assert in_order == [(TP("t", 1), "a"), (TP("t", 1), "b"), (TP("u", 0), ["c", "d"])]
 
 
 def test_the_end_of_a_partition_is_asked_of_the_client_and_not_with_each_message() -> None:

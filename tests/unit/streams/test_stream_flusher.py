@@ -108,7 +108,13 @@ def sales(first: int, count: int, products: int) -> list[Incoming]:
 
 async def batch_of(made: Flusher, messages: list[Incoming]) -> None:
     """Takes a batch, and waits until it may be acknowledged."""
-    await (await made.begin(await made.decode(messages)))
+    await (await made.begin(await made.decode([polled(messages)])))
+
+
+def polled(messages: list[Incoming]) -> Any:
+    """The same messages of one partition as a poll brings them."""
+    records = [SimpleNamespace(**message._asdict(), timestamp=message.kafka_time) for message in messages]
+    return SimpleNamespace(topic=messages[0].topic, partition=messages[0].partition, records=records)
 
 
 async def restored() -> tuple[Flusher, Gate, States]:
@@ -375,12 +381,12 @@ def test_a_batch_whose_partition_is_taken_away_while_it_is_taken_gives_up() -> N
 def test_a_batch_that_was_decoded_before_its_partition_went_and_came_back_is_given_up() -> None:
     async def go() -> None:
         made, online, _ = await restored()
-        decoded = await made.decode(sales(0, 4, 2))
+        decoded = await made.decode([polled(sales(0, 4, 2))])
         await made.leave()
         with pytest.raises(GivenUp):
             await made.begin(decoded)
         with pytest.raises(GivenUp):
-            await made.decode(sales(0, 4, 2))
+            await made.decode([polled(sales(0, 4, 2))])
         await made.restore({HERE: 0})
         with pytest.raises(GivenUp):
             await made.begin(decoded)
