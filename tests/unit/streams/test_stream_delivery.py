@@ -43,6 +43,11 @@ class Read:
         ((tp, found),) = self.consumer.scheduler.iterate({self.tp: records})
         return self.consumer._to_message(tp, found)
 
+    async def handed_on(self, *offsets: int) -> Any:
+        message = self.polled(*offsets)
+        await self.hand_on(message)
+        return message
+
     async def hand_on(self, message: Any) -> None:
         """As Faust's fetcher does it."""
         await self.consumer.wait_first(self.consumer.callback(message), self.consumer.suspend_flow.wait())
@@ -89,7 +94,7 @@ def test_the_offset_after_the_last_poll_that_was_acknowledged_is_committed() -> 
     async def go() -> None:
         read = Read()
         assert read.consumer._new_offset(read.tp) is None
-        polls = [read.polled(0), read.polled(1, 2, 5), read.polled(9, 12)]
+        polls = [await read.handed_on(*offsets) for offsets in ([0], [1, 2, 5], [9, 12])]
         for message in polls:
             read.consumer.track_message(message)
             await read.consumer._add_gap(read.tp, message.offset, message.offset + 2)  # as Faust's fetcher notes one
@@ -101,6 +106,40 @@ def test_the_offset_after_the_last_poll_that_was_acknowledged_is_committed() -> 
         assert not read.consumer._unacked_messages
         assert not read.consumer._gap
         assert not read.consumer._acked_index[read.tp]
+
+    asyncio.run(go())
+
+
+def test_nothing_is_committed_past_a_poll_that_was_not_acknowledged() -> None:
+    """It may have been dropped while partitions moved: it stands in the way until it was read again."""
+
+    async def go() -> None:
+        read = Read()
+        first, dropped, later = [await read.handed_on(*offsets) for offsets in ([0, 1], [2, 3], [4, 5])]
+        for message in (first, later):
+            read.consumer.ack(message)
+        assert read.consumer._new_offset(read.tp) == 2
+        assert read.consumer._new_offset(read.tp) is None
+        read.consumer.ack(dropped)
+        assert read.consumer._new_offset(read.tp) == 6
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("why", ["the reader went back", "another generation"])
+def test_what_is_read_again_stands_for_what_was_handed_on_before(why: str) -> None:
+    async def go() -> None:
+        read = Read()
+        read.consumer.ack(await read.handed_on(0, 1))
+        await read.handed_on(2, 3)
+        await read.handed_on(4, 5)
+        read.queue.clear()  # as Faust does it
+        if why == "another generation":
+            read.app.consumer_generation_id += 1
+        read.consumer.ack(await read.handed_on(0, 1, 2, 3, 4))
+        assert read.consumer._new_offset(read.tp) == 5
+        read.consumer.ack(await read.handed_on(5, 6))
+        assert read.consumer._new_offset(read.tp) == 7
 
     asyncio.run(go())
 
