@@ -20,7 +20,6 @@ from streams.flusher import Flusher
 from streams.kafka_client import (
     deliver_at_once,
     go_back_to_the_first,
-    hand_on_polls,
     never_give_recovery_up,
     never_look_for_standstills,
     never_note_ends,
@@ -29,6 +28,7 @@ from streams.kafka_client import (
 from streams.kernels import kernels
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
+from streams.polls import hand_on_polls
 from streams.refill import Refill
 from streams.stale import state_folder
 
@@ -103,7 +103,7 @@ def _app(settings: Settings) -> faust.App:
         consumer_metadata_max_age_ms=10_000,
         stream_wait_empty=False,  # messages in a batch that was not begun are read again
         broker_max_poll_records=POLL_MESSAGES,
-        stream_buffer_maxsize=8,  # polls: as many messages as a batch
+        stream_buffer_maxsize=32,  # polls: there is one of each partition where messages come singly
         broker_commit_interval=1.0,
         broker_session_timeout=10.0,  # how long a killed worker's partitions wait
         broker_heartbeat_interval=2.0,

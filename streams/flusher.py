@@ -30,10 +30,11 @@ from contracts.settings import Settings
 from contracts.stream_states import group_fingerprint
 from featurestore.online import OnlineWriter
 from streams.budget import Budget, Taken
-from streams.kafka_client import Fetched, end
+from streams.kafka_client import end
 from streams.metrics import Metrics
 from streams.patience import GivenUp, Outages
 from streams.pipeline import Pipeline
+from streams.polls import Fetched
 from streams.processor import Changes, Decoded, Incoming, Partition, Work
 from streams.table import StateTable
 from streams.threads import in_thread

@@ -13,7 +13,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.agents.reading import Gathered, source
-from streams.kafka_client import Fetched, PartitionByPartition, deliver_at_once, end, hand_on_polls, never_note_ends
+from streams.kafka_client import deliver_at_once, end, never_note_ends
+from streams.polls import Fetched, PartitionByPartition, hand_on_polls
 
 FLUSHER: Any = SimpleNamespace(source="t", rebuilt="t.rebuilt")
 

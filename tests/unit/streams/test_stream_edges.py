@@ -58,7 +58,9 @@ def test_the_private_parts_of_the_clients_are_there() -> None:
     order = Recovery.on_recovery_completed.__code__.co_names
     assert order.index("resume_partitions") < order.index("perform_seek") < order.index("resume_flow")
     assert "seek_to_committed" in Consumer.perform_seek.__code__.co_names
-    assert "wait_first" in Consumer._drain_messages.__code__.co_names
+    assert {"callback", "wait_first", "_add_gap"} <= {*Consumer._drain_messages.__code__.co_names}
+    assert {"scheduler", "_to_message"} <= {*Consumer.getmany.__code__.co_names}
+    assert "_new_offset" in Consumer._filter_committable_offsets.__code__.co_names
     assert "coordinator_id" in GroupCoordinator.__init__.__code__.co_names
     assert coordinator_lost(faust.App("not-started", broker="aiokafka://")) is None
 
@@ -88,12 +90,9 @@ def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other
             raise ValueError("no")
 
         seen: list[str] = []
-        nothing = SimpleNamespace(_tp_to_callback={}, _tp_to_callback_lock=asyncio.Lock())
         suspended = asyncio.Event()
-        consumer = SimpleNamespace(wait_first=wait_first, callback=None, suspend_flow=suspended)
-        app = SimpleNamespace(consumer=consumer, topics=nothing, flow_control=None)
-        deliver_at_once(app, [])
-        await consumer.wait_first(None, consumer.suspend_flow.wait())
+        consumer = SimpleNamespace(wait_first=wait_first, suspend_flow=suspended)
+        deliver_at_once(SimpleNamespace(consumer=consumer))
         await consumer.wait_first(deliver("at once", wait=False), consumer.suspend_flow.wait())
         assert (seen, raced) == (["at once"], [])
         asyncio.get_running_loop().call_later(0.01, opened.set)
