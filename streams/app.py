@@ -34,7 +34,8 @@ from streams.stale import state_folder
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
 TICK_SECONDS = 1.0
-POLL_MESSAGES = 1_000  # of what was fetched, handed on together
+WAITING_MESSAGES = 32_000  # fetched and in no batch yet, at most
+LEAST_POLLS = 32  # that they are in
 
 
 class Watcher(Protocol):
@@ -88,6 +89,7 @@ def _app(settings: Settings) -> faust.App:
     logging.disable(logging.DEBUG)
     folder = state_folder(settings, names.group(settings)) / (settings.worker_id or "worker")
     folder.mkdir(parents=True, exist_ok=True)
+    polls = max(LEAST_POLLS, 4 * settings.topic_partitions)  # where messages come singly, each partition has one
     return faust.App(
         names.group(settings),
         broker=[f"aiokafka://{address}" for address in settings.kafka.split(",")],
@@ -102,8 +104,8 @@ def _app(settings: Settings) -> faust.App:
         # A group that forms just after the broker came back sees no topics and assigns none: seen anew, they are assigned.
         consumer_metadata_max_age_ms=10_000,
         stream_wait_empty=False,  # messages in a batch that was not begun are read again
-        broker_max_poll_records=POLL_MESSAGES,
-        stream_buffer_maxsize=32,  # polls: there is one of each partition where messages come singly
+        broker_max_poll_records=WAITING_MESSAGES // polls,
+        stream_buffer_maxsize=polls,
         broker_commit_interval=1.0,
         broker_session_timeout=10.0,  # how long a killed worker's partitions wait
         broker_heartbeat_interval=2.0,

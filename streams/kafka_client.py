@@ -67,8 +67,8 @@ def go_back_to_the_first(app: Any, topics: Iterable[str]) -> None:
 def seek_before_anything_is_delivered(app: Any) -> None:
     """Has Faust hand on no message between the restoring of its tables and its seek to what was committed.
 
-    Its fetcher runs by then, and Faust empties the agents' queues after the seek: what came in between counts as read, and the
-    offsets after it close over it as over a gap that somebody's transaction left. It would be lost.
+    Its fetcher runs by then, and Faust empties the agents' queues after the seek: what came in between counts as read, and it
+    would not come again.
     """
     recovery = app.tables.recovery
     complete = recovery.on_recovery_completed

@@ -35,15 +35,19 @@ class HandedOn:
     def add(self, first: int, last: int) -> None:
         """Notes a poll. Where the reader went back for it, those that it brings again no longer count."""
         while self._last and self._last[-1] >= first:
-            self._last.pop()
+            self._acknowledged.discard(self._last.pop())
         self._last.append(last)
 
-    def committable(self, acknowledged: Iterable[int]) -> int | None:
+    def committable(self, acknowledged: Iterable[int], committed: int) -> int | None:
         """The offset after the polls that are acknowledged now, up to the first that is not; None where that is not further than
-        when it was last asked for."""
+        when it was last asked for.
+
+        What ends before the committed offset is acknowledged: it was read again because a batch ended late, while partitions
+        moved, and Faust takes no acknowledgement of it.
+        """
         self._acknowledged.update(acknowledged)
         offset = None
-        while self._last and self._last[0] in self._acknowledged:
+        while self._last and (self._last[0] < committed or self._last[0] in self._acknowledged):
             offset = self._last.popleft() + 1
         self._acknowledged.intersection_update(self._last)
         return offset
@@ -70,6 +74,7 @@ def hand_on_polls(app: Any, topics: Iterable[str]) -> None:
             if known is None or known.generation_id != message.generation_id:
                 known = handed_on[message.tp] = HandedOn(message.generation_id)
             known.add(message.records[0].offset, message.offset)
+            consumer._unacked_messages.add(message)  # from now on; Faust notes it once its stream gives it
         handing: Coroutine[Any, Any, None] = by_faust(message)
         return handing
 
@@ -78,7 +83,7 @@ def hand_on_polls(app: Any, topics: Iterable[str]) -> None:
             of_faust: int | None = offset_after(tp)
             return of_faust
         acknowledged, known = consumer._acked[tp], handed_on.get(tp)
-        offset = None if known is None else known.committable(acknowledged)
+        offset = None if known is None else known.committable(acknowledged, consumer._committed_offset[tp] or 0)
         consumer._acked_index[tp].difference_update(acknowledged)
         acknowledged.clear()
         return offset

@@ -103,7 +103,7 @@ async def _next(
 
 
 async def _end(events: list[Any], written: Awaitable[None], fail: Fail) -> None:
-    """Acknowledges a batch once it is written. One after the other: Faust commits the wrong offset where that is out of order."""
+    """Acknowledges a batch once it is written, and all before it."""
     with _failing(fail):
         await written
         for event in events:

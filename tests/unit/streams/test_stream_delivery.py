@@ -14,7 +14,7 @@ from faust.types.tuples import ConsumerMessage
 
 from streams.agents.reading import Gathered, source
 from streams.kafka_client import deliver_at_once, end, never_note_ends
-from streams.polls import Fetched, PartitionByPartition, hand_on_polls
+from streams.polls import Fetched, HandedOn, PartitionByPartition, hand_on_polls
 
 FLUSHER: Any = SimpleNamespace(source="t", rebuilt="t.rebuilt")
 
@@ -51,7 +51,8 @@ class Read:
 
     async def hand_on(self, message: Any) -> None:
         """As Faust's fetcher does it."""
-        await self.consumer.wait_first(self.consumer.callback(message), self.consumer.suspend_flow.wait())
+        async with asyncio.timeout(10):  # it may wait for room
+            await self.consumer.wait_first(self.consumer.callback(message), self.consumer.suspend_flow.wait())
 
     @property
     def queued(self) -> list[int]:
@@ -127,6 +128,47 @@ def test_nothing_is_committed_past_a_poll_that_was_not_acknowledged() -> None:
     asyncio.run(go())
 
 
+def test_a_poll_that_ends_before_the_committed_offset_stands_in_no_way() -> None:
+    """A batch ended while partitions moved: it was acknowledged, and committed, after the reader was sent back before it."""
+
+    async def go() -> None:
+        read = Read()
+        late = await read.handed_on(100, 149)
+        read.queue.clear()  # as Faust does it
+        read.app.consumer_generation_id += 1
+        read.consumer._committed_offset[read.tp] = 100
+        read.consumer.ack(late)
+        assert read.consumer._new_offset(read.tp) == 150
+        read.consumer._committed_offset[read.tp] = 150
+
+        for offsets in ([100, 120], [121, 160], [161, 170]):
+            read.consumer.ack(await read.handed_on(*offsets))
+        assert read.consumer._new_offset(read.tp) == 171
+
+    asyncio.run(go())
+
+
+def test_an_acknowledgement_does_not_stand_for_a_poll_that_was_read_again_and_longer() -> None:
+    handed_on = HandedOn(1)
+    handed_on.add(1, 2)
+    handed_on.add(3, 5)
+    assert handed_on.committable([5], 0) is None
+    handed_on.add(1, 5)
+    assert handed_on.committable([], 0) is None
+    assert handed_on.committable([5], 0) == 6
+
+
+def test_what_was_handed_on_is_not_acknowledged_before_its_stream_gives_it() -> None:
+    async def go() -> None:
+        read = Read()
+        message = await read.handed_on(1)
+        assert message in read.consumer.unacked
+        read.consumer.ack(message)
+        assert message not in read.consumer.unacked
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("why", ["the reader went back", "another generation"])
 def test_what_is_read_again_stands_for_what_was_handed_on_before(why: str) -> None:
     async def go() -> None:
@@ -181,7 +223,6 @@ def test_a_message_that_waits_for_room_is_given_up_where_the_flow_is_suspended()
             read.consumer.suspend_flow.set()
             await race
         assert read.queued == [7, 8, 9]
-        assert not read.consumer._unacked_messages
 
     asyncio.run(go())
 
