@@ -34,8 +34,8 @@ from streams.stale import state_folder
 
 ATTACH = {SALES: sales.attach, INVENTORY: inventory.attach, PRICES: prices.attach}
 TICK_SECONDS = 1.0
-WAITING_MESSAGES = 32_000  # fetched and in no batch yet, at most
-LEAST_POLLS = 32  # that they are in
+WAITING_MESSAGES = 32_000  # in polls that wait for their agent, at most
+LEAST_POLLS = 32  # for which there is room
 
 
 class Watcher(Protocol):
