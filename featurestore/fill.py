@@ -21,6 +21,7 @@ from contracts.errors import DependencyUnavailable
 from contracts.features import CATALOGUE_FINGERPRINT
 from contracts.settings import Settings
 from featurestore.project import project_name
+from featurestore.redis_format import ROW
 
 TIMEOUT_SECONDS = 5.0
 
@@ -154,7 +155,7 @@ class RedisFillMarks:
 
 
 def _run_of(server: Any) -> str:
-    return f"{server['run_id']}-{CATALOGUE_FINGERPRINT}"
+    return f"{server['run_id']}-{CATALOGUE_FINGERPRINT}-{ROW}"
 
 
 def _field(place: Place) -> str:

@@ -1,4 +1,4 @@
-"""HSET of a row of numbers with all its fields, put into an array by machine code, and the names of hashes."""
+"""HSET of a row of numbers, put into an array by machine code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from featurestore.compiled import compiled
 from featurestore.put import (
     Bytes,
     double_length,
+    int64_length,
+    put_byte,
     put_bytes,
     put_double,
     put_int64,
@@ -18,24 +20,25 @@ from featurestore.put import (
     put_unsigned,
     timestamp_length,
 )
-from featurestore.redis_format import STRING_KEY, bulk, key_part
-from featurestore.row_block import NULL, Doubles, Whole
+from featurestore.redis_format import ITEM, STRING_KEY, key_part
+from featurestore.row_block import Doubles, Whole
 
-ONE_DIGIT, TWO_DIGITS = len("$9\r\n"), len("$99\r\n")
 PART_HEAD = len(key_part(""))  # bytes before each text of a key: that it is one, and its length
-_NAME = len(bulk(b"hash"))  # bytes of a field's name, as it is sent
+AROUND = len(ITEM) + 1  # bytes before each number of a row: that it is one, and its length
+_ITEM_TAG = ITEM[0]
 
 
 class Frame(NamedTuple):
-    """What is the same in all rows of a layout, in the order in which it is sent: between it go key, time and values."""
+    """What is the same in all rows of a layout: between it go key, time and numbers."""
 
     head: bytes
     prefix: bytes  # of the key
     project: bytes  # behind the key
     at: bytes  # the name of the event time
-    names: bytes  # of the fields in the order of the arrays, each _NAME bytes
-    tail: bytes
+    field: bytes  # the name of the values
+    text: bytes  # the only value that is none of the numbers, as an item
     as_of: int  # the column of the event time
+    columns: Whole  # of the values in their order: a column of integers, ~ one of doubles, or the text, the number after those
 
 
 @compiled
@@ -43,17 +46,18 @@ def put_hsets(out: Bytes, frame: Frame, parts: bytes, lengths: Whole, whole: Who
     """Where the commands of all rows end in `out`. `bits` are the doubles as integers."""
     at = start = 0
     for row in range(len(whole)):
-        time = whole[row, frame.as_of]
-        at = put_key(out, put_bytes(out, at, frame.head), frame, parts, start, lengths[row])
+        at = _put_key(out, put_bytes(out, at, frame.head), frame, parts, start, lengths[row])
         start += lengths[row].sum()
+        time = whole[row, frame.as_of]
         at = put_length(out, put_bytes(out, at, frame.at), timestamp_length(time))
         at = put_line_end(out, put_timestamp(out, at, time))
-        at = put_bytes(out, put_values(out, at, frame.names, whole[row], doubles[row], bits[row]), frame.tail)
+        at = put_length(out, put_bytes(out, at, frame.field), _values_length(frame, whole[row], doubles[row]))
+        at = put_line_end(out, _put_values(out, at, frame, whole[row], doubles[row], bits[row]))
     return at
 
 
 @compiled
-def put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths: Whole) -> int:
+def _put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths: Whole) -> int:
     """The name of a key's hash. Its texts begin at `start`."""
     texts = lengths.sum() + len(lengths) * PART_HEAD
     at = put_length(out, at, len(frame.prefix) + texts + len(frame.project))
@@ -67,23 +71,22 @@ def put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths
 
 
 @compiled
-def put_values(out: Bytes, at: int, names: bytes, whole: Whole, doubles: Doubles, bits: Whole) -> int:
-    """The fields of a row."""
-    name = 0
+def _values_length(frame: Frame, whole: Whole, doubles: Doubles) -> int:
+    length = AROUND * (len(whole) + len(doubles)) + len(frame.text)
     for number in whole:
-        at = put_whole(out, put_some(out, at, names, name, _NAME), number)
-        name += _NAME
-    for column in range(len(doubles)):
-        at = put_length(out, put_some(out, at, names, name, _NAME), double_length(doubles[column]))
-        at = put_line_end(out, put_double(out, at, doubles[column], bits[column]))
-        name += _NAME
-    return at
+        length += int64_length(number)
+    for real in doubles:
+        length += double_length(real)
+    return length
 
 
 @compiled
-def put_whole(out: Bytes, at: int, number: int) -> int:
-    """An integer, or none, as a word of the Redis protocol."""
-    start = at + (TWO_DIGITS if number >> 56 and number != NULL else ONE_DIGIT)  # the tag and 56 bits are nine bytes
-    end = put_int64(out, start, number)
-    put_length(out, at, end - start)
-    return put_line_end(out, end)
+def _put_values(out: Bytes, at: int, frame: Frame, whole: Whole, doubles: Doubles, bits: Whole) -> int:
+    for column in frame.columns:
+        if column == len(whole):
+            at = put_bytes(out, at, frame.text)
+        else:
+            start = put_byte(out, at, _ITEM_TAG) + 1
+            at = put_int64(out, start, whole[column]) if column >= 0 else put_double(out, start, doubles[~column], bits[~column])
+            put_byte(out, start - 1, at - start)
+    return at

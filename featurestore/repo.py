@@ -33,7 +33,7 @@ def repo_config(settings: Settings, online_timeout_ms: int = WRITE_TIMEOUT_MS) -
             "serve_features_while_materializing": True,
         },
         online_store={
-            "type": "redis",
+            "type": "featurestore.row_store.RowOnlineStore",
             "connection_string": redis_string(settings, online_timeout_ms),
             # Feast would drop a row whose timestamp is not newer than the stored one, silently. Each key has one writer.
             "skip_dedup": True,

@@ -6,15 +6,11 @@ The server always has work so, however long the sending process takes to come to
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
-from redis.exceptions import ResponseError
-
-from featurestore.keys import Key
-from featurestore.row_block import RowBlock
 
 CHUNKS_AHEAD = 4  # sent before the replies to the first are read
 Chunk = tuple[int, bytes | memoryview]  # how many commands, and these
@@ -25,29 +21,7 @@ class Commands:
     """The rows of one view as commands, none of which may fail."""
 
     chunks: Iterable[Chunk]
-    replies: list[Any] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Calls(Commands):
-    """A block as calls that replace whole hashes, of so many rows each. What they refuse goes `by_fields`."""
-
-    block: RowBlock = field(kw_only=True)
-    rows: int = field(kw_only=True)
-    by_fields: Callable[[RowBlock], Iterable[Chunk]] = field(kw_only=True)
-
-    def refused(self) -> set[Key]:
-        """The keys of the rows that were refused: of a call that failed, all. Raises RedisError for one without an answer."""
-        found: set[Key] = set()
-        for number, reply in enumerate(self.replies):
-            first = number * self.rows
-            if isinstance(reply, ResponseError):
-                found.update(self.block.keys[first : first + self.rows])
-            elif isinstance(reply, Exception):
-                raise reply
-            else:
-                found.update(self.block.keys[first + place - 1] for place in reply)
-        return found
+    failed: Exception | None = None  # the first error among the replies
 
 
 Part = Sequence[Commands]  # what ends together
@@ -80,31 +54,12 @@ class Sender:
         """Ends the oldest parts whose replies have come; the last one may not be sent to its end."""
         while len(self._parts) > (not all_sent) and not self._is_under_way(self._parts[0]):
             for commands in self._parts.popleft():
-                self._end(commands)
+                if commands.failed is not None:
+                    raise commands.failed
             yield
 
     def _is_under_way(self, part: Part) -> bool:
         return bool(self._unread) and any(commands is self._unread[0][0] for commands in part)
-
-    def _end(self, commands: Commands) -> None:
-        if isinstance(commands, Calls):
-            if refused := commands.refused():
-                self._set(commands, refused)
-        elif (failed := next((reply for reply in commands.replies if isinstance(reply, Exception)), None)) is not None:
-            raise failed
-
-    def _set(self, calls: Calls, refused: set[Key]) -> None:
-        """Writes the last row of each key by fields: not where a later part has one, which may be there already."""
-        view = calls.block.layout.view
-        for part in self._parts:
-            for later in part:
-                if isinstance(later, Calls) and later.block.layout.view == view:
-                    refused.difference_update(later.block.keys)
-        while self._unread:
-            self._read()
-        again = Commands(calls.by_fields(calls.block.latest(refused)))
-        for _ in Sender(self._connection).send([[again]]):
-            pass
 
     def _send(self, commands: Commands, count: int, raw: bytes | memoryview) -> None:
         self._connection.send_packed_command([raw])  # one call of the system: each gives up the interpreter's lock
@@ -121,4 +76,5 @@ class Sender:
         for _ in range(count):
             while (reply := next_reply(False)) is NOT_ENOUGH_DATA:
                 parser.read_from_socket()
-            commands.replies.append(reply)
+            if isinstance(reply, Exception) and commands.failed is None:
+                commands.failed = reply

@@ -1,4 +1,4 @@
-"""The writing half of the online port: rows in Feast's format, by our own encoder, in few calls of the system.
+"""The writing half of the online port: rows by our own encoder, in few calls of the system.
 
 Feast's writer is what would bound the stream: it makes an object of every value. Nothing here needs Feast, which takes seconds to
 import, so that a process that only writes starts without it.
@@ -7,7 +7,7 @@ import, so that a process that only writes starts without it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from featurestore.keys import Row
 from featurestore.project import project_name
 from featurestore.redis_format import RowFormat
 from featurestore.row_block import BlockLayout, RowBlock
-from featurestore.row_sender import Calls, Chunk, Commands, Part, Sender
+from featurestore.row_sender import Chunk, Commands, Part, Sender
 
 if TYPE_CHECKING:
     from featurestore.block_format import BlockFormat
@@ -33,7 +33,7 @@ WRITE_TIMEOUT_MS = 10_000  # a chunk of rows, while Redis may be saving a snapsh
 
 
 class _Encoded(RowBlock):
-    """A block with its calls."""
+    """A block with its commands."""
 
     __slots__ = ("chunks",)
 
@@ -74,7 +74,7 @@ class RowWriter:
 
     def encoded(self, view: str, rows: Sequence[Row]) -> Sequence[Row]:
         """See OnlineWriter. Rows that are no block are encoded as they are written."""
-        return _Encoded(rows, self._calls(view, rows)) if isinstance(rows, RowBlock) else rows
+        return _Encoded(rows, self._chunks(view, rows)) if isinstance(rows, RowBlock) else rows
 
     def write(self, view: str, rows: Sequence[Row]) -> None:
         """See OnlineWriter. A value of another type than the catalogue's raises TypeError or ValueError, before its chunk."""
@@ -96,21 +96,16 @@ class RowWriter:
         return [self._commands(view, rows) for view, rows in part.items()]
 
     def _commands(self, view: str, rows: Sequence[Row]) -> Commands:
-        """What replaces whole hashes; by fields those that have more than this view's row, or that the server does not let us."""
-        if not isinstance(rows, RowBlock):
-            return Commands(_chunks_of_rows(_row_format(view, self._project), rows))
-        made = _block_format(rows.layout, self._project)
-        return Calls(
-            self._calls(view, rows), block=rows, rows=made.call_rows, by_fields=lambda some: _chunks(some, 1, made.commands)
-        )
+        if isinstance(rows, RowBlock):
+            return Commands(self._chunks(view, rows))
+        return Commands(_chunks_of_rows(_row_format(view, self._project), rows))
 
-    def _calls(self, view: str, block: RowBlock) -> Iterable[Chunk]:
+    def _chunks(self, view: str, block: RowBlock) -> Iterable[Chunk]:
         if block.layout.view != view:
             raise ValueError(f"rows of {block.layout.view}, not of {view}")
         if isinstance(block, _Encoded):
             return block.chunks
-        made = _block_format(block.layout, self._project)
-        return _chunks(block, made.call_rows, made.calls)
+        return _chunks_of_block(_block_format(block.layout, self._project), block)
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -141,10 +136,10 @@ def _chunks_of_rows(row_format: RowFormat, rows: Sequence[Row]) -> Iterator[Chun
         yield len(commands), b"".join(commands)
 
 
-def _chunks(block: RowBlock, rows_a_command: int, encoded: Callable[[RowBlock], memoryview]) -> Iterator[Chunk]:
+def _chunks_of_block(block_format: BlockFormat, block: RowBlock) -> Iterator[Chunk]:
     for start in range(0, len(block), CHUNK):
         chunk = block[start : start + CHUNK]
-        yield -(-len(chunk) // rows_a_command), encoded(chunk)
+        yield len(chunk), block_format.commands(chunk)
 
 
 @functools.cache

@@ -86,7 +86,6 @@ class SalesKernel:
         fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
         read = fold.settle(fold.Packed(*joined([b""])), self._zones([("", "")]), 0)
         row = columns.rows(SALES_ROLLING.name, [("", "")], read.facts, read.sums)
-        BlockFormat(row.layout, b"").calls(row)
         BlockFormat(row.layout, b"").commands(row)
 
     def _zones(self, keys: Sequence[Key]) -> Zones:

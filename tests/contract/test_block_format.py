@@ -21,8 +21,7 @@ from featurestore.block_format import BlockFormat
 from featurestore.feast_online import FeastOnlineStore
 from featurestore.keys import key_columns, key_of
 from featurestore.project import project_name
-from featurestore.redis_format import RowFormat, field_name
-from featurestore.restore_format import crc64, element
+from featurestore.redis_format import RowFormat
 from featurestore.row_block import NULL, BlockLayout, RowBlock
 from featurestore.row_sender import CHUNKS_AHEAD
 from featurestore.row_writer import CHUNK, RowWriter
@@ -126,30 +125,6 @@ def test_feast_reads_back_what_was_written_as_a_block(view: str, settings: Setti
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("view", BLOCK_VIEWS)
-def test_a_row_is_kept_as_the_server_would_have_kept_it(view: str, settings: Settings) -> None:
-    draw = random.Random(view)
-    layout = a_layout(view, draw)
-    rows = list({key_of(view, row): row for row in (a_row(view, draw) for _ in range(50))}.values())
-    before = [a_row(view, draw) | dict(zip(key_columns(view), key_of(view, row), strict=True)) for row in rows[::2]]
-    by_hset, whole = (settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}) for _ in range(2))
-
-    dumps = []
-    for own in (by_hset, whole):
-        writer, block = RowWriter.open(own), block_of(layout, rows)
-        if own is whole:
-            writer.write(view, block_of(layout, before))
-            writer.write(view, block)
-        else:
-            writer.redis.connection_pool.get_connection().send_packed_command([hsets(own, block)])
-        dumps.append([writer.redis.dump(name) for name in names(own, block)])
-        writer.close()
-
-    assert all(dumps[0])
-    assert dumps[0] == dumps[1]
-
-
-@pytest.mark.stack
 def test_a_row_is_put_beside_those_of_other_views_and_the_last_one_of_a_key_wins(settings: Settings) -> None:
     own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(5)
     stock = [a_row("stock", draw) | {AS_OF: SOME_TIME} for _ in range(2)]
@@ -172,98 +147,16 @@ def test_a_row_is_put_beside_those_of_other_views_and_the_last_one_of_a_key_wins
     store.close()
 
 
-@pytest.mark.stack
-@pytest.mark.parametrize("other", ["a row of another catalogue", "a hash with fields of somebody else's", "half a row"])
-def test_what_a_row_of_this_catalogue_does_not_have_is_not_replaced(other: str, settings: Settings) -> None:
-    own, draw = settings.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex}-"}), random.Random(other)
-    row, layout = a_row("stock", draw) | {AS_OF: SOME_TIME}, a_layout("stock", draw)
-    block = block_of(layout, [row])
-    writer, store = RowWriter.open(own), FeastOnlineStore.open(own)
-    (name,) = names(own, block)
-    writer.write("stock", block)
-    ours = writer.redis.hgetall(name)
-    if other == "a row of another catalogue":  # as many fields, of which one is no longer any
-        del ours[field_name("stock", "on_hand")]
-        ours |= {b"gone": b"1", field_name("stock", FINGERPRINT): b"another"}
-    elif other == "half a row":
-        ours = dict(itertools.islice(ours.items(), 3))
-    else:
-        ours[b"theirs"] = b"1"
-    writer.redis.delete(name)
-    writer.redis.hset(name, mapping=ours)
-
-    writer.write("stock", block)
-
-    assert store.read("stock", [key_of("stock", row)]) == [row]
-    assert writer.redis.hgetall(name).keys() >= ours.keys()
-    writer.close()
-    store.close()
-
-
-def test_a_server_that_takes_no_whole_hashes_gets_the_fields() -> None:
-    draw = random.Random(3)
-    layout = a_layout("stock", draw)
-    rows = list({key_of("stock", row): row for row in (a_row("stock", draw) for _ in range(CHUNK + 5))}.values())
-
-    with Server(lambda words: b"-NOPERM no\r\n" if words[0] == b"EVAL" else b":6\r\n") as server:
-        writer = RowWriter(Settings(redis_address=server.address))
-        writer.write("stock", block_of(layout, rows))
-        writer.close()
-
-    row_format = RowFormat("stock", project_name(Settings()).encode())
-    wanted = [fields(command) for row in rows for command in commands(row_format.command(row))]
-    assert [fields(words) for words in server.heard if words[0] == b"HSET"] == wanted
-
-
-def test_only_the_rows_that_were_refused_are_sent_again() -> None:
-    draw = random.Random(3)
-    layout, count = a_layout("stock", draw), BlockFormat.call_rows + 7
-    rows = [a_row("stock", draw) | {"store_id": f"s{number}"} for number in range(count)]
-    refused = iter((b"*2\r\n:1\r\n:50\r\n", b"*1\r\n:7\r\n"))
-
-    with Server(lambda words: next(refused) if words[0] == b"EVAL" else b":6\r\n") as server:
-        writer = RowWriter(Settings(redis_address=server.address))
-        writer.write("stock", block_of(layout, rows))
-        writer.close()
-
-    row_format = RowFormat("stock", project_name(Settings()).encode())
-    wanted = [fields(command) for at in (0, 49, count - 1) for command in commands(row_format.command(rows[at]))]
-    assert [fields(words) for words in server.heard if words[0] == b"HSET"] == wanted
-
-
-def test_a_refused_row_is_not_sent_again_behind_a_later_one_that_may_be_there_already() -> None:
-    """The next part is on its way when the answers to one come. What made the server refuse may have gone in between."""
-    draw = random.Random(3)
-    layout = a_layout("stock", draw)
-    old, new, other = (a_row("stock", draw) | {"store_id": store} for store in ("s1", "s1", "s2"))
-    answers = iter((b"*2\r\n:1\r\n:2\r\n", b"*0\r\n"))
-
-    with Server(lambda words: next(answers) if words[0] == b"EVAL" else b":6\r\n") as server:
-        writer = RowWriter(Settings(redis_address=server.address))
-        new |= {"product_id": old["product_id"]}
-        parts = [{"stock": block_of(layout, [old, other])}, {"stock": block_of(layout, [new])}]
-        assert list(writer.write_each(parts)) == [None, None]
-        writer.close()
-
-    (wanted,) = commands(RowFormat("stock", project_name(Settings()).encode()).command(other))
-    assert [words[0] for words in server.heard if words[0] != b"CLIENT"] == [b"EVAL", b"EVAL", b"HSET"]
-    assert fields(server.heard[-1]) == fields(wanted)
-
-
 def test_parts_end_in_their_order_each_once_its_answers_have_come() -> None:
-    """Ten parts of more than a chunk each, of which the server refuses all rows of the fourth."""
+    """Ten parts of more than a chunk each."""
     draw = random.Random(3)
     layout, rows = a_layout("stock", draw), CHUNK + 3
-    calls_of_a_part = -(-CHUNK // BlockFormat.call_rows) + 1
-    answered = itertools.count()
-    sets = 0
+    answered = 0
 
     def answer(words: list[bytes]) -> bytes:
-        nonlocal sets
-        if words[0] == b"HSET":
-            sets += 1
-            return b":6\r\n"
-        return b"-NOPERM no\r\n" if words[0] == b"EVAL" and next(answered) // calls_of_a_part == 3 else b"*0\r\n"
+        nonlocal answered
+        answered += words[0] == b"HSET"
+        return b":2\r\n"
 
     parts = [
         {"stock": block_of(layout, [a_row("stock", draw) | {"store_id": f"s{part}-{row}"} for row in range(rows)])}
@@ -271,38 +164,34 @@ def test_parts_end_in_their_order_each_once_its_answers_have_come() -> None:
     ]
     with Server(answer) as server:
         writer = RowWriter(Settings(redis_address=server.address))
-        ended = [sets for _ in writer.write_each(parts)]
+        ended = [answered for _ in writer.write_each(parts)]
         writer.close()
 
-    assert ended == [0] * 3 + [rows] * 7
-    assert [words[0] for words in server.heard].count(b"EVAL") == 10 * calls_of_a_part
+    assert all(after >= (number + 1) * rows for number, after in enumerate(ended))
+    assert ended[0] < 10 * rows, "the first part ends before the last one is sent"
+    sent = [fields(words) for words in server.heard if words[0] == b"HSET"]
+    made = BlockFormat(layout, project_name(Settings()).encode())
+    assert sent == [fields(words) for part in parts for words in commands(bytes(made.commands(part["stock"])))]
 
 
-def test_an_error_for_a_row_that_goes_by_fields_is_raised() -> None:
+def test_an_error_for_one_row_of_many_is_raised_where_its_part_would_have_ended() -> None:
     draw = random.Random(3)
-    block = block_of(a_layout("stock", draw), [a_row("stock", draw) for _ in range(3)])
+    layout = a_layout("stock", draw)
+    parts = [
+        {"stock": block_of(layout, [a_row("stock", draw) | {"store_id": f"s{part}-{row}"} for row in range(5)])}
+        for part in range(3)
+    ]
+    answers = itertools.chain(itertools.repeat(b":2\r\n", 7), [b"-OOM no room\r\n"], itertools.repeat(b":0\r\n"))
 
-    with Server(lambda _: b"-OOM no room\r\n") as server:
+    with Server(lambda words: next(answers) if words[0] == b"HSET" else b"+OK\r\n") as server:
         writer = RowWriter(Settings(redis_address=server.address))
+        ended = writer.write_each(parts)
+        next(ended)
         with pytest.raises(DependencyUnavailable) as refused:
-            writer.write("stock", block)
+            next(ended)
         writer.close()
 
     assert "no room" in str(refused.value.why)
-
-
-def test_the_checksum_is_the_one_of_redis() -> None:
-    for number in range(9):
-        raw = np.frombuffer(b"x" * number + b"123456789", np.uint8)
-        assert crc64(raw, number, len(raw)) == 0xE9C6D914C4B8D9CA, "the check value of CRC-64/REDIS"
-
-
-@pytest.mark.parametrize(
-    ("length", "before", "behind"),
-    [(0, b"\x80", b"\x01"), (63, b"\xbf", b"\x40"), (64, b"\xe0\x40", b"\x42"), (300, b"\xe1\x2c", b"\x02\xae")],
-)
-def test_a_text_of_a_listpack_has_its_length_on_both_sides(length: int, before: bytes, behind: bytes) -> None:
-    assert element(b"a" * length) == before + b"a" * length + behind
 
 
 class Server:
@@ -332,16 +221,6 @@ class Server:
                     words.readline()
                 self.heard.append(command)
                 connection.sendall(self._answer(command))
-
-
-def names(own: Settings, block: RowBlock) -> list[bytes]:
-    """The names of the hashes of rows."""
-    return [fields(words)[1] for words in commands(hsets(own, block))]
-
-
-def hsets(own: Settings, block: RowBlock) -> bytes:
-    """The rows of a block by their fields."""
-    return bytes(BlockFormat(block.layout, project_name(own).encode()).commands(block))
 
 
 def commands(sent: bytes) -> Iterator[list[bytes]]:
