@@ -88,7 +88,7 @@ class NotFoundError(RetailDemandError):
 
 
 class FingerprintMismatch(ConfigurationError):
-    """The model was trained on another feature catalogue than the one the writers use."""
+    """A model, or an online row, is of another feature catalogue than the one that reads it."""
 
     http_status = 503
     title = "Feature fingerprint mismatch"

@@ -65,9 +65,10 @@ class RowOnlineStore(RedisOnlineStore):
         self, feature_view: FeatureView, requested_features: list[str] | None = None, fv_name_override: str | None = None
     ) -> tuple[list[str], list[str | bytes]]:
         name = fv_name_override or feature_view.name
-        if name not in self._columns:
+        columns, fingerprint = self._columns.get(name), feature_view.tags["fingerprint"]
+        if columns is None or columns.fingerprint != fingerprint:  # a registry may come to have another catalogue
             places = {column: at for at, column in enumerate(_names(feature_view))}
-            self._columns[name] = _Columns(places, feature_view.tags["fingerprint"])
+            self._columns[name] = _Columns(places, fingerprint)
         requested, keys = super()._generate_hset_keys_for_features(feature_view, requested_features, fv_name_override)
         return requested, [_mmh3(f"{name}:{ROW}"), keys[-1]]  # the last one is the event time's
 

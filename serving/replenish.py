@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.errors import FingerprintMismatch
 from contracts.features import AS_OF, PRODUCT, STORE, features_of
-from serving.features import ProductRows, Row
+from serving.features import ProductRows, Row, is_foreign
 from serving.forecast import MAX_HORIZON_DAYS, Forecast
 from serving.schemas import ProductOverride, ReplenishmentRequest
 from training.replenish.policies import WEEK, Order, order_up_to
@@ -33,7 +34,10 @@ class Proposal:
 
 
 def terms_of(rows: ProductRows, store: Row | None, asked: ReplenishmentRequest) -> Terms:
-    """The terms of a product: what the caller gave, else master data, else the catalogue's defaults. Raises UsageError."""
+    """The terms of a product: what the caller gave, else master data, else the catalogue's defaults.
+
+    Raises UsageError, and FingerprintMismatch for master data of another catalogue.
+    """
     own = asked.overrides.get(rows.product_id, ProductOverride())
     lead, review = asked.lead_time_days, asked.review_period_days
     return Terms(
@@ -53,7 +57,7 @@ def horizon_days(terms: Sequence[Terms]) -> int:
 
 
 def propose(rows: ProductRows, forecast: Forecast, terms: Terms, override: ProductOverride) -> Proposal:
-    """The order of one product."""
+    """The order of one product. Raises FingerprintMismatch for a stock of another catalogue."""
     given = override.on_hand is not None
     on_hand = override.on_hand if given else _row_value(rows.stock, "on_hand")
     stock_as_of = None if given or rows.stock is None else rows.stock[AS_OF]
@@ -92,6 +96,12 @@ _BLOCKED: dict[Blocked, str] = {
 
 
 def _row_value(row: Row | None, name: str) -> int | None:
+    if is_foreign(row):  # its values are not known: an order by defaults would look like one by what is known
+        raise FingerprintMismatch(
+            "Stock or master data online is of another feature catalogue",
+            doing=f"reading {name}",
+            hint="`./rd360 features materialize` writes master data again; the stream worker writes its own rows when it starts.",
+        )
     value = None if row is None else row.get(name)
     return None if value is None else int(value)
 

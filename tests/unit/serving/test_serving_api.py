@@ -172,6 +172,16 @@ def test_master_data_that_is_missing_is_the_catalogues_default(world: World) -> 
     assert (world.order()["lead_time_days"], world.order()["review_period_days"]) == (2, 1)
 
 
+@pytest.mark.parametrize(("view", "key"), [("product", (PRODUCT,)), ("store", (STORE,)), ("stock", (STORE, PRODUCT))])
+def test_no_order_is_made_by_defaults_where_what_is_known_is_of_another_catalogue(
+    world: World, view: str, key: tuple[str, ...]
+) -> None:
+    world.put(view, row(view, key, fingerprint="another"))
+    answer = world.client.post("/v1/replenishment", json={"store_id": STORE, "product_ids": [PRODUCT]})
+    assert (answer.status_code, answer.json()["title"]) == (503, "Feature fingerprint mismatch")
+    assert "features materialize" in answer.json()["hint"]
+
+
 @pytest.mark.parametrize("path", ["/v1/forecasts", "/v1/replenishment"])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
 def test_nobody_asks_without_the_token(world: World, path: str, headers: dict[str, str]) -> None:
