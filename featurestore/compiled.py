@@ -1,4 +1,4 @@
-"""Functions of numbers and arrays as machine code that runs without the interpreter's lock.
+"""Functions of numbers and arrays as machine code, most of which runs without the interpreter's lock.
 
 Each is compiled when it is first called, not when its module is imported. The machine code is kept for the processes after it.
 """
@@ -18,7 +18,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """The same function, compiled. It may call other compiled functions, and nothing else of Python."""
-    return cast("Function", njit(nogil=True, cache=True)(function))
+    # Functions are put into those that call them: each call that is left counts all arrays of a state as used, and as unused.
+    return cast("Function", njit(nogil=True, cache=True, forceinline=True)(function))
+
+
+def compiled_briefly(function: Function) -> Function:
+    """The same, compiled, of what takes a millisecond: it keeps the interpreter's lock, which takes longer to get back."""
+    return cast("Function", njit(nogil=False, cache=True, forceinline=True)(function))
 
 
 def _cache() -> Path:

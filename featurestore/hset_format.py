@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from featurestore.compiled import compiled
+import numpy as np
+
+from featurestore.compiled import compiled, compiled_briefly
+from featurestore.pieces import Bytes
 from featurestore.put import (
-    Bytes,
     double_length,
     int64_length,
     put_byte,
@@ -15,16 +17,16 @@ from featurestore.put import (
     put_int64,
     put_length,
     put_line_end,
-    put_some,
     put_timestamp,
     put_unsigned,
     timestamp_length,
 )
 from featurestore.redis_format import ITEM, STRING_KEY, key_part
-from featurestore.row_block import Doubles, Whole
+from featurestore.row_block import NULL, Doubles, Whole
 
 PART_HEAD = len(key_part(""))  # bytes before each text of a key: that it is one, and its length
 AROUND = len(ITEM) + 1  # bytes before each number of a row: that it is one, and its length
+NO_TIME = -1
 _ITEM_TAG = ITEM[0]
 
 
@@ -37,35 +39,50 @@ class Frame(NamedTuple):
     at: bytes  # the name of the event time
     field: bytes  # the name of the values
     text: bytes  # the only value that is none of the numbers, as an item
+    order: Whole  # of the parts of a key
+    row_bytes: int  # of a command at most, beside the texts of its key
     as_of: int  # the column of the event time
     columns: Whole  # of the values in their order: a column of integers, ~ one of doubles, or the text, the number after those
 
 
-@compiled
-def put_hsets(out: Bytes, frame: Frame, parts: bytes, lengths: Whole, whole: Whole, doubles: Doubles, bits: Whole) -> int:
-    """Where the commands of all rows end in `out`. `bits` are the doubles as integers."""
-    at = start = 0
+class Parts(NamedTuple):
+    """The parts of keys, a row of places for each key. See KeyBlock."""
+
+    raw: Bytes
+    starts: Whole
+    ends: Whole
+
+
+@compiled_briefly
+def hsets(frame: Frame, parts: Parts, whole: Whole, doubles: Doubles, bits: Whole) -> tuple[Bytes, int]:
+    """The commands of all rows, and where they end; NO_TIME where a row has none. `bits` are the doubles as integers."""
+    at, texts = 0, (parts.ends - parts.starts).sum()
+    out = np.empty(len(whole) * frame.row_bytes + texts, np.uint8)
     for row in range(len(whole)):
-        at = _put_key(out, put_bytes(out, at, frame.head), frame, parts, start, lengths[row])
-        start += lengths[row].sum()
         time = whole[row, frame.as_of]
+        if time == NULL:
+            return out, NO_TIME
+        at = _put_key(out, put_bytes(out, at, frame.head), frame, parts, row)
         at = put_length(out, put_bytes(out, at, frame.at), timestamp_length(time))
         at = put_line_end(out, put_timestamp(out, at, time))
         at = put_length(out, put_bytes(out, at, frame.field), _values_length(frame, whole[row], doubles[row]))
         at = put_line_end(out, _put_values(out, at, frame, whole[row], doubles[row], bits[row]))
-    return at
+    return out, at
 
 
 @compiled
-def _put_key(out: Bytes, at: int, frame: Frame, parts: bytes, start: int, lengths: Whole) -> int:
-    """The name of a key's hash. Its texts begin at `start`."""
-    texts = lengths.sum() + len(lengths) * PART_HEAD
+def _put_key(out: Bytes, at: int, frame: Frame, parts: Parts, row: int) -> int:
+    """The name of a key's hash."""
+    texts = len(frame.order) * PART_HEAD
+    for part in frame.order:
+        texts += parts.ends[row, part] - parts.starts[row, part]
     at = put_length(out, at, len(frame.prefix) + texts + len(frame.project))
     at = put_bytes(out, at, frame.prefix)
-    for length in lengths:
-        at = put_unsigned(out, put_unsigned(out, at, STRING_KEY, 4), length, 4)
-        at = put_some(out, at, parts, start, length)
-        start += length
+    for part in frame.order:
+        start, end = parts.starts[row, part], parts.ends[row, part]
+        at = put_unsigned(out, put_unsigned(out, at, STRING_KEY, 4), end - start, 4)
+        for place in range(start, end):
+            at = put_byte(out, at, parts.raw[np.uint64(place)])
     at = put_bytes(out, at, frame.project)
     return put_line_end(out, at)
 

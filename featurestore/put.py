@@ -6,13 +6,11 @@ Each function that puts something returns the place behind it.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from featurestore.compiled import compiled
+from featurestore.pieces import Bytes
 from featurestore.redis_format import DOUBLE, INT64, NANOS, SECONDS
 from featurestore.row_block import NULL
-
-Bytes = npt.NDArray[np.uint8]
 
 # The most bytes of each.
 LONGEST_INT64 = 1 + 10
@@ -123,13 +121,7 @@ def put_line_end(out: Bytes, at: int) -> int:
 @compiled
 def put_bytes(out: Bytes, at: int, raw: bytes) -> int:
     """All these bytes."""
-    return put_some(out, at, raw, 0, len(raw))
-
-
-@compiled
-def put_some(out: Bytes, at: int, raw: bytes, start: int, length: int) -> int:
-    """`length` of these bytes."""
-    for place in range(start, start + length):
+    for place in range(len(raw)):
         at = put_byte(out, at, raw[np.uint64(place)])
     return at
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.features import CATALOGUE_FINGERPRINT, FINGERPRINT, METADATA, VIEWS, DType, features_of
+from featurestore.key_block import KeyBlock
 from featurestore.keys import Key, Row, key_columns, key_of
 
 Whole = npt.NDArray[np.int64]
@@ -71,6 +72,8 @@ class RowBlock(Sequence[Row]):
     def joined(self, other: RowBlock) -> RowBlock:
         """These rows and those of another block of the same layout after them."""
         whole, doubles = np.concatenate((self.whole, other.whole)), np.concatenate((self.doubles, other.doubles))
+        if isinstance(self.keys, KeyBlock) and isinstance(other.keys, KeyBlock):
+            return RowBlock(self.layout, self.keys.joined(other.keys), whole, doubles)
         return RowBlock(self.layout, [*self.keys, *other.keys], whole, doubles)
 
     def latest(self, keys: Iterable[Key]) -> RowBlock:

@@ -10,10 +10,10 @@ import numpy as np
 
 from contracts.aggregates import SALES_VALUES
 from contracts.features import AS_OF, SOURCE_OFFSET, Feature, features_of
-from featurestore.compiled import compiled
+from featurestore.compiled import compiled_briefly
+from featurestore.pieces import Ints
 from featurestore.row_block import NULL, BlockLayout, Doubles, RowBlock, Whole
 from streams import fold, packing
-from streams.packing import Ints
 from streams.tiles import HOPS, SLOTS
 
 _SUMS = len(HOPS) * len(SALES_VALUES)  # numbers of the windows; the facts stand after them
@@ -69,7 +69,7 @@ def rows(view: str, keys: Sequence[tuple[str, ...]], facts: Ints, sums: Ints) ->
     return RowBlock(at.layout, keys, whole, doubles)
 
 
-@compiled
+@compiled_briefly
 def _fill(
     facts: Ints,
     sums: Ints,

@@ -1,6 +1,6 @@
 """Many states in one compiled call: the sales of a batch taken in, time moved on, rows' numbers read, and sums over states.
 
-States come and go packed, end to end. What a batch says comes as `receipts.Told`.
+States come and go packed, as pieces of an array. What a batch says comes as `receipts.Told`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from featurestore.compiled import compiled
+from featurestore.pieces import Bytes, Ints, Pieces
 from streams import receipts as told_as
 from streams import state as one
 from streams import tiles
@@ -28,9 +29,8 @@ from streams.packing import (
     TILE,
     TILES,
     VALUES,
-    Bytes,
-    Ints,
     State,
+    get,
     pack,
     packed_size,
     room,
@@ -46,37 +46,30 @@ FACTS = PACKED + 2
 _MORE = 1 << 16  # bytes of room made beyond what is needed
 
 
-class Packed(NamedTuple):
-    """States end to end: state `n` is from `ends[n]` to `ends[n + 1]`."""
-
-    raw: Bytes
-    ends: Ints
-
-
 class Read(NamedTuple):
     """Some states settled: they themselves, the facts of each, and its sums by window."""
 
-    states: Packed
+    states: Pieces
     facts: Ints
     sums: Ints
 
 
 @compiled
-def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Ints, Read, Ints, Ints]:
+def take(states: Pieces, told: Told, zones: Zones, lateness: int) -> tuple[Ints, Read, Ints, Ints]:
     """Takes the sales of a batch into the states of its keys, and settles them as `settle` does while they are unpacked.
 
     Returns the keys that are touched, and these settled; the verdict on each line (that on its sale with the sale's first line,
     CONTINUED with its others), and for the first line of each sale that was applied its values and the number of its category.
     """
-    keys = len(states.ends) - 1
+    keys = len(states.ends)
     touched, count = np.empty(keys, np.int64), 0
     facts, sums = _unread(keys)
     verdicts = np.full(len(told.lines), CONTINUED, np.int64)
     sales = np.zeros((len(told.lines), VALUES + 1), np.int64)
-    state = room(_longest(states.ends), _longest(told.key_from), len(told.categories.raw), len(told.categories.ends))
-    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    state = room(_longest(states), _most(told.key_from), len(told.categories.raw), len(told.categories.ends))
+    out, ends = np.empty(_size(states) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
     for key in range(keys):
-        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        unpack(states.raw, states.starts[key], states.ends[key], state)
         starts = zones.starts[zones.of_key[key]]
         begin, end = told.key_from[key], told.key_from[key + 1]
         is_touched = False
@@ -91,48 +84,60 @@ def take(states: Packed, told: Told, zones: Zones, lateness: int) -> tuple[Ints,
             out = _append(state, out, ends, count)
             touched[count] = key
             count += 1
-    packed = Packed(out[: ends[count]], ends[: count + 1])
-    return touched[:count], Read(packed, facts[:count], sums[:count]), verdicts, sales
+    return touched[:count], Read(_made(out, ends, count), facts[:count], sums[:count]), verdicts, sales
 
 
 @compiled
-def advance(states: Packed, now: int) -> Packed:
+def advance(states: Pieces, now: int) -> Pieces:
     """Moves the as-of time of states on to an instant (ms) without an event; never back."""
-    keys = len(states.ends) - 1
-    state = room(_longest(states.ends), 0, 0, 0)
-    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    keys = len(states.ends)
+    state = room(_longest(states), 0, 0, 0)
+    out, ends = np.empty(_size(states) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
     for key in range(keys):
-        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        unpack(states.raw, states.starts[key], states.ends[key], state)
         state.head[AS_OF] = max(state.head[AS_OF], now)
         out = _append(state, out, ends, key)
-    return Packed(out[: ends[keys]], ends)
+    return _made(out, ends, keys)
 
 
 @compiled
-def complete(states: Packed, offset: int) -> Packed:
+def complete(states: Pieces, offset: int) -> Pieces:
     """Marks states as made of all events up to an offset."""
-    keys = len(states.ends) - 1
-    state = room(_longest(states.ends), 0, 0, 0)
-    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    keys = len(states.ends)
+    state = room(_longest(states), 0, 0, 0)
+    out, ends = np.empty(_size(states) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
     for key in range(keys):
-        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        unpack(states.raw, states.starts[key], states.ends[key], state)
         state.head[OFFSET] = state.head[COMPLETE] = offset
         out = _append(state, out, ends, key)
-    return Packed(out[: ends[keys]], ends)
+    return _made(out, ends, keys)
 
 
 @compiled
-def settle(states: Packed, zones: Zones, lateness: int) -> Read:
+def heads(states: Pieces) -> Ints:
+    """The as-of time, the offset and the offset `complete` of states, one a row; -1 each of the state of an unknown key."""
+    found = np.full((len(states.ends), HEARD), -1, np.int64)
+    for key in range(len(states.ends)):
+        at = states.starts[key]
+        if at < states.ends[key]:
+            for place in (AS_OF, OFFSET, COMPLETE):
+                found[key, place], at = get(states.raw, at)
+                found[key, place] -= 1
+    return found
+
+
+@compiled
+def settle(states: Pieces, zones: Zones, lateness: int) -> Read:
     """Drops from states what they no longer need, and reads them."""
-    keys = len(states.ends) - 1
+    keys = len(states.ends)
     facts, sums = _unread(keys)
-    state = room(_longest(states.ends), 0, 0, 0)
-    out, ends = np.empty(len(states.raw) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
+    state = room(_longest(states), 0, 0, 0)
+    out, ends = np.empty(_size(states) + _MORE, np.uint8), np.zeros(keys + 1, np.int64)
     for key in range(keys):
-        unpack(states.raw, states.ends[key], states.ends[key + 1], state)
+        unpack(states.raw, states.starts[key], states.ends[key], state)
         _read(state, zones.starts[zones.of_key[key]], lateness, facts[key], sums[key])
         out = _append(state, out, ends, key)
-    return Read(Packed(out[: ends[keys]], ends), facts, sums)
+    return Read(_made(out, ends, keys), facts, sums)
 
 
 @compiled
@@ -148,13 +153,13 @@ def _read(state: State, starts: Starts, lateness: int, facts: Ints, sums: Ints) 
 
 
 @compiled
-def add_sales(sums: Packed, added: Ints, added_from: Ints, told: Told, sales: Ints, zones: Zones) -> Packed:
+def add_sales(sums: Pieces, added: Ints, added_from: Ints, told: Told, sales: Ints, zones: Zones) -> Pieces:
     """Adds sales to sums. Those of sum `n` are the lines `added[added_from[n]:added_from[n + 1]]`, each the first of its sale."""
-    count = len(sums.ends) - 1
-    state = room(_longest(sums.ends), _longest(added_from), 0, 0)
-    out, ends = np.empty(len(sums.raw) + _MORE, np.uint8), np.zeros(count + 1, np.int64)
+    count = len(sums.ends)
+    state = room(_longest(sums), _most(added_from), 0, 0)
+    out, ends = np.empty(_size(sums) + _MORE, np.uint8), np.zeros(count + 1, np.int64)
     for number in range(count):
-        unpack(sums.raw, sums.ends[number], sums.ends[number + 1], state)
+        unpack(sums.raw, sums.starts[number], sums.ends[number], state)
         starts = zones.starts[zones.of_key[number]]
         for at in range(added_from[number], added_from[number + 1]):
             receipt = told.receipts[told.lines[added[at], OF_RECEIPT]]
@@ -163,28 +168,28 @@ def add_sales(sums: Packed, added: Ints, added_from: Ints, told: Told, sales: In
             state.head[AS_OF] = max(state.head[AS_OF], event_time)
             state.head[OFFSET] = max(state.head[OFFSET], receipt[told_as.OFFSET])  # another product may be ahead, after a crash
         out = _append(state, out, ends, number)
-    return Packed(out[: ends[count]], ends)
+    return _made(out, ends, count)
 
 
 @compiled
-def add_states(sums: Packed, added: Ints, added_from: Ints, slots: Ints, states: Packed, sign: int) -> Packed:
+def add_states(sums: Pieces, added: Ints, added_from: Ints, slots: Ints, states: Pieces, sign: int) -> Pieces:
     """Adds states to sums, or takes them out where `sign` is -1.
 
     In sum `n` are the states `added[added_from[n]:added_from[n + 1]]`, of each the tiles of the slot that stands in `slots` at
     the same place.
     """
-    count = len(sums.ends) - 1
-    longest = _longest(states.ends)
-    tiles_at_most = len(states.raw) // TILE + len(added)
-    state, product = room(_longest(sums.ends), tiles_at_most, 0, 0), room(longest, 0, 0, 0)
-    out, ends = np.empty(len(sums.raw) + _MORE, np.uint8), np.zeros(count + 1, np.int64)
+    count = len(sums.ends)
+    longest = _longest(states)
+    tiles_at_most = _size(states) // TILE + len(added)
+    state, product = room(_longest(sums), tiles_at_most, 0, 0), room(longest, 0, 0, 0)
+    out, ends = np.empty(_size(sums) + _MORE, np.uint8), np.zeros(count + 1, np.int64)
     for number in range(count):
-        unpack(sums.raw, sums.ends[number], sums.ends[number + 1], state)
+        unpack(sums.raw, sums.starts[number], sums.ends[number], state)
         for at in range(added_from[number], added_from[number + 1]):
-            unpack(states.raw, states.ends[added[at]], states.ends[added[at] + 1], product)
+            unpack(states.raw, states.starts[added[at]], states.ends[added[at]], product)
             _add_state(state, product, slots[at], sign)
         out = _append(state, out, ends, number)
-    return Packed(out[: ends[count]], ends)
+    return _made(out, ends, count)
 
 
 @compiled
@@ -213,10 +218,10 @@ def _take_sale(state: State, told: Told, lines: Ints, starts: Starts, lateness: 
     unit_price = _lift(told, lines, sale)
     category = sale[VALUES]
     categories, ids = told.categories, told.ids
-    slot = one.slot_of(state, categories.raw[categories.ends[category] : categories.ends[category + 1]])
+    slot = one.slot_of(state, categories.raw[categories.starts[category] : categories.ends[category]])
     one.add(state, event_time, day_of(starts, event_time), slot, sale[:VALUES])
     one.add_to_weeks(state, event_time, sale[one.UNITS])
-    one.note_last(state, event_time, ids.raw[ids.ends[number] : ids.ends[number + 1]], unit_price)
+    one.note_last(state, event_time, ids.raw[ids.starts[number] : ids.ends[number]], unit_price)
     return verdict
 
 
@@ -246,8 +251,8 @@ def _lift(told: Told, lines: Ints, sale: Ints) -> int:
 
 @compiled
 def _is_later(told: Told, category: int, other: int) -> bool:
-    raw, ends = told.categories
-    return one.compare(raw[ends[category] : ends[category + 1]], raw[ends[other] : ends[other + 1]]) > 0
+    raw, starts, ends = told.categories
+    return one.compare(raw[starts[category] : ends[category]], raw[starts[other] : ends[other]]) > 0
 
 
 @compiled
@@ -261,12 +266,30 @@ def _end_of_sale(told: Told, begin: int, end: int) -> int:
 
 
 @compiled
-def _longest(ends: Ints) -> int:
-    """The longest of the pieces between ends."""
+def _most(begin: Ints) -> int:
+    """The most members of a group, of groups that begin there, one where the one before it ends."""
+    most = 0
+    for number in range(len(begin) - 1):
+        most = max(most, begin[number + 1] - begin[number])
+    return most
+
+
+@compiled
+def _longest(some: Pieces) -> int:
+    """The bytes of the longest of some pieces."""
     longest = 0
-    for number in range(len(ends) - 1):
-        longest = max(longest, ends[number + 1] - ends[number])
+    for number in range(len(some.ends)):
+        longest = max(longest, some.ends[number] - some.starts[number])
     return longest
+
+
+@compiled
+def _size(some: Pieces) -> int:
+    """The bytes of all of some pieces."""
+    size = 0
+    for number in range(len(some.ends)):
+        size += some.ends[number] - some.starts[number]
+    return size
 
 
 @compiled
@@ -275,6 +298,12 @@ def _append(state: State, out: Bytes, ends: Ints, number: int) -> Bytes:
     out = _with_room(out, ends[number] + packed_size(state))
     ends[number + 1] = pack(state, out, ends[number])
     return out
+
+
+@compiled
+def _made(out: Bytes, ends: Ints, count: int) -> Pieces:
+    """The states that were packed, so many. `ends` begins with where the first one begins."""
+    return Pieces(out[: ends[count]], ends[:count], ends[1 : count + 1])
 
 
 @compiled

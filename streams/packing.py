@@ -11,14 +11,11 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from contracts.aggregates import SALES_VALUES
 from contracts.windows import Hop
 from featurestore.compiled import compiled
-
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
+from featurestore.pieces import Bytes, Ints
 
 # Places in HEAD. `as_of` is the event time (ms) that the state stands at, `offset` that of the last event applied; all events up
 # to the offset `complete` are in it, late ones too: it was made anew from the archive then. `heard` is the latest event time;
@@ -241,20 +238,8 @@ def _pack_weeks(state: State, out: Bytes, at: int) -> int:
     return at
 
 
-def head(raw: bytes) -> tuple[int, int, int]:
-    """The as-of time, the offset and the offset `complete` of a packed state; -1 each for the state of an unknown key."""
-    if not raw:
-        return -1, -1, -1
-    packed = np.frombuffer(raw, np.uint8)
-    as_of, at = get(packed, 0)
-    offset, at = get(packed, at)
-    complete, _ = get(packed, at)
-    return as_of - 1, offset - 1, complete - 1
-
-
-def names(raw: bytes) -> list[str]:
+def names(packed: Bytes) -> list[str]:
     """The categories that a packed state was sold under, by their slots from 1 on."""
-    packed = np.frombuffer(raw, np.uint8)
     state = room(len(packed), 0, 0, 0)
     unpack(packed, 0, len(packed), state)
     ends = state.name_ends[: state.head[NAMES] + 1].tolist()

@@ -14,11 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from contracts.errors import InvalidEvent
 from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
+from featurestore.pieces import Ints, Pieces, cut, pieces
 from featurestore.row_block import joined
-from streams.key_table import KeyTable, key_in_store
+from streams.key_table import Key, KeyTable, key_in_store
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
 from streams.schedule import Schedule
@@ -115,14 +118,14 @@ class Partition:
         self.watermark, self.keys = None, 0
         left = iter(stored)
         while some := list(itertools.islice(left, RESTORE_KEYS)):
-            numbers, states = [self._number(raw_key) for raw_key, _ in some], [raw for _, raw in some]
+            numbers, states = self._numbers(raw_key for raw_key, _ in some), pieces([raw for _, raw in some])
             self.keys += len(numbers)
             self._cache.keep(numbers, states)
             if self.is_full:
                 self.forget()
             self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
             self._schedule.note(numbers, self._settled(numbers, states).due)
-            self._sums.restore([self._table.keys[number] for number in numbers], states)
+            self._sums.restore(self._keys(numbers), states)
 
     def decode(self, messages: Iterable[Incoming]) -> Decoded:
         """A batch of this partition's messages, in the order of their offsets, to be taken.
@@ -166,23 +169,24 @@ class Partition:
                 work.counts["foreign"] += 1
                 continue
             number = self._table.number(rebuilt.key)
-            (current,) = self._cache.get([number])
-            head, own = self.kernel.heads([rebuilt.raw, current])
+            at = np.array([number], np.int64)
+            (current,) = cut(self._cache.get(at))
+            head, own = self.kernel.heads(pieces([rebuilt.raw, current]))
             reason: LateReason = "healed"
             if own.complete >= head.offset:  # it was taken over before a crash
                 taken[number] = current
             elif own.offset > head.offset:
                 reason = "moved_on"
             else:
-                (state,) = self.kernel.advance([rebuilt.raw], own.as_of)
+                (state,) = cut(self.kernel.advance(pieces([rebuilt.raw]), own.as_of))
                 self._sums.replace(rebuilt.key, current, state)
                 self.keys += own.offset == NOTHING_YET
-                self._cache.keep([number], [state])
+                self._cache.keep(at, pieces([state]))
                 taken[number] = state
             work.counts[reason] += 1
             about = json.dumps([list(rebuilt.key)]).encode()
             work.letters.append(outcome_letter(message, reason, about, head.offset))
-        self._touch(list(taken), list(taken.values()), work)
+        self._touch(np.array(list(taken), np.int64), pieces(list(taken.values())), work)
         work.sums = list(dict.fromkeys([*work.sums, *self._sums.changed()]))
 
     def tick(self, clock: int, caught_up: bool) -> Work:
@@ -203,8 +207,10 @@ class Partition:
         """Adds what some touched keys change."""
         view, settled = self.kernel.view.name, touched.settled
         changes.rows[view] = joined(changes.rows.get(view), settled.rows(some))
-        stored = map(self._table.stored.__getitem__, touched.numbers[some])
-        changes.states.setdefault(self.number, {}).update(zip(stored, settled.states[some], strict=True))
+        stored = map(self._table.stored.__getitem__, touched.numbers[some].tolist())
+        raw, starts, ends = settled.states
+        states = cut(Pieces(raw, starts[some], ends[some]))
+        changes.states.setdefault(self.number, {}).update(zip(stored, states, strict=True))
 
     def add_sums(self, keys: Sequence[SumKey], some: slice, changes: Changes) -> None:
         """Adds the rows of some sums."""
@@ -222,7 +228,7 @@ class Partition:
 
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
-        numbers = [self._number(raw_key) for raw_key in stored_keys]
+        numbers = self._numbers(stored_keys)
         return Changes({self.kernel.view.name: self._settled(numbers, self._cache.get(numbers)).rows(slice(None))})
 
     def sum_keys(self) -> list[SumKey]:
@@ -254,7 +260,7 @@ class Partition:
         return accept(self.kernel.topic, message.value, delivery, self._max_lead)
 
     def _apply(self, taken: Taken, read: Sequence[Incoming], work: Work) -> None:
-        if taken.touched.numbers:
+        if len(taken.touched.numbers):
             self._note(taken.touched, work)
         self.keys += taken.new
         self._sums.add(taken.added)
@@ -265,9 +271,9 @@ class Partition:
         work.counts["replayed"] += taken.replayed
         work.counts["duplicates"] += taken.duplicates
 
-    def _touch(self, numbers: Sequence[int], states: Sequence[bytes], work: Work) -> None:
+    def _touch(self, numbers: Ints, states: Pieces, work: Work) -> None:
         """Settles the states of different keys, and has a work touch them."""
-        if numbers:
+        if len(numbers):
             self._note(Touched(numbers, self._settled(numbers, states)), work)
 
     def _note(self, touched: Touched, work: Work) -> None:
@@ -283,15 +289,18 @@ class Partition:
         if clock - event_time > self._lateness:
             self._old_event_at = clock
 
-    def _number(self, raw_key: bytes) -> int:
-        return self._table.number(key_in_store(raw_key))
+    def _numbers(self, stored_keys: Iterable[bytes]) -> Ints:
+        return np.array([self._table.number(key_in_store(raw_key)) for raw_key in stored_keys], np.int64)
 
-    def _still_due(self, numbers: Sequence[int], now: int) -> list[int]:
+    def _keys(self, numbers: Ints) -> list[Key]:
+        return list(map(self._table.keys.__getitem__, numbers.tolist()))
+
+    def _still_due(self, numbers: Ints, now: int) -> Ints:
         """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
         due = self._settled(numbers, self._cache.get(numbers)).due
         put_off = due > now
-        self._schedule.note(list(itertools.compress(numbers, put_off)), due[put_off])
-        return list(itertools.compress(numbers, ~put_off))
+        self._schedule.note(numbers[put_off], due[put_off])
+        return numbers[~put_off]
 
-    def _settled(self, numbers: Sequence[int], states: Sequence[bytes]) -> Settled:
-        return self.kernel.settle(list(map(self._table.keys.__getitem__, numbers)), states)
+    def _settled(self, numbers: Ints, states: Pieces) -> Settled:
+        return self.kernel.settle(self._keys(numbers), states)

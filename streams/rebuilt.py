@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from contracts.features import View
 from contracts.settings import Settings
+from featurestore.pieces import cut, pieces
 from streams.kernels import kernels
 from streams.key_table import Key, KeyTable, key_in_store, store_key
 
@@ -43,12 +44,12 @@ class Rebuilder:
             batch = self._patient.batch(KeyTable())
             for number, part in enumerate(ordered[start : start + PIECE_EVENTS], start):
                 batch.add(part, number)  # the order of a partition, which the archive does not keep, is none of a fence's here
-            (state,) = self._patient.take(batch, [state]).touched.settled.states
+            (state,) = cut(self._patient.take(batch, pieces([state])).touched.settled.states)
             state = self._settled(key, state)
         return self._settled(key, self.kernel.completed(state, next_offset - 1))
 
     def _settled(self, key: Key, state: bytes) -> bytes:
-        return self.kernel.settle([key], [state]).states[0]
+        return cut(self.kernel.settle([key], pieces([state])).states)[0]
 
 
 def headers(key: Key, states: str) -> list[tuple[str, bytes]]:

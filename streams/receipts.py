@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from contracts.events import Receipt
+from featurestore.pieces import Ints, Pieces, pieces
 from streams.admission import digest
 from streams.key_table import KeyTable
-from streams.packing import Bytes, Ints
 
 # Columns of a line: the numbers of its key, its receipt and its category (0: none), and what it says.
 OF_KEY, OF_RECEIPT, CATEGORY, QUANTITY, UNIT_PRICE, PROMOTED = range(6)
@@ -21,13 +20,6 @@ LINE = 6
 # Columns of a receipt.
 IDENTITY, EVENT_TIME, OFFSET, STORE = range(4)
 RECEIPT = 4
-
-
-class Texts(NamedTuple):
-    """Texts end to end in UTF-8: text `n` is from `ends[n]` to `ends[n + 1]`."""
-
-    raw: Bytes
-    ends: Ints
 
 
 class Told(NamedTuple):
@@ -41,8 +33,8 @@ class Told(NamedTuple):
     order: Ints
     key_from: Ints
     receipts: Ints
-    ids: Texts
-    categories: Texts
+    ids: Pieces
+    categories: Pieces
 
 
 class Receipts:
@@ -78,11 +70,10 @@ class Receipts:
         self._receipts.extend((identity(receipt.event_id), receipt.event_time, offset, store))
         self._ids.append(receipt.event_id)
 
-    @functools.cached_property
-    def numbers(self) -> list[int]:
+    @property
+    def numbers(self) -> Ints:
         """The numbers of the keys, in their order."""
-        numbers: list[int] = self._distinct[0].tolist()
-        return numbers
+        return self._distinct[0]
 
     @functools.cached_property
     def told(self) -> Told:
@@ -92,7 +83,7 @@ class Receipts:
         key_from = np.zeros(len(self.numbers) + 1, np.int64)
         np.cumsum(np.bincount(of_key, minlength=len(self.numbers)), out=key_from[1:])
         receipts = np.array(self._receipts, np.int64).reshape(-1, RECEIPT)
-        return Told(lines, np.argsort(of_key, kind="stable"), key_from, receipts, texts(self._ids[1:]), texts(self.categories))
+        return Told(lines, np.argsort(of_key, kind="stable"), key_from, receipts, _texts(self._ids[1:]), _texts(self.categories))
 
     @functools.cached_property
     def store_of(self) -> Ints:
@@ -116,23 +107,9 @@ class Receipts:
         return number
 
 
-def texts(some: Sequence[str]) -> Texts:
-    """Texts, end to end."""
-    raw = [text.encode() for text in some]
-    return Texts(*joined(raw))
-
-
-def joined(raw: Sequence[bytes]) -> tuple[Bytes, Ints]:
-    """Bytes end to end, and where each begins, and the last one ends."""
-    ends = np.zeros(len(raw) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, raw), np.int64, len(raw)), out=ends[1:])
-    return np.frombuffer(b"".join(raw), np.uint8), ends
-
-
-def pieces(raw: Bytes, ends: Ints) -> list[bytes]:
-    """What was joined, apart again."""
-    whole = raw.tobytes()
-    return [whole[start:end] for start, end in itertools.pairwise(ends.tolist())]
+def _texts(some: Sequence[str]) -> Pieces:
+    """Texts in UTF-8."""
+    return pieces(list(map(str.encode, some)))
 
 
 def identity(event_id: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -12,11 +12,12 @@ from contracts.features import SALES_ROLLING
 from contracts.topics import SALES
 from contracts.windows import StoreCalendars
 from featurestore.block_format import BlockFormat
+from featurestore.pieces import Pieces, cut, pieces
 from featurestore.row_block import RowBlock
-from streams import columns, fold, packing, state
+from streams import columns, fold, state
 from streams.days import Zones, zones_of
 from streams.key_table import Key, KeyTable
-from streams.receipts import OF_KEY, OF_RECEIPT, Receipts, joined, pieces
+from streams.receipts import OF_KEY, OF_RECEIPT, Receipts
 from streams.sums import Added, SalesSums
 from streams.views import Head, Settled, Taken, Touched
 
@@ -41,50 +42,49 @@ class SalesKernel:
     def batch(self, keys: KeyTable) -> Receipts:
         return Receipts(keys)
 
-    def take(self, batch: Receipts, states: Sequence[bytes]) -> Taken:
+    def take(self, batch: Receipts, states: Pieces) -> Taken:
         told, numbers = batch.told, batch.numbers
         of_store = zones_of(self._calendars, batch.stores)
         zones = Zones(of_store.starts, of_store.of_key[batch.store_of])
-        touched, read, verdicts, sales = fold.take(fold.Packed(*joined(states)), told, zones, self._lateness)
+        touched, read, verdicts, sales = fold.take(states, told, zones, self._lateness)
         of_key, of_receipt = told.lines[:, OF_KEY], told.lines[:, OF_RECEIPT]
-        places: list[int] = touched.tolist()
-        known, keys = [numbers[at] for at in places], batch.keys.keys
+        known, keys = numbers[touched], batch.keys.keys
         late: dict[int, list[Key]] = {}
         for line in np.flatnonzero(verdicts == state.LATE):
             late.setdefault(int(of_receipt[line]), []).append(keys[numbers[of_key[line]]])
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
-            Touched(known, _settled(lambda some: [keys[number] for number in known[some]], read)),
-            sum(not states[at] for at in places),
+            Touched(known, _settled(batch.keys.block(known), read)),
+            int((states.starts[touched] == states.ends[touched]).sum()),
             len(batch) - len(np.unique(fresh)),
             len(np.unique(of_receipt[verdicts == state.DUPLICATE])),
             late,
             Added(told, verdicts, sales, batch.stores, batch.categories),
         )
 
-    def advance(self, states: Sequence[bytes], now: int) -> list[bytes]:
-        return pieces(*fold.advance(fold.Packed(*joined(states)), now))
+    def advance(self, states: Pieces, now: int) -> Pieces:
+        return fold.advance(states, now)
 
-    def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
-        read = fold.settle(fold.Packed(*joined(states)), self._zones(keys), self._lateness)
-        return _settled(keys.__getitem__, read)
+    def settle(self, keys: Sequence[Key], states: Pieces) -> Settled:
+        return _settled(keys, fold.settle(states, self._zones(keys), self._lateness))
 
-    def heads(self, states: Sequence[bytes]) -> list[Head]:
-        return [Head(*packing.head(raw)) for raw in states]
+    def heads(self, states: Pieces) -> list[Head]:
+        return [Head(*head) for head in fold.heads(states).tolist()]
 
     def completed(self, state: bytes, offset: int) -> bytes:
-        return pieces(*fold.complete(fold.Packed(*joined([state])), offset))[0]
+        return cut(fold.complete(pieces([state]), offset))[0]
 
     def sums(self) -> SalesSums:
         return SalesSums(self._calendars)
 
     def compile(self) -> None:
-        added = self.take(self.batch(KeyTable()), []).added
-        self.advance([], 0)
-        no_states, no_lines, begin = fold.Packed(*joined([])), np.zeros(0, np.int64), np.zeros(1, np.int64)
+        no_states, no_lines, begin = pieces([]), np.zeros(0, np.int64), np.zeros(1, np.int64)
+        added = self.take(self.batch(KeyTable()), no_states).added
+        self.heads(self.advance(no_states, 0))
+        cut(no_states)
         fold.add_sales(no_states, no_lines, begin, added.told, added.sales, self._zones([]))
         fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
-        read = fold.settle(fold.Packed(*joined([b""])), self._zones([("", "")]), 0)
+        read = fold.settle(pieces([b""]), self._zones([("", "")]), 0)
         row = columns.rows(SALES_ROLLING.name, [("", "")], read.facts, read.sums)
         BlockFormat(row.layout, b"").commands(row)
 
@@ -92,10 +92,10 @@ class SalesKernel:
         return zones_of(self._calendars, [store_id for store_id, _ in keys])
 
 
-def _settled(keys: Callable[[slice], Sequence[Key]], read: fold.Read) -> Settled:
-    packed, facts, sums = read
+def _settled(keys: Sequence[tuple[str, ...]], read: fold.Read) -> Settled:
+    states, facts, sums = read
 
     def rows(some: slice) -> RowBlock:
-        return columns.rows(SALES_ROLLING.name, keys(some), facts[some], sums[some])
+        return columns.rows(SALES_ROLLING.name, keys[some], facts[some], sums[some])
 
-    return Settled(pieces(*packed), columns.due(facts), rows)
+    return Settled(states, columns.due(facts), rows)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from contracts.windows import HOUR_MS, SAME_HOUR_WEEKS
 from featurestore.compiled import compiled
+from featurestore.pieces import Ints
 from streams.days import Starts, start_of
-from streams.packing import Ints
 from streams.schedule import NEVER
 
 _SLACK_HOURS = 2  # where clocks go back, the same hour of a week before lies an hour earlier than the day before said

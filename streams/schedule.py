@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from streams.packing import Ints
+from featurestore.pieces import Ints
+from streams.key_table import by_number
 
 NEVER = 2**62
 
@@ -21,24 +20,15 @@ class Schedule:
         """Forgets all times."""
         self._at = np.zeros(0, np.int64)
 
-    def note(self, numbers: Sequence[int], times: Ints) -> None:
+    def note(self, numbers: Ints, times: Ints) -> None:
         """Has each be due at its time, unless it is earlier anyway. NEVER: no time is known."""
-        some = np.fromiter(numbers, np.int64, len(numbers))
-        if len(some):
-            self._grow(int(some.max()) + 1)
-        np.minimum.at(self._at, some, times)
+        if len(numbers):
+            self._at = by_number(self._at, int(numbers.max()) + 1, NEVER)
+        np.minimum.at(self._at, numbers, times)
 
-    def due(self, now: int, most: int | None = None) -> list[int]:
+    def due(self, now: int, most: int | None = None) -> Ints:
         """Up to so many of those that are due, the longest first; they have no time any more then."""
         found = np.flatnonzero(self._at <= now)
         longest = found[np.argsort(self._at[found], kind="stable")][:most]
         self._at[longest] = NEVER
-        numbers: list[int] = longest.tolist()
-        return numbers
-
-    def _grow(self, count: int) -> None:
-        """Makes room for so many, and for twice as many as there were."""
-        if count > len(self._at):
-            grown = np.full(max(count, 2 * len(self._at)), NEVER, np.int64)
-            grown[: len(self._at)] = self._at
-            self._at = grown
+        return longest

@@ -17,6 +17,7 @@ from contracts.features import AS_OF, CATALOGUE_FINGERPRINT, FINGERPRINT, PRICE_
 from contracts.topics import INVENTORY, PRICES, Topic
 from contracts.windows import StoreCalendars
 from featurestore.keys import key_columns
+from featurestore.pieces import Ints, Pieces, cut, pieces
 from streams import prices, stock
 from streams.admission import Admission, Outcome
 from streams.key_table import Key, KeyTable
@@ -36,9 +37,9 @@ class Events:
         self.told: list[tuple[int, Event, int]] = []
 
     @property
-    def numbers(self) -> list[int]:
+    def numbers(self) -> Ints:
         """The numbers of the keys that the events tell of."""
-        return list(dict.fromkeys(number for number, _, _ in self.told))
+        return np.array(list(dict.fromkeys(number for number, _, _ in self.told)), np.int64)
 
     def add(self, event: Event, offset: int) -> None:
         """Takes an event in, read at an offset."""
@@ -68,8 +69,8 @@ class StandingKernel:
     def batch(self, keys: KeyTable) -> Events:
         return Events(keys)
 
-    def take(self, batch: Events, states: Sequence[bytes]) -> Taken:
-        before = dict(zip(batch.numbers, states, strict=True))
+    def take(self, batch: Events, states: Pieces) -> Taken:
+        before = dict(zip(batch.numbers.tolist(), cut(states), strict=True))
         known = {key: self._unpacked(raw) for key, raw in before.items()}
         touched: dict[int, Any] = {}
         late: dict[int, list[Key]] = {}
@@ -81,19 +82,20 @@ class StandingKernel:
             outcomes[outcome] += 1
             if outcome == "late":
                 late[number] = [batch.keys.keys[key]]
+        settled = self._settled([batch.keys.keys[key] for key in touched], touched.values())
         return Taken(
-            Touched(list(touched), self._settled([batch.keys.keys[key] for key in touched], touched.values())),
+            Touched(np.array(list(touched), np.int64), settled),
             sum(not before[key] for key in touched),
             outcomes["replayed"],
             outcomes["duplicate"],
             late,
         )
 
-    def advance(self, states: Sequence[bytes], now: int) -> list[bytes]:
-        return [self._changed(raw, as_of=max(self._unpacked(raw).as_of, now)) for raw in states]
+    def advance(self, states: Pieces, now: int) -> Pieces:
+        return pieces([self._changed(raw, as_of=max(self._unpacked(raw).as_of, now)) for raw in cut(states)])
 
-    def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
-        return self._settled(keys, map(self._unpacked, states))
+    def settle(self, keys: Sequence[Key], states: Pieces) -> Settled:
+        return self._settled(keys, map(self._unpacked, cut(states)))
 
     def _settled(self, keys: Sequence[Key], states: Iterable[Any]) -> Settled:
         raws, dues, rows = [], [], []
@@ -103,10 +105,10 @@ class StandingKernel:
             dues.append(NEVER if due is None else due)
             about = {AS_OF: state.as_of, SOURCE_OFFSET: state.offset, FINGERPRINT: CATALOGUE_FINGERPRINT}
             rows.append(dict(zip(self._keys, key, strict=True)) | about | features)
-        return Settled(raws, np.array(dues, np.int64), rows.__getitem__)
+        return Settled(pieces(raws), np.array(dues, np.int64), rows.__getitem__)
 
-    def heads(self, states: Sequence[bytes]) -> list[Head]:
-        return [Head(state.as_of, state.offset, state.complete) for state in map(self._unpacked, states)]
+    def heads(self, states: Pieces) -> list[Head]:
+        return [Head(state.as_of, state.offset, state.complete) for state in map(self._unpacked, cut(states))]
 
     def completed(self, state: bytes, offset: int) -> bytes:
         return self._changed(state, offset=offset, complete=offset)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contracts.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, Hop
 from featurestore.compiled import compiled
+from featurestore.pieces import Bytes, Ints
 from streams import same_hour, tiles
 from streams.days import Starts, day_of, start_of
 from streams.packing import (
@@ -22,8 +23,6 @@ from streams.packing import (
     SEEN,
     TILES,
     WEEKS,
-    Bytes,
-    Ints,
     State,
 )
 from streams.schedule import NEVER

@@ -17,11 +17,12 @@ import numpy as np
 
 from contracts.features import CATEGORY_ROLLING, STORE_ROLLING, View
 from contracts.windows import StoreCalendars
+from featurestore.pieces import Ints, Pieces, cut, pieces
 from featurestore.row_block import RowBlock
 from streams import columns, fold, packing
 from streams.days import Zones, zones_of
-from streams.packing import VALUES, Ints
-from streams.receipts import OF_RECEIPT, STORE, Told, joined, pieces
+from streams.packing import VALUES
+from streams.receipts import OF_RECEIPT, STORE, Told
 from streams.schedule import Schedule
 from streams.state import APPLIED
 
@@ -50,7 +51,7 @@ class Sums:
     def clear(self) -> None:
         """Begins anew."""
 
-    def restore(self, keys: Sequence[Key], states: Sequence[bytes]) -> None:
+    def restore(self, keys: Sequence[Key], states: Pieces) -> None:
         """Adds the stored states of products."""
 
     def add(self, added: Any) -> None:
@@ -100,7 +101,7 @@ class SalesSums(Sums):
             kept.clear()
         self._whole_from = NOTHING_YET
 
-    def restore(self, keys: Sequence[Key], states: Sequence[bytes]) -> None:
+    def restore(self, keys: Sequence[Key], states: Pieces) -> None:
         self._include(keys, states, self._restored)
 
     def add(self, added: Added) -> None:
@@ -121,8 +122,8 @@ class SalesSums(Sums):
 
     def replace(self, key: Key, old: bytes, new: bytes) -> None:
         if old:
-            self._add_states([key], [old], self._touched, -1)
-        self._include([key], [new], self._touched)
+            self._add_states([key], pieces([old]), self._touched, -1)
+        self._include([key], pieces([new]), self._touched)
 
     def changed(self) -> list[Key]:
         if self.read_to < self._whole_from:
@@ -157,7 +158,7 @@ class SalesSums(Sums):
             if of_view:
                 read = fold.settle(self._packed(of_view), self._zones(of_view), 0)
                 self._keep(of_view, read.states, {})
-                numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in of_view]
+                numbers = np.array([self._numbers.setdefault(key, len(self._numbers)) for key in of_view], np.int64)
                 self._schedule.note(numbers, columns.due(read.facts))
                 found[view.name] = columns.rows(view.name, of_view, read.facts, read.sums)
         return found
@@ -168,29 +169,28 @@ class SalesSums(Sums):
         self._restored, self._touched = {}, {}
         return found
 
-    def _include(self, keys: Sequence[Key], states: Sequence[bytes], marked: dict[Key, None]) -> None:
+    def _include(self, keys: Sequence[Key], states: Pieces, marked: dict[Key, None]) -> None:
         self._add_states(keys, states, marked, 1)
-        self._whole_from = max(self._whole_from, *(packing.head(raw)[1] for raw in states))
+        self._whole_from = max(self._whole_from, int(fold.heads(states)[:, packing.OFFSET].max()))
 
-    def _add_states(self, keys: Sequence[Key], states: Sequence[bytes], marked: dict[Key, None], sign: int) -> None:
+    def _add_states(self, keys: Sequence[Key], states: Pieces, marked: dict[Key, None], sign: int) -> None:
         """Adds the states of products to the sums that they are in, or takes them out."""
         places: dict[Key, int] = {}
         pairs: list[tuple[int, int, int]] = []  # a sum, a state, and the slot of it that is in the sum
-        for number, ((store_id, _), raw) in enumerate(zip(keys, states, strict=True)):
+        for number, ((store_id, _), start, end) in enumerate(zip(keys, states.starts, states.ends, strict=True)):
             pairs.append((places.setdefault((store_id,), len(places)), number, fold.ANY_SLOT))
-            for slot, name in enumerate(packing.names(raw), 1):
+            for slot, name in enumerate(packing.names(states.raw[start:end]), 1):
                 pairs.append((places.setdefault((store_id, name), len(places)), number, slot))
         of_sum, added, slots = np.array(pairs, np.int64).reshape(-1, 3).T
         order, begin = _by_group(of_sum, len(places))
         touched = list(places)
-        products = fold.Packed(*joined(states))
-        self._keep(touched, fold.add_states(self._packed(touched), added[order], begin, slots[order], products, sign), marked)
+        self._keep(touched, fold.add_states(self._packed(touched), added[order], begin, slots[order], states, sign), marked)
 
-    def _packed(self, keys: Sequence[Key]) -> fold.Packed:
-        return fold.Packed(*joined([self._sums.get(key, b"") for key in keys]))
+    def _packed(self, keys: Sequence[Key]) -> Pieces:
+        return pieces([self._sums.get(key, b"") for key in keys])
 
-    def _keep(self, keys: Sequence[Key], sums: fold.Packed, marked: dict[Key, None]) -> None:
-        self._sums.update(zip(keys, pieces(*sums), strict=True))
+    def _keep(self, keys: Sequence[Key], sums: Pieces, marked: dict[Key, None]) -> None:
+        self._sums.update(zip(keys, cut(sums), strict=True))
         marked.update(dict.fromkeys(keys))
 
     def _zones(self, keys: Sequence[Key]) -> Zones:

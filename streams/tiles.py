@@ -12,7 +12,8 @@ import numpy as np
 
 from contracts.windows import WINDOWS, Hop
 from featurestore.compiled import compiled
-from streams.packing import FIRST, INDEX, SLOT, TILE, VALUES, Ints
+from featurestore.pieces import Ints
+from streams.packing import FIRST, INDEX, SLOT, TILE, VALUES
 from streams.schedule import NEVER
 
 # Windows by hop, the shortest first: the order in which a reading gives their sums.

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from contracts.features import View
 from contracts.topics import Topic
+from featurestore.pieces import Ints, Pieces
 from streams.key_table import Key, KeyTable
-from streams.packing import Ints
 from streams.sums import Sums
 
 Row = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Settled(NamedTuple):
     """Some states as they are to be stored, without what they no longer need; when the row of each next changes without an event,
     ms (`schedule.NEVER`: it does not); and what makes the rows of some of them."""
 
-    states: Sequence[bytes]
+    states: Pieces
     due: Ints
     rows: Callable[[slice], Sequence[Row]]
 
@@ -40,7 +40,7 @@ class Settled(NamedTuple):
 class Touched(NamedTuple):
     """Different keys by number, and what their states come to."""
 
-    numbers: Sequence[int]
+    numbers: Ints
     settled: Settled
 
 
@@ -62,7 +62,7 @@ class Batch(Protocol):
     """Events to be taken in together."""
 
     @property
-    def numbers(self) -> Sequence[int]:
+    def numbers(self) -> Ints:
         """The numbers of the keys that the events tell of, once all are there."""
         ...
 
@@ -85,19 +85,19 @@ class Kernel(Protocol):
         """A batch without an event, of events that tell of these keys, or of new ones."""
         ...
 
-    def take(self, batch: Any, states: Sequence[bytes]) -> Taken:
-        """What a batch does to the states of its numbers, settled; b"" is the state of a key that nothing was heard of."""
+    def take(self, batch: Any, states: Pieces) -> Taken:
+        """What a batch does to the states of its numbers, settled; no byte is the state of a key that nothing was heard of."""
         ...
 
-    def advance(self, states: Sequence[bytes], now: int) -> Sequence[bytes]:
+    def advance(self, states: Pieces, now: int) -> Pieces:
         """States with their as-of time moved on to `now` ms; never back."""
         ...
 
-    def settle(self, keys: Sequence[Key], states: Sequence[bytes]) -> Settled:
+    def settle(self, keys: Sequence[Key], states: Pieces) -> Settled:
         """What states come to as of their own time."""
         ...
 
-    def heads(self, states: Sequence[bytes]) -> Sequence[Head]:
+    def heads(self, states: Pieces) -> Sequence[Head]:
         """What states begin with."""
         ...
 

@@ -16,8 +16,8 @@ from contracts.errors import DependencyUnavailable, RetailDemandError
 from contracts.settings import Settings
 from featurestore.fill import FillMarks
 from featurestore.online import OnlineWriter
+from streams import memory
 from streams.app import build
-from streams.collector import calm_collector
 from streams.declare import declare
 from streams.flusher import Flusher
 from streams.health import HealthServer
@@ -53,7 +53,7 @@ class Worker:
         later is waited for, and nothing that was not written is acknowledged meanwhile."""
         declare(self._settings)
         self._on_signals()
-        calm_collector()
+        memory.calm()
         sys.setswitchinterval(SWITCH_SECONDS)
         say_less()
         app, self._flushers = build(self._settings, self._online, self._marks, self._outages, self._metrics, self._clock, self)

@@ -13,8 +13,8 @@ from contracts.clock import system_clock
 from contracts.errors import DependencyUnavailable
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES
+from streams import memory
 from streams.broker import TIMEOUT_SECONDS, reader
-from streams.collector import calm_collector
 from streams.processor import Changes, Incoming, Partition
 from tests.bench.alone import Span, kernel, say
 
@@ -26,7 +26,7 @@ def run(settings: Settings, receipts: int) -> None:
     partitions = {number: _partition(settings, number) for number in range(settings.topic_partitions)}
     consumer = _consumer(settings)
     span, done = Span(), 0
-    calm_collector()
+    memory.calm()
     while done < receipts:
         messages = consumer.consume(BATCH_MESSAGES, timeout=TIMEOUT_SECONDS if not done else 0.05)
         if not messages and not done:

@@ -17,8 +17,9 @@ from quixstreams.sinks import BatchingSink, SinkBatch
 from contracts.errors import InvalidEvent
 from contracts.settings import Settings, load_settings
 from contracts.topics import SALES, Delivery, accept
+from featurestore.pieces import cut, pieces
 from featurestore.row_writer import RowWriter
-from streams.collector import calm_collector
+from streams import memory
 from streams.key_table import KeyTable
 from streams.sales import SalesKernel
 from tests.bench.alone import Span, kernel, say
@@ -44,8 +45,8 @@ class Rows:
             return {}
         batch = self._kernel.batch(self._keys)
         batch.add(event, place.offset)
-        taken = self._kernel.take(batch, [self._state(number, state) for number in batch.numbers])
-        changed = dict(zip(taken.touched.numbers, taken.touched.settled.states, strict=True))
+        taken = self._kernel.take(batch, pieces([self._state(number, state) for number in batch.numbers.tolist()]))
+        changed = dict(zip(taken.touched.numbers.tolist(), cut(taken.touched.settled.states), strict=True))
         for number, raw in changed.items():
             state.set_bytes(self._product(number), raw)  # it has the store, the message's key, before it
         self._states |= changed
@@ -73,8 +74,8 @@ class RedisSink(BatchingSink):
         for start in range(0, len(changed), PART_KEYS):
             numbers = changed[start : start + PART_KEYS]
             keys = [self._keys.keys[number] for number in numbers]
-            settled = self._kernel.settle(keys, [self._states[number] for number in numbers])
-            self._states.update(zip(numbers, settled.states, strict=True))
+            settled = self._kernel.settle(keys, pieces([self._states[number] for number in numbers]))
+            self._states.update(zip(numbers, cut(settled.states), strict=True))
             self._writer.write(SalesKernel.view.name, settled.rows(slice(None)))
         self.has_written = True
 
@@ -111,7 +112,7 @@ def run(settings: Settings, receipts: int) -> None:
     count = Count(app, sink, receipts)
     topic = app.topic(SALES.name(settings.topic_prefix), key_deserializer="bytes", value_deserializer="bytes")
     app.dataframe(topic).apply(Rows(settings, kernel_, keys, states), stateful=True, metadata=True).sink(sink)
-    calm_collector()
+    memory.calm()
     app.run()
     say(count.span.end(count.done))
 

@@ -13,6 +13,7 @@ from contracts import letters
 from contracts.features import CATALOGUE_FINGERPRINT, SALES_ROLLING, STORE_ROLLING, features_of
 from contracts.settings import Settings
 from contracts.windows import StoreCalendars
+from featurestore.pieces import pieces
 from streams.key_table import key_in_store, store_key
 from streams.letters import Letter
 from streams.processor import QUIET_MS, TICK_KEYS, Changes, Incoming, Partition, Work
@@ -304,7 +305,7 @@ def test_a_key_that_is_rebuilt_in_the_batch_that_touches_it_is_written_as_rebuil
     done = Driven(made).settled(work)
     assert [row["units_24h"] for row in done.rows] == [1, 7]
     (stored,) = done.states.values()
-    (row,) = made.kernel.settle([("s-1", "p-1")], [stored]).rows(slice(None))
+    (row,) = made.kernel.settle([("s-1", "p-1")], pieces([stored])).rows(slice(None))
     assert row["units_24h"] == 7
 
 
@@ -352,6 +353,6 @@ def test_a_long_history_is_made_anew_piece_by_piece_to_the_same_state(monkeypatc
     whole = rebuilder.state(key, parts, 1_000)
     monkeypatch.setattr("streams.rebuilt.PIECE_EVENTS", 7)
     assert rebuilder.state(key, parts[::-1], 1_000) == whole
-    (row,) = rebuilder.kernel.settle([key], [whole]).rows(slice(None))
+    (row,) = rebuilder.kernel.settle([key], pieces([whole])).rows(slice(None))
     covered = [one for one in events if one.event_time >= NOON - 28 * DAY]
     assert row["receipts_28d"] >= len(covered)

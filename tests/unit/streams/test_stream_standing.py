@@ -6,6 +6,7 @@ import datetime as dt
 
 from contracts.request_features import OPEN_ENDED, planned_price
 from contracts.windows import EPOCH, StoreCalendars, calendar
+from featurestore.pieces import cut, pieces
 from streams import prices, stock
 from streams.key_table import KeyTable
 from streams.standing import stock_kernel
@@ -126,8 +127,8 @@ def test_states_survive_storage() -> None:
     batch = kernel.batch(KeyTable())
     for offset, event in enumerate((movement("i-1", NOON, "count", 5), movement("i-2", NOON + 1, "transfer", -2))):
         batch.add(event, offset)
-    state = kernel.take(batch, [b""]).touched.settled
+    state = kernel.take(batch, pieces([b""])).touched.settled
     (row,) = state.rows(slice(None))
     assert row["on_hand"] == 3
     again = kernel.settle([key], state.states)
-    assert (again.states, again.due.tolist(), again.rows(slice(None))) == (state.states, state.due.tolist(), [row])
+    assert (cut(again.states), again.due.tolist(), again.rows(slice(None))) == (cut(state.states), state.due.tolist(), [row])

@@ -11,6 +11,7 @@ import pytest
 
 from contracts.events import Receipt
 from contracts.windows import StoreCalendars, calendar
+from featurestore.pieces import cut, pieces
 from streams import packing
 from streams.key_table import KeyTable
 from streams.packing import FIRST, SEEN, SLOT, TILES, WEEKS, State
@@ -30,21 +31,21 @@ def fed(*receipts: Receipt, kernel: SalesKernel = KERNEL) -> bytes:
     batch = kernel.batch(keys)
     for offset, one in enumerate(receipts):
         batch.add(one, offset)
-    touched = kernel.take(batch, [b""] * len(batch.numbers)).touched
-    return touched.settled.states[touched.numbers.index(keys.number(KEY))]
+    touched = kernel.take(batch, pieces([b""] * len(batch.numbers))).touched
+    return cut(touched.settled.states)[touched.numbers.tolist().index(keys.number(KEY))]
 
 
 def features_of(state: bytes) -> dict[str, Any]:
-    return dict(KERNEL.settle([KEY], [state]).rows(slice(None))[0])
+    return dict(KERNEL.settle([KEY], pieces([state])).rows(slice(None))[0])
 
 
 def due(state: bytes) -> int | None:
-    at = int(KERNEL.settle([KEY], [state]).due[0])
+    at = int(KERNEL.settle([KEY], pieces([state])).due[0])
     return None if at == NEVER else at
 
 
 def advanced(state: bytes, now: int) -> bytes:
-    return KERNEL.advance([state], now)[0]
+    return cut(KERNEL.advance(pieces([state]), now))[0]
 
 
 def unpacked(state: bytes) -> State:
@@ -120,7 +121,7 @@ def test_today_begins_at_the_stores_midnight() -> None:
 
 
 def test_time_never_goes_back() -> None:
-    (head,) = KERNEL.heads([advanced(fed(receipt("r-1", NOON)), NOON - HOUR)])
+    (head,) = KERNEL.heads(pieces([advanced(fed(receipt("r-1", NOON)), NOON - HOUR)]))
     assert head.as_of == NOON
 
 
@@ -131,7 +132,7 @@ def under(*categories: str | None) -> bytes:
 
 def units_by_category(state: bytes) -> dict[str, int]:
     """Units by category in the tiles of days."""
-    found, names = unpacked(state), ["", *packing.names(state)]
+    found, names = unpacked(state), ["", *packing.names(np.frombuffer(state, np.uint8))]
     units = Counter(dict.fromkeys(names[1:], 0))
     for tile in found.rings[DAYS, : found.head[TILES + DAYS]]:
         units[names[tile[SLOT]]] += int(tile[FIRST])
@@ -160,7 +161,7 @@ def test_nothing_is_kept_of_a_time_when_tills_named_no_category() -> None:
 def test_a_state_is_the_same_bytes_whatever_order_its_sales_came_in() -> None:
     sales = [receipt(f"r-{n}", NOON - n * 7 * HOUR, line(quantity=n % 3 + 1, promotion_id="x")) for n in range(60)]
     assert unpacked(fed(*sales)).rings.tobytes() == unpacked(fed(*reversed(sales))).rings.tobytes()
-    assert KERNEL.settle([KEY], [fed(*sales)]).states == [fed(*sales)], "settled once is settled"
+    assert cut(KERNEL.settle([KEY], pieces([fed(*sales)])).states) == [fed(*sales)], "settled once is settled"
 
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 2**31, 2**62, 2**63 - 1, -1, -(2**63)])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurestore.pieces import cut, pieces
 from streams.key_table import KeyTable
-from streams.state_cache import OBJECT_BYTES, StateCache
+from streams.state_cache import StateCache
 
 PARTITIONS = 3
-STEPS = st.lists(
-    st.one_of(st.tuples(st.integers(0, 6), st.binary(min_size=1, max_size=9)), st.just("store and forget")), max_size=40
-)
+STATES = st.binary(min_size=1, max_size=9)
+STEPS = st.lists(st.one_of(st.dictionaries(st.integers(0, 6), STATES), st.just("store and forget")), max_size=40)
 
 
 class Stored(dict[bytes, bytes]):
@@ -36,50 +37,68 @@ def cache(keys: int) -> tuple[StateCache, KeyTable, Stored]:
     return StateCache(table, stored.load, PARTITIONS), table, stored
 
 
+def got(made: StateCache, numbers: Sequence[int]) -> list[bytes]:
+    return cut(made.get(np.array(numbers, np.int64)))
+
+
+def keep(made: StateCache, states: dict[int, bytes]) -> None:
+    made.keep(np.array(list(states), np.int64), pieces(list(states.values())))
+
+
 def test_the_store_is_not_asked_for_a_key_that_came_up_after_the_last_time_states_were_let_go_of() -> None:
     made, table, stored = cache(2)
-    assert made.get([1, 0]) == [b"", b""]
-    made.keep([0], [b"state"])
-    assert made.get([0, table.number(("s-2", "p-9"))]) == [b"state", b""]
+    assert got(made, [1, 0]) == [b"", b""]
+    keep(made, {0: b"state"})
+    assert got(made, [0, table.number(("s-2", "p-9"))]) == [b"state", b""]
     assert not stored.asked
 
 
 def test_what_was_let_go_of_is_asked_for_once() -> None:
     made, table, stored = cache(3)
-    made.keep([0, 1], [b"zero", b"one"])
+    keep(made, {0: b"zero", 1: b"one"})
     stored.update({table.stored[0]: b"zero", table.stored[1]: b"one"})
     made.forget()
-    assert [made.get([1, 2]), made.get([1, 2])] == [[b"one", b""]] * 2
+    assert [got(made, [1, 2, 1]), got(made, [1, 2])] == [[b"one", b"", b"one"], [b"one", b""]]
     assert stored.asked == [table.stored[1], table.stored[2]]
 
 
-def test_memory_is_counted_by_the_bytes_of_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.state_cache.MOST_BYTES", PARTITIONS * (2 * OBJECT_BYTES + 100))
+def test_what_was_replaced_takes_no_more_room_than_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.state_cache.LEAST_BYTES", 0)
+    monkeypatch.setattr("streams.state_cache.MOST_BYTES", PARTITIONS * 2 * 160)
     made, _, _ = cache(3)
-    made.keep([0, 1], [b"x" * 60, b"x" * 40])
-    assert not made.is_full
-    made.keep([0], [b"x" * 61])
+    for number in range(50):
+        keep(made, {0: b"x" * 60, 1: bytes([number]) * 40, 2: b"z" * (10 + number)})
+        assert not made.is_full
+        assert got(made, [0, 1, 2]) == [b"x" * 60, bytes([number]) * 40, b"z" * (10 + number)]
+    for _ in range(9):
+        keep(made, {0: b"x" * 100})
     assert made.is_full
-    made.keep([0], [b"x" * 10])
-    assert not made.is_full
-    made.keep([2], [b""])
     made.forget()
-    assert made._bytes == 0
+    assert not made.is_full
+
+
+def test_states_that_were_asked_for_stay_what_they_were_while_others_come() -> None:
+    made, _, _ = cache(2)
+    keep(made, {0: b"before", 1: b"beside"})
+    asked = made.get(np.array([1, 0]))
+    for _ in range(9):
+        keep(made, {0: b"after" * 20_000})
+    assert cut(asked) == [b"beside", b"before"]
 
 
 @given(STEPS)
-def test_states_are_those_of_a_dictionary_and_their_bytes_those_of_a_count(steps: list[tuple[int, bytes] | str]) -> None:
-    made, table, stored = cache(7)
-    wanted: dict[int, bytes] = {}
-    for step in steps:
-        if isinstance(step, str):
-            stored.update({table.stored[number]: state for number, state in wanted.items()})
-            made.forget()
-        else:
-            number, state = step
-            assert made.get([number]) == [wanted.get(number, b"")]
-            made.keep([number], [state])
-            wanted[number] = state
-    assert made.get(range(7)) == [wanted.get(number, b"") for number in range(7)]
-    counted = sum(OBJECT_BYTES + len(state) for state in wanted.values())
-    assert made._bytes == counted
+def test_states_are_those_of_a_dictionary(steps: list[dict[int, bytes] | str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.state_cache.LEAST_BYTES", 0)
+        made, table, stored = cache(7)
+        wanted: dict[int, bytes] = {}
+        for step in steps:
+            if isinstance(step, str):
+                stored.update({table.stored[number]: state for number, state in wanted.items()})
+                made.forget()
+            else:
+                assert got(made, list(step)) == [wanted.get(number, b"") for number in step]
+                keep(made, step)
+                wanted |= step
+        assert got(made, range(7)) == [wanted.get(number, b"") for number in range(7)]
+        assert made._used - made._replaced == sum(map(len, wanted.values()))
