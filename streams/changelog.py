@@ -61,24 +61,28 @@ class Changelog:
 
     def _produce(self, topic: str, partition: int, states: Mapping[bytes, bytes], noting: _Sent) -> None:
         """Hands the states of a partition over, waiting where there is no room for them."""
-        reports = noting.reports()
+        reports, produce = noting.reports(), self._producer.produce
         try:
             for number, (key, raw) in enumerate(states.items()):
-                while not self._has_taken(topic, partition, key, raw, reports.get(number)):
-                    self._producer.poll(0.1)
+                try:
+                    if number in reports:
+                        produce(topic, raw, key, partition, on_delivery=reports[number])
+                    else:
+                        produce(topic, raw, key, partition)  # by place alone: half the time
+                except BufferError:
+                    self._produce_later(topic, partition, key, raw, reports.get(number))
         except KafkaException as error:
             raise unavailable(self._settings, f"writing to {topic}[{partition}]", error) from error
 
-    def _has_taken(self, topic: str, partition: int, key: bytes, raw: bytes, report: Report | None) -> bool:
-        """Whether there was room for a record."""
-        try:
-            if report is None:
-                self._producer.produce(topic, raw, key, partition)  # by place alone: half the time
-            else:
+    def _produce_later(self, topic: str, partition: int, key: bytes, raw: bytes, report: Report | None) -> None:
+        """Hands a record over as soon as there is room for it."""
+        while True:
+            self._producer.poll(0.1)
+            try:
                 self._producer.produce(topic, raw, key, partition, on_delivery=report)
-        except BufferError:
-            return False
-        return True
+            except BufferError:
+                continue
+            return
 
 
 class _Sent:

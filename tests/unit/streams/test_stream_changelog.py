@@ -15,17 +15,26 @@ from streams.changelog import Changelog
 class Log:
     """A producer whose records get given offsets, None for one that is not stored; reports as librdkafka gives them."""
 
-    def __init__(self, offsets: Sequence[int | None], *, unanswered: int = 0) -> None:
+    def __init__(self, offsets: Sequence[int | None], *, unanswered: int = 0, room: int = 1_000) -> None:
         self._offsets, self._unanswered = iter(offsets), unanswered
+        self._most = self._room = room  # records that it takes before it has to be waited for
         self.reports = 0
+        self.keys: list[bytes] = []
 
     def produce(
         self, topic: str, raw: bytes, key: bytes, partition: int, on_delivery: Callable[[Any, Any], None] | None = None
     ) -> None:
+        if not self._room:
+            raise BufferError
+        self._room -= 1
+        self.keys.append(key)
         offset = next(self._offsets)
         if on_delivery is not None:
             self.reports += 1
             on_delivery(Lost() if offset is None else None, Stored(offset))
+
+    def poll(self, seconds: float) -> None:
+        self._room = self._most
 
     def flush(self, seconds: float) -> int:
         return self._unanswered
@@ -52,6 +61,13 @@ def write(offsets: Sequence[int | None], **options: int) -> tuple[dict[int, int]
     changelog._producer = log  # type: ignore[assignment]  # no broker
     states = {3: {f"k-{n}".encode(): b"state" for n in range(len(offsets))}}
     return changelog.write("states", states), log
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_records_for_which_there_is_no_room_are_waited_with_in_their_order(room: int) -> None:
+    reached, log = write([7, 8, 9, 10], room=room)
+    assert reached == {3: 10}
+    assert log.keys == [b"k-0", b"k-1", b"k-2", b"k-3"]
 
 
 @pytest.mark.parametrize("offsets", [[7], [7, 8], [7, 8, 9, 10]])

@@ -34,6 +34,17 @@ def test_the_numbers_of_a_store_are_seen_by_who_asked_for_them_before() -> None:
     assert of_store == {"p-1": 0}
 
 
+def test_a_block_has_the_keys_that_were_asked_for_and_those_that_came_since_the_last_one() -> None:
+    table, keys = KeyTable(), [("s-1", "p-1"), ("Käse", "北京"), ("s-1", "")]
+    for key in keys[:2]:
+        table.number(key)
+    first = table.block(np.array([1, 0, 1]))
+    table.number(keys[2])
+    assert list(table.block(np.array([2, 1]))) == [keys[2], keys[1]]
+    assert list(first) == [keys[1], keys[0], keys[1]]
+    assert not table.block(np.zeros(0, np.int64))
+
+
 def test_threads_that_meet_the_same_keys_at_once_give_each_one_number() -> None:
     table, found, together = KeyTable(), list[list[int]](), threading.Barrier(4)
 

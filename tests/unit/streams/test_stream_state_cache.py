@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.pieces import cut, pieces
@@ -86,6 +86,7 @@ def test_states_that_were_asked_for_stay_what_they_were_while_others_come() -> N
     assert cut(asked) == [b"beside", b"before"]
 
 
+@settings(deadline=None)  # the first example may compile
 @given(STEPS)
 def test_states_are_those_of_a_dictionary(steps: list[dict[int, bytes] | str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
