@@ -26,7 +26,7 @@ from featurestore.row_block import NULL, Doubles, Whole
 
 PART_HEAD = len(key_part(""))  # bytes before each text of a key: that it is one, and its length
 AROUND = len(ITEM) + 1  # bytes before each number of a row: that it is one, and its length
-NO_TIME = -1
+NO_TIME = -1  # in place of where the commands end
 _ITEM_TAG = ITEM[0]
 
 

@@ -22,6 +22,10 @@ class Pieces(NamedTuple):
     starts: Ints
     ends: Ints
 
+    def some(self, which: slice | Ints) -> Pieces:
+        """Some of the pieces, by their numbers."""
+        return Pieces(self.raw, self.starts[which], self.ends[which])
+
 
 def pieces(some: Sequence[bytes]) -> Pieces:
     """Bytes, end to end."""

@@ -50,7 +50,7 @@ class KeyTable:
     def block(self, numbers: Ints) -> KeyBlock:
         """Keys by number. Not to be asked for by several threads at once."""
         self._write_out()
-        known = Pieces(self._texts, self._places[numbers], self._places[numbers + 1])
+        known = Pieces(self._texts, self._places[:-1], self._places[1:]).some(numbers)
         ends = np.cumsum(known.ends - known.starts)
         starts = ends - (known.ends - known.starts)
         raw = np.empty(ends[-1] if len(ends) else 0, np.uint8)

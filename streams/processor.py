@@ -208,9 +208,7 @@ class Partition:
         view, settled = self.kernel.view.name, touched.settled
         changes.rows[view] = joined(changes.rows.get(view), settled.rows(some))
         stored = map(self._table.stored.__getitem__, touched.numbers[some].tolist())
-        raw, starts, ends = settled.states
-        states = cut(Pieces(raw, starts[some], ends[some]))
-        changes.states.setdefault(self.number, {}).update(zip(stored, states, strict=True))
+        changes.states.setdefault(self.number, {}).update(zip(stored, cut(settled.states.some(some)), strict=True))
 
     def add_sums(self, keys: Sequence[SumKey], some: slice, changes: Changes) -> None:
         """Adds the rows of some sums."""

@@ -40,7 +40,7 @@ class StateCache:
             stored = self._load([self._table.stored[number] for number in lacking.tolist()])
             self._starts[lacking] = self._ends[lacking] = 0
             self.keep(lacking, pieces([raw or b"" for raw in stored]))
-        return Pieces(self._raw, self._starts[numbers], self._ends[numbers])
+        return self._states().some(numbers)
 
     def keep(self, numbers: Ints, states: Pieces) -> None:
         """Puts states in place of those that different keys had here. Where one is in the store only, ask for it before."""
@@ -62,14 +62,15 @@ class StateCache:
     def forget(self) -> None:
         """Lets go of all states. Those that were kept must be in the store."""
         self._raw, self._used, self._replaced = np.empty(0, np.uint8), 0, 0
-        self._starts, self._ends = np.zeros(len(self._table), np.int64), np.full(len(self._table), IN_STORE, np.int64)
+        count = len(self._table)  # a batch that is decoded meanwhile may add to it
+        self._starts, self._ends = np.zeros(count, np.int64), np.full(count, IN_STORE, np.int64)
 
     def _make_room(self, size: int) -> None:
         """Has room for so many bytes more: for twice as many as the states take then, where an array has to be made."""
         if self._used + size <= len(self._raw):
             return
         known = np.flatnonzero(self._ends > 0)
-        kept = Pieces(self._raw, self._starts[known], self._ends[known])
+        kept = self._states().some(known)
         left = self._used - self._replaced
         self._raw = np.empty(max(LEAST_BYTES, 2 * (left + size)), np.uint8)
         copy(kept, self._raw, 0)
@@ -78,6 +79,10 @@ class StateCache:
         self._starts[known] = self._ends[known] - sizes
         self._used, self._replaced = left, 0
 
+    def _states(self) -> Pieces:
+        return Pieces(self._raw, self._starts, self._ends)
+
     def _grow(self) -> None:
         """Knows of the keys that came up since. None of them has a state yet."""
-        self._starts, self._ends = (by_number(places, len(self._table), 0) for places in (self._starts, self._ends))
+        count = len(self._table)
+        self._starts, self._ends = by_number(self._starts, count, 0), by_number(self._ends, count, 0)

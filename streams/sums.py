@@ -177,7 +177,8 @@ class SalesSums(Sums):
         """Adds the states of products to the sums that they are in, or takes them out."""
         places: dict[Key, int] = {}
         pairs: list[tuple[int, int, int]] = []  # a sum, a state, and the slot of it that is in the sum
-        for number, ((store_id, _), start, end) in enumerate(zip(keys, states.starts, states.ends, strict=True)):
+        starts, ends = states.starts.tolist(), states.ends.tolist()
+        for number, ((store_id, _), start, end) in enumerate(zip(keys, starts, ends, strict=True)):
             pairs.append((places.setdefault((store_id,), len(places)), number, fold.ANY_SLOT))
             for slot, name in enumerate(packing.names(states.raw[start:end]), 1):
                 pairs.append((places.setdefault((store_id, name), len(places)), number, slot))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.key_block import KeyBlock
-from featurestore.pieces import Pieces, copy, cut, pieces
+from featurestore.pieces import copy, cut, pieces
 
 SOME = st.lists(st.binary(max_size=9), max_size=9)
 KEYS = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6)
@@ -17,11 +17,11 @@ KEYS = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6)
 @settings(deadline=None)  # the first example may compile
 @given(SOME, st.data())
 def test_pieces_come_out_as_they_went_in_in_any_order_and_more_than_once(some: list[bytes], data: st.DataObject) -> None:
-    raw, starts, ends = pieces(some)
+    made = pieces(some)
     at = data.draw(st.lists(st.integers(0, len(some) - 1), max_size=9)) if some else []
-    places = np.array(at, np.int64)
-    assert cut(Pieces(raw, starts, ends)) == some
-    assert cut(Pieces(raw, starts[places], ends[places])) == [some[number] for number in at]
+    assert cut(made) == some
+    assert cut(made.some(np.array(at, np.int64))) == [some[number] for number in at]
+    assert cut(made.some(slice(1, None))) == some[1:]
 
 
 def test_a_copy_leaves_what_is_around_it() -> None:
