@@ -1,6 +1,6 @@
 """Processes of the stack: who they are, whether they live, and how they end.
 
-A process is named by its pid and its start time, so a pid that was given to somebody else is never signalled. What a service
+A process is named by its pid and its start, so a pid that was given to somebody else is never signalled. What a service
 started and then moved to a session of its own is found by the marker that all its children inherit.
 """
 
@@ -17,14 +17,18 @@ from pathlib import Path
 import psutil
 
 KILL_SECONDS = 5.0  # what the kernel may need to end a process that was killed
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One process: its pid, and its start time in seconds since the epoch as the kernel rounds it."""
+    """One process: its pid, and its start as the machine's boot and the kernel's ticks since then.
+
+    No time of day: it is counted from the boot's, which moves when the clock is set, and every process would be another one.
+    """
 
     pid: int
-    started: float
+    started: str
 
     def alive(self) -> bool:
         """Whether this very process runs; a zombie does not."""
@@ -34,7 +38,7 @@ class Identity:
         """A handle, or None when this process has ended."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 0.05
+            same = _start(self.pid) == self.started
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
@@ -42,10 +46,8 @@ class Identity:
 
 def identify(pid: int) -> Identity | None:
     """The identity of a running process, or None when it has ended already."""
-    try:
-        return Identity(pid, psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return None
+    started = _start(pid)
+    return Identity(pid, started) if started else None
 
 
 def tree(roots: Iterable[Identity]) -> set[Identity]:
@@ -120,6 +122,16 @@ def memory_bytes(identities: Iterable[Identity]) -> int:
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+def _start(pid: int) -> str | None:
+    """When a process began, None when it has ended. Field 22 of proc_pid_stat(5)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    after_name = stat.rpartition(")")[2].split()  # a name may have spaces and brackets
+    return f"{BOOT_ID.read_text(encoding='utf-8').strip()}/{after_name[19]}"
 
 
 def _signal(identity: Identity, number: int) -> None:

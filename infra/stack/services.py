@@ -100,6 +100,8 @@ def _valkey_command(place: Place) -> list[str]:
         "300 1",  # and when it is stopped
         "--hash-max-listpack-value",
         "1024",  # a row is one value of some 200 bytes: a hash of such values takes a third less as a list than as a table
+        "--set-proc-title",
+        "no",  # it would be written over the environment, whose marker says whose it is
     ]
     return [str(program), "--port", str(place.settings.port(6379)), *flags]
 

@@ -135,6 +135,11 @@ def test_down_works_after_the_supervisor_was_killed(running: Settings) -> None:
     assert not any(is_taken(running.port(port)) for port in (6379, 5432))
 
 
+def test_a_service_is_found_by_its_marker_alone_when_its_state_is_lost(running: Settings) -> None:
+    for name in ("valkey", "postgres"):
+        assert set(report(running, name).pids) <= {i.pid for i in marked(running.home.resolve(), name)}
+
+
 def test_down_also_ends_what_a_service_moved_to_a_session_of_its_own(running: Settings) -> None:
     env = Place(running).environment("valkey", ours=False)
     script = "import subprocess; subprocess.Popen(['sleep', '300'], start_new_session=True)"

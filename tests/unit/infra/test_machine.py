@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contracts.errors import ConfigurationError
@@ -81,10 +82,23 @@ def test_a_pid_that_was_given_to_somebody_else_is_neither_alive_nor_signalled(sl
     real = identify(sleeper.pid)
     assert real is not None
     assert real.alive()
-    stranger = Identity(real.pid, real.started - 1000)
+    stranger = Identity(real.pid, f"{real.started}0")
     assert not stranger.alive()
     assert processes.end([stranger], [], with_signal=signal.SIGKILL, grace=0, leaders_only=False) == set()
     assert real.alive()
+
+
+def test_a_process_stays_the_same_when_the_clock_of_the_machine_is_set(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = identify(sleeper.pid)
+    assert real is not None
+    told = psutil.Process(sleeper.pid).create_time()
+    boot = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+    assert psutil.Process(sleeper.pid).create_time() == pytest.approx(told + 3600), "it looks as after a clock that was set"
+    assert real.alive()
+    assert identify(sleeper.pid) == real
 
 
 def test_a_process_that_ignores_the_signal_is_killed_after_the_grace() -> None:
