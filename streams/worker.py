@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from typing import Any, get_args
 
 import structlog
@@ -59,7 +60,7 @@ class Worker:
         app, self._flushers = build(self._settings, self._online, self._marks, self._outages, self._metrics, self._clock, self)
         with HealthServer(self._settings.worker_metrics_port, self._alive, self._ready, self._metrics.text):
             # Faust has started once all states are restored: it may be asked to stop before, and Kafka may go away before
-            tasks = [asyncio.create_task(self._start_and_watch(app)), asyncio.create_task(self._pulse(app))]
+            tasks = [asyncio.create_task(self._or_fail(step)) for step in (self._start_and_watch(app), self._pulse(app))]
             await self._ended.wait()
             for task in tasks:
                 task.cancel()
@@ -67,17 +68,20 @@ class Worker:
         if self._error is not None:
             raise _ours(self._settings, self._error)
 
-    async def _start_and_watch(self, app: Any) -> None:
-        """Ends the worker where Faust itself does not start, or has ended."""
+    async def _or_fail(self, step: Coroutine[Any, Any, None]) -> None:
+        """Ends the worker with what a step raises."""
         try:
-            for flusher in self._flushers:
-                await in_thread(flusher.kernel.compile)
-            await app.start()
-            await app.wait_until_stopped()
+            await step
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: the worker ends with it
             self.fail(error)
-        else:
-            self.fail(app.crash_reason or RuntimeError("Faust stopped by itself"))
+
+    async def _start_and_watch(self, app: Any) -> None:
+        """Raises why Faust does not start, and ends the worker where Faust has ended by itself."""
+        for flusher in self._flushers:
+            await in_thread(flusher.kernel.compile)
+        await app.start()
+        await app.wait_until_stopped()
+        self.fail(app.crash_reason or RuntimeError("Faust stopped by itself"))
 
     async def _pulse(self, app: Any) -> None:
         """Beats for /livez, and looks whether Kafka is there. No timer of Faust's: these stand still while it waits for Kafka."""
