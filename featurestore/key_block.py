@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
 
 from featurestore.keys import Key
-from featurestore.pieces import Bytes, Ints, pieces
+from featurestore.pieces import Bytes, Ints, Pieces, cut, pieces
 
 
 class KeyBlock(Sequence[Key]):
@@ -39,6 +39,11 @@ class KeyBlock(Sequence[Key]):
             return KeyBlock(self.raw, self.starts[at], self.ends[at])
         places = zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True)
         return tuple(self.raw[start:end].tobytes().decode() for start, end in places)
+
+    def __iter__(self) -> Iterator[Key]:
+        parts = [raw.decode() for raw in cut(Pieces(self.raw, self.starts.ravel(), self.ends.ravel()))]
+        width = self.starts.shape[1]
+        return zip(*(parts[part::width] for part in range(width)), strict=True)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -35,6 +35,16 @@ def pieces(some: Sequence[bytes]) -> Pieces:
     return Pieces(raw, places[:-1], places[1:])
 
 
+def texts(some: Sequence[str]) -> Pieces:
+    """Texts in UTF-8, end to end."""
+    together = "".join(some)
+    if not together.isascii():
+        return pieces(list(map(str.encode, some)))
+    places = np.zeros(len(some) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, some), np.int64, len(some)), out=places[1:])
+    return Pieces(np.frombuffer(bytearray(together, "ascii"), np.uint8), places[:-1], places[1:])
+
+
 def cut(some: Pieces) -> list[bytes]:
     """The pieces as objects."""
     whole, places = _together(some)

@@ -5,7 +5,7 @@ It blocks, so call it in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -19,6 +19,7 @@ from streams.broker import QUIET, unavailable
 DELIVERY_MS = 8_000
 FLUSH_SECONDS = 10.0
 NOT_STORED = -1
+Record = tuple[bytes, bytes]  # a stored key and its state
 Report = Callable[[Any, Any], None]  # of an error, or of a message that was stored
 
 
@@ -40,7 +41,7 @@ class Changelog:
             logger=QUIET,
         )
 
-    def write(self, topic: str, states: Mapping[int, Mapping[bytes, bytes]]) -> dict[int, int]:
+    def write(self, topic: str, states: Mapping[int, Sequence[Record]]) -> dict[int, int]:
         """Sends states to their partitions and waits for all acknowledgements. Returns the highest offset each partition has got.
 
         Raises DependencyUnavailable where one was not acknowledged; all may be sent again.
@@ -59,11 +60,11 @@ class Changelog:
             )
         return {partition: noting.last for partition, noting in sent.items()}
 
-    def _produce(self, topic: str, partition: int, states: Mapping[bytes, bytes], noting: _Sent) -> None:
+    def _produce(self, topic: str, partition: int, states: Sequence[Record], noting: _Sent) -> None:
         """Hands the states of a partition over, waiting where there is no room for them."""
         reports, produce = noting.reports(), self._producer.produce
         try:
-            for number, (key, raw) in enumerate(states.items()):
+            for number, (key, raw) in enumerate(states):
                 try:
                     if number in reports:
                         produce(topic, raw, key, partition, on_delivery=reports[number])

@@ -21,7 +21,7 @@ from contracts.letters import LateReason
 from contracts.topics import Delivery, accept
 from featurestore.pieces import Ints, Pieces, cut, pieces
 from featurestore.row_block import joined
-from streams.key_table import Key, KeyTable, key_in_store
+from streams.key_table import KeyTable
 from streams.letters import Letter, dead_letter, late_letter, outcome_letter
 from streams.rebuilt import received
 from streams.schedule import Schedule
@@ -49,10 +49,12 @@ class Incoming(NamedTuple):
 
 @dataclass(slots=True)
 class Decoded:
-    """One batch of a partition's messages before it is taken: its events as the kernel takes them, the messages that they are of
-    and their times (ms), the last offset, and letters about what is no event, counted by `dead:<reason>`."""
+    """One batch of a partition's messages before it is taken: its events as the kernel takes them and the numbers of their keys,
+    the messages that they are of and their times (ms), the last offset, and letters about what is no event, counted by
+    `dead:<reason>`."""
 
     batch: Any
+    numbers: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     read: list[Incoming] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     read_to: int = NOTHING_YET
@@ -75,10 +77,10 @@ class Work:
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written: rows by view, and states by partition and stored key."""
+    """What is to be written: rows by view, and by partition stored keys with their states."""
 
     rows: dict[str, Sequence[Row]] = field(default_factory=dict)
-    states: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
+    states: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=dict)
 
 
 class Partition:
@@ -118,14 +120,14 @@ class Partition:
         self.watermark, self.keys = None, 0
         left = iter(stored)
         while some := list(itertools.islice(left, RESTORE_KEYS)):
-            numbers, states = self._numbers(raw_key for raw_key, _ in some), pieces([raw for _, raw in some])
+            numbers, states = self._table.numbers(pieces([raw_key for raw_key, _ in some])), pieces([raw for _, raw in some])
             self.keys += len(numbers)
             self._cache.keep(numbers, states)
             if self.is_full:
                 self.forget()
             self.watermark = max(self.watermark or 0, *(head.as_of for head in self.kernel.heads(states)))
             self._schedule.note(numbers, self._settled(numbers, states).due)
-            self._sums.restore(self._keys(numbers), states)
+            self._sums.restore(self._table.block(numbers), states)
 
     def decode(self, messages: Iterable[Incoming]) -> Decoded:
         """A batch of this partition's messages, in the order of their offsets, to be taken.
@@ -144,6 +146,7 @@ class Partition:
             found.batch.add(event, message.offset)
             found.read.append(message)
             found.times.append(event.event_time)
+        found.numbers = found.batch.numbers
         return found
 
     def take(self, decoded: Decoded, clock: int) -> Work:
@@ -153,7 +156,7 @@ class Partition:
         for event_time in decoded.times:
             self._observe(event_time, clock)
         if decoded.read:
-            self._apply(self.kernel.take(decoded.batch, self._cache.get(decoded.batch.numbers)), decoded.read, work)
+            self._apply(self.kernel.take(decoded.batch, self._cache.get(decoded.numbers)), decoded.read, work)
         work.sums = self._sums.changed()
         return work
 
@@ -207,8 +210,8 @@ class Partition:
         """Adds what some touched keys change."""
         view, settled = self.kernel.view.name, touched.settled
         changes.rows[view] = joined(changes.rows.get(view), settled.rows(some))
-        stored = map(self._table.stored.__getitem__, touched.numbers[some].tolist())
-        changes.states.setdefault(self.number, {}).update(zip(stored, cut(settled.states.some(some)), strict=True))
+        stored = cut(self._table.stored(touched.numbers[some]))
+        changes.states.setdefault(self.number, []).extend(zip(stored, cut(settled.states.some(some)), strict=True))
 
     def add_sums(self, keys: Sequence[SumKey], some: slice, changes: Changes) -> None:
         """Adds the rows of some sums."""
@@ -226,7 +229,7 @@ class Partition:
 
     def rewrite(self, stored_keys: Iterable[bytes]) -> Changes:
         """The rows of some stored keys as their states are at this moment."""
-        numbers = self._numbers(stored_keys)
+        numbers = self._table.numbers(pieces(list(stored_keys)))
         return Changes({self.kernel.view.name: self._settled(numbers, self._cache.get(numbers)).rows(slice(None))})
 
     def sum_keys(self) -> list[SumKey]:
@@ -287,12 +290,6 @@ class Partition:
         if clock - event_time > self._lateness:
             self._old_event_at = clock
 
-    def _numbers(self, stored_keys: Iterable[bytes]) -> Ints:
-        return np.array([self._table.number(key_in_store(raw_key)) for raw_key in stored_keys], np.int64)
-
-    def _keys(self, numbers: Ints) -> list[Key]:
-        return list(map(self._table.keys.__getitem__, numbers.tolist()))
-
     def _still_due(self, numbers: Ints, now: int) -> Ints:
         """Those whose rows do change by now; an event may have put the others off, which are noted for when theirs do."""
         due = self._settled(numbers, self._cache.get(numbers)).due
@@ -301,4 +298,4 @@ class Partition:
         return numbers[~put_off]
 
     def _settled(self, numbers: Ints, states: Pieces) -> Settled:
-        return self.kernel.settle(self._keys(numbers), states)
+        return self.kernel.settle(self._table.block(numbers), states)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-from array import array
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from contracts.events import Receipt
-from featurestore.pieces import Ints, Pieces, pieces
+from featurestore.pieces import Ints, Pieces, texts
 from streams.admission import digest
-from streams.key_table import KeyTable
+from streams.key_table import SEPARATOR, KeyTable
 
 # Columns of a line: the numbers of its key, its receipt and its category (0: none), and what it says.
 OF_KEY, OF_RECEIPT, CATEGORY, QUANTITY, UNIT_PRICE, PROMOTED = range(6)
@@ -38,78 +36,101 @@ class Told(NamedTuple):
 
 
 class Receipts:
-    """Gathers receipts of a partition; stores and categories get their numbers as they come, keys have theirs."""
+    """Gathers receipts of a partition, whose keys are in a table; what they say is read of all of them together."""
 
     def __init__(self, keys: KeyTable) -> None:
         self.keys = keys
-        self.stores: list[str] = []
-        self.categories: list[str] = [""]
-        self._stores: dict[str, tuple[int, dict[str, int]]] = {}  # the number of each, and those of its keys by product
-        self._categories: dict[str | None, int] = {None: 0}
-        self._lines, self._receipts, self._ids = array("q"), array("q"), [""]
+        self._receipts: list[Receipt] = []
+        self._offsets: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._ids) - 1
+        return len(self._receipts)
 
     def add(self, receipt: Receipt, offset: int) -> None:
         """Takes a receipt in, read at an offset."""
-        number, store_id = len(self), receipt.store_id
-        known = self._stores.get(store_id)
-        if known is None:
-            known = self._stores[store_id] = (len(self.stores), self.keys.of_store(store_id))
-            self.stores.append(store_id)
-        store, products = known
-        for line in receipt.lines:
-            key = products.get(line.product_id)
-            if key is None:
-                key = self.keys.number((store_id, line.product_id))
-            category = self._categories.get(line.category_id)
-            if category is None:
-                category = self._named(line.category_id)
-            self._lines.extend((key, number, category, line.quantity, line.unit_price, line.promotion_id is not None))
-        self._receipts.extend((identity(receipt.event_id), receipt.event_time, offset, store))
-        self._ids.append(receipt.event_id)
+        self._receipts.append(receipt)
+        self._offsets.append(offset)
 
     @property
     def numbers(self) -> Ints:
         """The numbers of the keys, in their order."""
-        return self._distinct[0]
+        return self._grouped.numbers
+
+    @property
+    def stores(self) -> list[str]:
+        """The stores by their numbers."""
+        return self._columns.stores
+
+    @property
+    def categories(self) -> list[str]:
+        """The categories by their numbers; that of number 0 is none."""
+        return self._columns.categories
 
     @functools.cached_property
     def told(self) -> Told:
         """All that was taken in. The keys are those of `numbers`, counted from 0."""
-        lines, of_key = self._table.copy(), self._distinct[1]
-        lines[:, OF_KEY] = of_key
-        key_from = np.zeros(len(self.numbers) + 1, np.int64)
-        np.cumsum(np.bincount(of_key, minlength=len(self.numbers)), out=key_from[1:])
-        receipts = np.array(self._receipts, np.int64).reshape(-1, RECEIPT)
-        return Told(lines, np.argsort(of_key, kind="stable"), key_from, receipts, _texts(self._ids[1:]), _texts(self.categories))
+        columns, grouped = self._columns, self._grouped
+        columns.lines[:, OF_KEY] = grouped.of_key
+        ids = texts([receipt.event_id for receipt in self._receipts])
+        return Told(columns.lines, grouped.order, grouped.key_from, columns.receipts, ids, texts(columns.categories))
 
     @functools.cached_property
     def store_of(self) -> Ints:
         """The number of the store of each key of `numbers`."""
-        found = np.zeros(len(self.numbers), np.int64)
-        found[self.told.lines[:, OF_KEY]] = self.told.receipts[self.told.lines[:, OF_RECEIPT], STORE]
-        return found
+        first = self.told.lines[self._grouped.order[self._grouped.key_from[:-1]], OF_RECEIPT]
+        store_of: Ints = self._columns.receipts[first, STORE]
+        return store_of
 
     @functools.cached_property
-    def _table(self) -> Ints:
-        return np.array(self._lines, np.int64).reshape(-1, LINE)
+    def _columns(self) -> _Columns:
+        read, lines = self._receipts, [line for receipt in self._receipts for line in receipt.lines]
+        stores: dict[str, int] = {}
+        categories: dict[str | None, int] = {None: 0}
+        of_receipts = np.empty((len(read), RECEIPT), np.int64)
+        of_receipts[:, IDENTITY] = [identity(receipt.event_id) for receipt in read]
+        of_receipts[:, EVENT_TIME] = [receipt.event_time for receipt in read]
+        of_receipts[:, OFFSET] = self._offsets
+        of_receipts[:, STORE] = [stores.setdefault(receipt.store_id, len(stores)) for receipt in read]
+        of_lines = np.empty((len(lines), LINE), np.int64)
+        of_lines[:, OF_RECEIPT] = np.repeat(np.arange(len(read)), [len(receipt.lines) for receipt in read])
+        of_lines[:, CATEGORY] = [categories.setdefault(line.category_id, len(categories)) for line in lines]
+        of_lines[:, QUANTITY] = [line.quantity for line in lines]
+        of_lines[:, UNIT_PRICE] = [line.unit_price for line in lines]
+        of_lines[:, PROMOTED] = [line.promotion_id is not None for line in lines]
+        products = texts([line.product_id for line in lines])
+        return _Columns(of_lines, of_receipts, products, list(stores), [name or "" for name in categories])
 
     @functools.cached_property
-    def _distinct(self) -> tuple[Ints, Ints]:
-        """The numbers of the keys, and of each line the place of its key's there."""
-        return np.unique(self._table[:, OF_KEY], return_inverse=True)
+    def _grouped(self) -> _Grouped:
+        lines, receipts, products, stores, _ = self._columns
+        under = texts([f"{store_id}{SEPARATOR}" for store_id in stores])
+        of_line = self.keys.numbers(products, under, receipts[lines[:, OF_RECEIPT], STORE])
+        order = np.argsort(of_line, kind="stable")
+        in_order = of_line[order]
+        is_first = np.ones(len(order), np.bool_)
+        is_first[1:] = in_order[1:] != in_order[:-1]
+        of_key = np.empty(len(order), np.int64)
+        of_key[order] = np.cumsum(is_first) - 1
+        return _Grouped(in_order[is_first], of_key, order, np.append(np.flatnonzero(is_first), len(order)))
 
-    def _named(self, category_id: str | None) -> int:
-        number = self._categories[category_id] = len(self.categories)
-        self.categories.append(category_id or "")
-        return number
+
+class _Columns(NamedTuple):
+    """Lines and receipts as `Told` has them but for the keys, which are of these products and of the receipts' stores."""
+
+    lines: Ints
+    receipts: Ints
+    products: Pieces
+    stores: list[str]
+    categories: list[str]
 
 
-def _texts(some: Sequence[str]) -> Pieces:
-    """Texts in UTF-8."""
-    return pieces(list(map(str.encode, some)))
+class _Grouped(NamedTuple):
+    """The numbers of the keys in their order, the place there of each line's, and the lines of each, as `Told` has them."""
+
+    numbers: Ints
+    of_key: Ints
+    order: Ints
+    key_from: Ints
 
 
 def identity(event_id: str) -> int:

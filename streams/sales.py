@@ -48,10 +48,10 @@ class SalesKernel:
         zones = Zones(of_store.starts, of_store.of_key[batch.store_of])
         touched, read, verdicts, sales = fold.take(states, told, zones, self._lateness)
         of_key, of_receipt = told.lines[:, OF_KEY], told.lines[:, OF_RECEIPT]
-        known, keys = numbers[touched], batch.keys.keys
+        known = numbers[touched]
         late: dict[int, list[Key]] = {}
         for line in np.flatnonzero(verdicts == state.LATE):
-            late.setdefault(int(of_receipt[line]), []).append(keys[numbers[of_key[line]]])
+            late.setdefault(int(of_receipt[line]), []).append(batch.keys.key(numbers[of_key[line]]))
         fresh = of_receipt[(verdicts >= 0) & (verdicts != state.REPLAYED)]
         return Taken(
             Touched(known, _settled(batch.keys.block(known), read)),
@@ -65,7 +65,7 @@ class SalesKernel:
     def advance(self, states: Pieces, now: int) -> Pieces:
         return fold.advance(states, now)
 
-    def settle(self, keys: Sequence[Key], states: Pieces) -> Settled:
+    def settle(self, keys: Sequence[tuple[str, ...]], states: Pieces) -> Settled:
         return _settled(keys, fold.settle(states, self._zones(keys), self._lateness))
 
     def heads(self, states: Pieces) -> list[Head]:
@@ -81,6 +81,7 @@ class SalesKernel:
         no_states, no_lines, begin = pieces([]), np.zeros(0, np.int64), np.zeros(1, np.int64)
         added = self.take(self.batch(KeyTable()), no_states).added
         self.heads(self.advance(no_states, 0))
+        KeyTable().block(KeyTable().numbers(no_states))
         cut(no_states)
         fold.add_sales(no_states, no_lines, begin, added.told, added.sales, self._zones([]))
         fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
@@ -88,8 +89,8 @@ class SalesKernel:
         row = columns.rows(SALES_ROLLING.name, [("", "")], read.facts, read.sums)
         BlockFormat(row.layout, b"").commands(row)
 
-    def _zones(self, keys: Sequence[Key]) -> Zones:
-        return zones_of(self._calendars, [store_id for store_id, _ in keys])
+    def _zones(self, keys: Sequence[tuple[str, ...]]) -> Zones:
+        return zones_of(self._calendars, [store_id for store_id, *_ in keys])
 
 
 def _settled(keys: Sequence[tuple[str, ...]], read: fold.Read) -> Settled:

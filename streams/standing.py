@@ -55,7 +55,7 @@ class StandingKernel:
         topic: Topic,
         state: type[Admission],
         apply: Callable[[Any, Any, int, int], Outcome],
-        read: Callable[[Key, Any], Read],
+        read: Callable[[tuple[str, ...], Any], Read],
         lateness: int,
     ) -> None:
         self.view, self.topic = view, topic
@@ -81,8 +81,8 @@ class StandingKernel:
                 touched[key] = known[key]
             outcomes[outcome] += 1
             if outcome == "late":
-                late[number] = [batch.keys.keys[key]]
-        settled = self._settled([batch.keys.keys[key] for key in touched], touched.values())
+                late[number] = [batch.keys.key(key)]
+        settled = self._settled([batch.keys.key(key) for key in touched], touched.values())
         return Taken(
             Touched(np.array(list(touched), np.int64), settled),
             sum(not before[key] for key in touched),
@@ -94,10 +94,10 @@ class StandingKernel:
     def advance(self, states: Pieces, now: int) -> Pieces:
         return pieces([self._changed(raw, as_of=max(self._unpacked(raw).as_of, now)) for raw in cut(states)])
 
-    def settle(self, keys: Sequence[Key], states: Pieces) -> Settled:
+    def settle(self, keys: Sequence[tuple[str, ...]], states: Pieces) -> Settled:
         return self._settled(keys, map(self._unpacked, cut(states)))
 
-    def _settled(self, keys: Sequence[Key], states: Iterable[Any]) -> Settled:
+    def _settled(self, keys: Sequence[tuple[str, ...]], states: Iterable[Any]) -> Settled:
         raws, dues, rows = [], [], []
         for key, state in zip(keys, states, strict=True):
             due, features = self._read(key, state)
@@ -129,7 +129,7 @@ class StandingKernel:
 def stock_kernel(calendars: StoreCalendars, lateness: int) -> StandingKernel:
     """`stock`, from counts and movements."""
 
-    def read(key: Key, state: stock.StockState) -> Read:
+    def read(key: tuple[str, ...], state: stock.StockState) -> Read:
         return stock.settle(state, calendars.of(key[0]), lateness)
 
     return StandingKernel(STOCK, INVENTORY, stock.StockState, stock.apply, read, lateness)
@@ -138,7 +138,7 @@ def stock_kernel(calendars: StoreCalendars, lateness: int) -> StandingKernel:
 def price_kernel(lateness: int) -> StandingKernel:
     """`price_plan`, from announcements: its rows change by events alone."""
 
-    def read(_: Key, state: prices.PriceState) -> Read:
+    def read(_: tuple[str, ...], state: prices.PriceState) -> Read:
         prices.settle(state, lateness)
         return None, prices.features(state)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from featurestore.pieces import Bytes, Ints, Pieces, copy, pieces
+from featurestore.pieces import Bytes, Ints, Pieces, copy, cut, pieces
 from streams.key_table import KeyTable, by_number
 
 MOST_BYTES = 1 << 30  # of a view: one worker may have all partitions
@@ -37,7 +37,7 @@ class StateCache:
         self._grow()
         lacking = np.unique(numbers[self._ends[numbers] == IN_STORE])
         if len(lacking):
-            stored = self._load([self._table.stored[number] for number in lacking.tolist()])
+            stored = self._load(cut(self._table.stored(lacking)))
             self._starts[lacking] = self._ends[lacking] = 0
             self.keep(lacking, pieces([raw or b"" for raw in stored]))
         return self._states().some(numbers)

@@ -18,7 +18,7 @@ import rocksdict
 from contracts.features import View
 from contracts.settings import Settings
 from streams import names
-from streams.changelog import Changelog
+from streams.changelog import Changelog, Record
 
 WRITTEN_FOR_FAUST = "0.15.3"
 # Per partition and view. Faust's defaults (2 GB of cache, three buffers of 64 MB each) are those of a machine of its own.
@@ -58,8 +58,8 @@ class StateTable:
         wanted = (found for found in keys if found not in (key, self._store().offset_key))
         return list(itertools.islice(wanted, limit))
 
-    async def put(self, states: Mapping[int, Mapping[bytes, bytes]]) -> None:
-        """Stores states by partition: on Kafka first, acknowledged, then here together with the changelog offset they reach.
+    async def put(self, states: Mapping[int, Sequence[Record]]) -> None:
+        """Stores states of keys by partition: on Kafka first, acknowledged, then here with the changelog offset that they reach.
 
         The local copy is therefore never ahead of the changelog. One call at a time. Raises DependencyUnavailable; all may be
         put again then.
@@ -67,10 +67,10 @@ class StateTable:
         if any(states.values()):
             await asyncio.to_thread(self._put, states)
 
-    def _put(self, states: Mapping[int, Mapping[bytes, bytes]]) -> None:
+    def _put(self, states: Mapping[int, Sequence[Record]]) -> None:
         for partition, offset in self._log.write(self._changelog, states).items():
             batch = rocksdict.WriteBatch(raw_mode=True)
-            for key, raw in states[partition].items():
+            for key, raw in states[partition]:
                 batch.put(key, raw)
             batch.put(self._store().offset_key, str(offset).encode())
             self._rocksdb(partition).write(batch)

@@ -93,7 +93,7 @@ class Kernel(Protocol):
         """States with their as-of time moved on to `now` ms; never back."""
         ...
 
-    def settle(self, keys: Sequence[Key], states: Pieces) -> Settled:
+    def settle(self, keys: Sequence[tuple[str, ...]], states: Pieces) -> Settled:
         """What states come to as of their own time."""
         ...
 

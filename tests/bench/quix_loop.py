@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 from quixstreams import Application, State, message_context
 from quixstreams.sinks import BatchingSink, SinkBatch
 
@@ -57,7 +58,7 @@ class Rows:
         return (state.get_bytes(self._product(number)) or b"") if found is None else found
 
     def _product(self, number: int) -> bytes:
-        return self._keys.keys[number][1].encode()
+        return self._keys.key(number)[1].encode()
 
 
 class RedisSink(BatchingSink):
@@ -73,7 +74,7 @@ class RedisSink(BatchingSink):
         changed = list({number: None for item in batch for number in item.value})
         for start in range(0, len(changed), PART_KEYS):
             numbers = changed[start : start + PART_KEYS]
-            keys = [self._keys.keys[number] for number in numbers]
+            keys = self._keys.block(np.array(numbers, np.int64))
             settled = self._kernel.settle(keys, pieces([self._states[number] for number in numbers]))
             self._states.update(zip(numbers, cut(settled.states), strict=True))
             self._writer.write(SalesKernel.view.name, settled.rows(slice(None)))

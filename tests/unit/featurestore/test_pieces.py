@@ -24,6 +24,11 @@ def test_pieces_come_out_as_they_went_in_in_any_order_and_more_than_once(some: l
     assert cut(made.some(slice(1, None))) == some[1:]
 
 
+@given(st.lists(st.text(alphabet="ab é北", max_size=4)))
+def test_texts_are_pieces_of_what_they_are_in_utf_8(some: list[str]) -> None:
+    assert cut(texts(some)) == [text.encode() for text in some]
+
+
 def test_a_copy_leaves_what_is_around_it() -> None:
     out = np.full(8, ord("."), np.uint8)
     copy(pieces([b"ab", b"", b"c"]), out, 2)

@@ -59,7 +59,7 @@ class Stored:
 def write(offsets: Sequence[int | None], **options: int) -> tuple[dict[int, int], Log]:
     log, changelog = Log(offsets, **options), Changelog(Settings())
     changelog._producer = log  # type: ignore[assignment]  # no broker
-    states = {3: {f"k-{n}".encode(): b"state" for n in range(len(offsets))}}
+    states = {3: [(f"k-{n}".encode(), b"state") for n in range(len(offsets))]}
     return changelog.write("states", states), log
 
 
@@ -98,7 +98,7 @@ def test_an_acknowledgement_that_tells_no_offset_proves_nothing() -> None:
     log.produce = lambda *_, on_delivery, **__: on_delivery(None, Stored(None))  # type: ignore[method-assign]
     changelog._producer = log  # type: ignore[assignment]  # no broker
     with pytest.raises(DependencyUnavailable):
-        changelog.write("states", {3: {b"k": b"state"}})
+        changelog.write("states", {3: [(b"k", b"state")]})
 
 
 def test_records_without_an_answer_are_not_stored() -> None:

@@ -70,7 +70,7 @@ class Driven:
         changes = Changes()
         for touched in work.touched:
             self.partition.add(touched, slice(None), changes)
-        return Done(work, list(changes.rows.get(SALES_ROLLING.name, [])), changes.states.get(self.partition.number, {}))
+        return Done(work, list(changes.rows.get(SALES_ROLLING.name, [])), dict(changes.states.get(self.partition.number, [])))
 
 
 def partition(stored: Store | None = None, next_offset: int = 0) -> Driven:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.pieces import cut, pieces
-from streams.key_table import KeyTable
+from streams.key_table import KeyTable, store_key
 from streams.state_cache import StateCache
 
 PARTITIONS = 3
@@ -56,10 +56,10 @@ def test_the_store_is_not_asked_for_a_key_that_came_up_after_the_last_time_state
 def test_what_was_let_go_of_is_asked_for_once() -> None:
     made, table, stored = cache(3)
     keep(made, {0: b"zero", 1: b"one"})
-    stored.update({table.stored[0]: b"zero", table.stored[1]: b"one"})
+    stored.update({store_key(table.key(0)): b"zero", store_key(table.key(1)): b"one"})
     made.forget()
     assert [got(made, [1, 2, 1]), got(made, [1, 2])] == [[b"one", b"", b"one"], [b"one", b""]]
-    assert stored.asked == [table.stored[1], table.stored[2]]
+    assert stored.asked == [store_key(table.key(1)), store_key(table.key(2))]
 
 
 def test_what_was_replaced_takes_no_more_room_than_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_states_are_those_of_a_dictionary(steps: list[dict[int, bytes] | str]) -
         wanted: dict[int, bytes] = {}
         for step in steps:
             if isinstance(step, str):
-                stored.update({table.stored[number]: state for number, state in wanted.items()})
+                stored.update({store_key(table.key(number)): state for number, state in wanted.items()})
                 made.forget()
             else:
                 assert got(made, list(step)) == [wanted.get(number, b"") for number in step]
