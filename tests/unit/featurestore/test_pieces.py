@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.key_block import KeyBlock
-from featurestore.pieces import copy, cut, pieces
+from featurestore.pieces import copy, cut, pieces, texts
 
 SOME = st.lists(st.binary(max_size=9), max_size=9)
 KEYS = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6)
