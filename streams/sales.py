@@ -14,9 +14,9 @@ from contracts.windows import StoreCalendars
 from featurestore.block_format import BlockFormat
 from featurestore.pieces import Pieces, cut, pieces
 from featurestore.row_block import RowBlock
-from streams import columns, fold, state
+from streams import columns, fold, packing, state
 from streams.days import Zones, zones_of
-from streams.key_table import Key, KeyTable
+from streams.key_table import LEAST_SLOTS, Key, KeyTable, store_key
 from streams.receipts import OF_KEY, OF_RECEIPT, Receipts
 from streams.sums import Added, SalesSums
 from streams.views import Head, Settled, Taken, Touched
@@ -81,8 +81,10 @@ class SalesKernel:
         no_states, no_lines, begin = pieces([]), np.zeros(0, np.int64), np.zeros(1, np.int64)
         added = self.take(self.batch(KeyTable()), no_states).added
         self.heads(self.advance(no_states, 0))
-        KeyTable().block(KeyTable().numbers(no_states))
+        keys = KeyTable()
+        keys.block(keys.numbers(pieces([store_key(("", ""))] * LEAST_SLOTS)))  # as many as it has no room for yet
         cut(no_states)
+        packing.names(no_states.raw)
         fold.add_sales(no_states, no_lines, begin, added.told, added.sales, self._zones([]))
         fold.add_states(no_states, no_lines, begin, no_lines, no_states, 1)
         read = fold.settle(pieces([b""]), self._zones([("", "")]), 0)
