@@ -51,7 +51,12 @@ class WorkerProcess:
         return self
 
     def ready(self) -> WorkerProcess:
-        until(self._is_ready, f"the worker is ready ({self._log.read_text()[-2000:]})")
+        until(lambda: self._readiness() == 200, "the worker is ready")
+        return self
+
+    def waits(self) -> WorkerProcess:
+        """Waits until it says that it is not ready; one that has ended is not what was waited for."""
+        until(lambda: self._readiness() == 503, "the worker says that it waits")
         return self
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -77,10 +82,10 @@ class WorkerProcess:
     def log(self) -> str:
         return self._log.read_text()
 
-    def _is_ready(self) -> bool:
+    def _readiness(self) -> int:
         assert self.process is not None
         assert self.process.poll() is None, f"the worker ended: {self.log()[-2000:]}"
-        return self.get("/readyz")[0] == 200
+        return self.get("/readyz")[0]
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def test_a_worker_that_loses_the_online_store_waits_acknowledges_nothing_and_goe
         drain(fresh, 60, lambda _: None)
         gate.shut()
         send(fresh, SALES, [receipt("r-2", system_clock(), line("fig"), store_id=store)])
-        until(lambda: one.get("/readyz")[0] == 503, "it says that it waits")
+        one.waits()
         assert any("online_store is away" in why for why in json.loads(one.get("/readyz")[1])["why_not"])
         assert one.get("/livez")[0] == 200
         until(lambda: metric(one.get("/metrics")[1], "rd360_stream_waits_total") >= 5, "it tries again")
@@ -57,7 +57,7 @@ def test_a_worker_that_waits_ends_when_it_is_asked_to(fresh: Settings, fresh_onl
         one.ready()
         gate.shut()
         send(fresh, SALES, [receipt("r-1", system_clock(), line("fig"), store_id=store)])
-        until(lambda: one.get("/readyz")[0] == 503, "it waits")
+        one.waits()
         assert one.stop(15) == 0
     assert sum(x.behind for x in lag(fresh)) == 1
     with worker(fresh, tmp_path / "again.log") as one:
@@ -96,7 +96,7 @@ def test_what_the_online_store_has_lost_is_written_again_while_events_go_on(
         assert units(online, stores) == [2] * 20 + [1] * 20
 
         valkey.kill()
-        until(lambda: one.get("/readyz")[0] == 503, "it says that it waits")
+        one.waits()
         valkey.start()
         until(lambda: all(rows(online, "sales_rolling", *full)), "all rows are there again")
         assert units(online, stores) == [2] * 20 + [1] * 20
@@ -171,7 +171,7 @@ def test_a_worker_whose_kafka_is_away_ends_when_it_is_asked_to_and_one_that_star
     with worker(on_own_kafka, tmp_path / "worker.log") as one:
         one.ready()
         kafka.kill()
-        until(lambda: one.get("/readyz")[0] == 503, "it waits")
+        one.waits()
         assert one.stop(15) == 0
         assert one.start().process is not None
         assert one.process.wait(90) == 4
