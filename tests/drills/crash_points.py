@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -13,11 +13,12 @@ from faust.stores.rocksdb import Store
 
 import streams.worker
 from featurestore.row_writer import RowWriter
+from streams.changelog import Record
 from streams.flusher import Flusher
 from streams.processor import Partition
 from streams.table import StateTable
 
-States = Mapping[int, Mapping[bytes, bytes]]
+States = Mapping[int, Sequence[Record]]
 Arm = Callable[[Callable[[], bool]], None]  # is given what says, at each pass, whether this is the one
 
 
@@ -80,23 +81,23 @@ def _in_changelog(now: Callable[[], bool]) -> None:
 
     async def half(self: StateTable, states: States) -> None:
         if now():
-            await put(self, {n: dict(itertools.islice(some.items(), len(some) // 2)) for n, some in states.items()})
+            await put(self, {n: some[: len(some) // 2] for n, some in states.items()})
             _die()
         await put(self, states)
 
     _replace(StateTable, "put", half)
 
 
-class _OnceRead(dict[bytes, bytes]):
+class _OnceRead(list[Record]):
     """States that end the process when they are asked for a second time: sent to Kafka, not yet written here."""
 
     asked = 0
 
-    def items(self) -> Any:
+    def __iter__(self) -> Iterator[Record]:
         self.asked += 1
         if self.asked > 1:
             _die()
-        return super().items()
+        return super().__iter__()
 
 
 def _after_changelog(now: Callable[[], bool]) -> None:
