@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -29,20 +29,21 @@ class Pieces(NamedTuple):
 
 def pieces(some: Sequence[bytes]) -> Pieces:
     """Bytes, end to end."""
-    places = np.zeros(len(some) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, some), np.int64, len(some)), out=places[1:])
-    raw = np.frombuffer(bytearray().join(some), np.uint8)  # none that cannot be written to: machine code would be made twice
-    return Pieces(raw, places[:-1], places[1:])
+    return _end_to_end(bytearray().join(some), some)
 
 
 def texts(some: Sequence[str]) -> Pieces:
     """Texts in UTF-8, end to end."""
     together = "".join(some)
-    if not together.isascii():
-        return pieces(list(map(str.encode, some)))
+    return _end_to_end(bytearray(together, "ascii"), some) if together.isascii() else pieces(list(map(str.encode, some)))
+
+
+def _end_to_end(together: bytearray, some: Sequence[Sized]) -> Pieces:
+    """Bytes as the pieces that they were joined of."""
     places = np.zeros(len(some) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, some), np.int64, len(some)), out=places[1:])
-    return Pieces(np.frombuffer(bytearray(together, "ascii"), np.uint8), places[:-1], places[1:])
+    raw = np.frombuffer(together, np.uint8)  # of a bytearray: what cannot be written to would be machine code of its own
+    return Pieces(raw, places[:-1], places[1:])
 
 
 def cut(some: Pieces) -> list[bytes]:

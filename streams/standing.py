@@ -82,9 +82,9 @@ class StandingKernel:
             outcomes[outcome] += 1
             if outcome == "late":
                 late[number] = [batch.keys.key(key)]
-        settled = self._settled([batch.keys.key(key) for key in touched], touched.values())
+        numbers = np.array(list(touched), np.int64)
         return Taken(
-            Touched(np.array(list(touched), np.int64), settled),
+            Touched(numbers, self._settled(batch.keys.block(numbers), touched.values())),
             sum(not before[key] for key in touched),
             outcomes["replayed"],
             outcomes["duplicate"],
