@@ -21,12 +21,13 @@ QUIET_SECONDS = 30.0
 
 
 def coordinator_lost(app: Any) -> GroupCoordinatorNotAvailableError | None:
-    """The error that the consumer has lost its coordinator, None while it knows one or does not run yet.
+    """The error that the consumer has lost its coordinator, None while it knows one or has not begun to look for one.
 
     It loses it with the first heartbeat that fails, so this tells also a worker that has nothing to write.
     """
     consumer = app.consumer._thread._consumer
-    if consumer is None or consumer._coordinator.coordinator_id is not None:
+    coordinator = None if consumer is None else consumer._coordinator  # none either while the client makes its first connection
+    if coordinator is None or coordinator.coordinator_id is not None:
         return None
     return GroupCoordinatorNotAvailableError("the group's coordinator is not reached")
 

@@ -45,13 +45,10 @@ def test_the_table_was_written_for_the_faust_that_is_installed() -> None:
 
 
 def test_the_private_parts_of_the_clients_are_there() -> None:
-    import faust
     from aiokafka.consumer.group_coordinator import GroupCoordinator
     from faust.tables.recovery import Recovery
     from faust.transport.consumer import Consumer
     from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
-
-    from streams.kafka_client import coordinator_lost
 
     assert AIOKafkaConsumerThread._consumer is None
     assert AIOKafkaConsumerThread.seek_to_beginning
@@ -62,7 +59,29 @@ def test_the_private_parts_of_the_clients_are_there() -> None:
     assert {"scheduler", "_to_message"} <= {*Consumer.getmany.__code__.co_names}
     assert "_new_offset" in Consumer._filter_committable_offsets.__code__.co_names
     assert "coordinator_id" in GroupCoordinator.__init__.__code__.co_names
-    assert coordinator_lost(faust.App("not-started", broker="aiokafka://")) is None
+
+
+def test_a_coordinator_is_lost_where_the_client_looks_for_one_and_knows_none() -> None:
+    import faust
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.consumer.group_coordinator import GroupCoordinator
+
+    from streams.kafka_client import coordinator_lost
+
+    async def look() -> None:
+        app = faust.App("lost", broker="aiokafka://")
+        assert coordinator_lost(app) is None, "it has no client yet"
+        client = app.consumer._thread._consumer = AIOKafkaConsumer(group_id="lost")
+        assert coordinator_lost(app) is None, "the client makes its first connection"
+        client._coordinator = object.__new__(GroupCoordinator)
+        client._coordinator.coordinator_id = None
+        assert coordinator_lost(app) is not None
+        client._coordinator.coordinator_id = 0
+        assert coordinator_lost(app) is None
+        client._coordinator = None
+        await client.stop()
+
+    asyncio.run(look())
 
 
 def test_a_message_that_need_not_wait_is_delivered_by_a_plain_call_and_any_other_as_faust_does() -> None:
