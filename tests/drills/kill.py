@@ -148,15 +148,16 @@ class _Drill:
                 joining.kill()
 
     def _ends(self, victim: DrillWorker, up_to: int) -> bool:
-        """Whether it kills itself in time. Messages come in pieces, each once the one before is written: a worker that is slow
-        would take them all in one batch, and pass a place once. Raises DependencyUnavailable where it ends otherwise."""
+        """Whether it kills itself in time. Messages come in pieces, each once something of the one before is written: a worker
+        that is slow would take them all in one batch, and pass a place once. Rows alone tell nothing, for time writes them too.
+        Raises DependencyUnavailable where it ends otherwise."""
         piece = max(1, (up_to - self._at) // PIECES)
         now = time.monotonic()
-        deadline, next_piece, written = now + PLACE_SECONDS, now, -1.0
+        deadline, next_piece, before = now + PLACE_SECONDS, now, -1.0
         while victim.ended() is None and (now := time.monotonic()) < deadline:
-            if victim.is_ready() and ((rows := victim.rows_written()) > written or now > next_piece):
+            if victim.is_ready() and ((taken := victim.events_taken()) > before or now > next_piece):
                 self._send(min(up_to, self._at + piece))
-                written, next_piece = rows, now + PIECE_SECONDS
+                before, next_piece = taken, now + PIECE_SECONDS
             time.sleep(POLL_SECONDS)
         if victim.ended() not in (None, -signal.SIGKILL):
             raise DependencyUnavailable(

@@ -76,6 +76,10 @@ class DrillWorker(WorkerProcess):
         """The rows that it has written since its start."""
         return sum(self.counted("rd360_stream_rows_written_total").values())
 
+    def events_taken(self) -> float:
+        """The events that it has taken since its start, all that they change written."""
+        return sum(self.counted("rd360_stream_events_total").values())
+
 
 def new_worker(
     settings: Settings,
