@@ -72,7 +72,7 @@ def build(
     sources = [topic for flusher in flushers for topic in (flusher.source, flusher.rebuilt)]
     go_back_to_the_first(app, sources)
     seek_before_anything_is_delivered(app)
-    hand_on_polls(app, sources)
+    hand_on_polls(app, sources, [names.changelog(settings, flusher.kernel.view) for flusher in flushers])
     deliver_at_once(app)
     never_look_for_standstills(app)
     never_note_ends(app)

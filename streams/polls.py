@@ -6,7 +6,7 @@ Faust offers none of it, so this touches private parts of its consumer, as `kafk
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from faust.types.tuples import ConsumerMessage
@@ -53,23 +53,24 @@ class HandedOn:
         return offset
 
 
-def hand_on_polls(app: Any, topics: Iterable[str]) -> None:
+def hand_on_polls(app: Any, sources: Collection[str], changelogs: Collection[str]) -> None:
     """Has Faust hand on what a poll brought of a partition of these topics as one message, `Fetched`.
 
     Message by message it makes an event of each, notes that it is not acknowledged, that it is, and which offsets in a row are:
-    a third of what its process does. What it commits follows from the polls that were acknowledged. Faust would take the offsets
-    between two of them for a gap, and a poll that was never acknowledged for a part of it.
+    a third of what its process does. What it commits of the sources follows from the polls that were acknowledged. Faust would
+    take the offsets between two of them for a gap, and a poll that was never acknowledged for a part of it. A changelog is never
+    acknowledged; message by message Faust looks with each whether all is restored, which takes longer than to store it.
     """
-    consumer, sources = app.consumer, frozenset(topics)
+    consumer, in_polls = app.consumer, frozenset((*sources, *changelogs))
     one_by_one, by_faust = consumer._to_message, consumer.callback
     offset_after, note_gap = consumer._new_offset, consumer._add_gap
     handed_on: dict[Any, HandedOn] = {}
 
     def to_message(tp: Any, polled: Any) -> Any:
-        return Fetched(tp, polled, app.consumer_generation_id) if tp.topic in sources else one_by_one(tp, polled)
+        return Fetched(tp, polled, app.consumer_generation_id) if tp.topic in in_polls else one_by_one(tp, polled)
 
     def hand_on(message: Any) -> Coroutine[Any, Any, None]:
-        if isinstance(message, Fetched):
+        if message.topic in sources:
             known = handed_on.get(message.tp)
             if known is None or known.generation_id != message.generation_id:
                 known = handed_on[message.tp] = HandedOn(message.generation_id)
@@ -92,7 +93,7 @@ def hand_on_polls(app: Any, topics: Iterable[str]) -> None:
         if tp.topic not in sources:
             await note_gap(tp, first, last)
 
-    consumer.scheduler = PartitionByPartition(sources)
+    consumer.scheduler = PartitionByPartition(in_polls)
     consumer._to_message, consumer.callback = to_message, hand_on
     consumer._new_offset, consumer._add_gap = new_offset, add_gap
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
-from faust.stores.rocksdb import Store
 
 import streams.worker
 from featurestore.row_writer import RowWriter
@@ -123,15 +122,15 @@ def _after_flush(now: Callable[[], bool]) -> None:
 
 
 def _in_recovery(now: Callable[[], bool]) -> None:
-    """Faust has read some of the changelog back. For a worker that has lost its local state."""
-    apply = Store.apply_changelog_batch
+    """Some of the changelog is read back and stored. For a worker that has lost its local state."""
+    restore = StateTable.restore
 
-    def applied(self: Any, *arguments: Any, **named: Any) -> None:
-        apply(self, *arguments, **named)
+    def restored(self: StateTable, polls: Any) -> None:
+        restore(self, polls)
         if now():
             _die()
 
-    _replace(Store, "apply_changelog_batch", applied)
+    _replace(StateTable, "restore", restored)
 
 
 def _in_restore(now: Callable[[], bool]) -> None:

@@ -30,7 +30,7 @@ class Read:
         self.app.topics._acking_topics.add("t")
         handler = self.app.topics._build_handler(self.tp, {self.stream.channel})
         self.app.topics._tp_to_callback[self.tp] = handler
-        hand_on_polls(self.app, ["t"])
+        hand_on_polls(self.app, ["t"], [])
         deliver_at_once(self.app)
         self.consumer: Any = self.app.consumer
 
