@@ -35,7 +35,7 @@ class StateTable:
     def __init__(self, app: faust.App, settings: Settings, view: View) -> None:
         self._log = Changelog(settings)
         self._changelog = names.changelog(settings, view)
-        self._table = app.Table(
+        self._table: Any = app.Table(
             names.table(view),
             partitions=settings.topic_partitions,
             key_type=bytes,
@@ -43,7 +43,7 @@ class StateTable:
             recovery_buffer_size=POLLS_AT_ONCE,
             options=dict(ROCKSDB),
         )
-        self._table.apply_changelog_batch = lambda events: self.restore([event.message for event in events])
+        self._table.apply_changelog_batch = lambda polls: self.restore([event.message for event in polls])
 
     def get(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """The stored states of keys, in their order; None where there is none."""
