@@ -35,14 +35,7 @@ class StateTable:
     def __init__(self, app: faust.App, settings: Settings, view: View) -> None:
         self._log = Changelog(settings)
         self._changelog = names.changelog(settings, view)
-        self._table: Any = app.Table(
-            names.table(view),
-            partitions=settings.topic_partitions,
-            key_type=bytes,
-            value_type=bytes,
-            recovery_buffer_size=POLLS_AT_ONCE,
-            options=dict(ROCKSDB),
-        )
+        self._table = _table(app, settings, view)
         self._table.apply_changelog_batch = lambda polls: self.restore([event.message for event in polls])
 
     def get(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -100,3 +93,14 @@ class StateTable:
 
     def _store(self) -> Any:
         return self._table.data
+
+
+def _table(app: faust.App, settings: Settings, view: View) -> Any:
+    return app.Table(
+        names.table(view),
+        partitions=settings.topic_partitions,
+        key_type=bytes,
+        value_type=bytes,
+        recovery_buffer_size=POLLS_AT_ONCE,
+        options=dict(ROCKSDB),
+    )
