@@ -45,12 +45,12 @@ def reason(error: KafkaException) -> str:
     return str(inner.str()) if hasattr(inner, "str") else str(inner)
 
 
-def reader(settings: Settings) -> Consumer:
-    """A consumer that commits nothing and reports the end of each partition."""
+def reader(settings: Settings, group: str | None = None) -> Consumer:
+    """A consumer that commits nothing and reports the end of each partition; it can tell what a group has committed."""
     return Consumer(
         {
             "bootstrap.servers": settings.kafka,
-            "group.id": f"{settings.topic_prefix}rd360-reader",  # required by the client; nothing is ever committed to it
+            "group.id": group or f"{settings.topic_prefix}rd360-reader",  # required by the client, whoever does not ask for it
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": ISOLATION_LEVEL,

@@ -16,8 +16,7 @@ from contracts.errors import RetailDemandError, UsageError
 from contracts.settings import CHECKOUT, Settings
 from contracts.topics import SALES
 from infra.stack.place import Place
-from streams.broker import connect
-from streams.lag import PartitionLag, lag
+from streams.lag import LagReader, PartitionLag
 from tests import ground
 from tests.bench.pace import Pace
 from tests.bench.receipts import Filled
@@ -57,15 +56,16 @@ def paced(process: WorkerProcess, receipts: int) -> Pace:
 
 def wait_committed(process: WorkerProcess) -> None:
     """Waits until the worker has committed the end of every source topic. Raises RetailDemandError where it ends before."""
-    admin, began, at_first = connect(process.settings), time.monotonic(), None
-    while behind := _behind(lag(process.settings, admin)):
-        if process.process is None or process.process.poll() is not None:
-            raise RetailDemandError("The worker has ended", doing="measuring it", why=process.log()[-LAST_WORDS:])
-        seconds = time.monotonic() - began
-        if seconds > PATIENCE_SECONDS:
-            raise RetailDemandError(f"The worker is {behind} receipts behind", doing="measuring it")
-        at_first = behind if at_first is None else at_first
-        time.sleep(_pause(at_first - behind, seconds, behind))
+    began, at_first = time.monotonic(), None
+    with LagReader(process.settings) as kafka:
+        while behind := _behind(kafka.lags()):
+            if process.process is None or process.process.poll() is not None:
+                raise RetailDemandError("The worker has ended", doing="measuring it", why=process.log()[-LAST_WORDS:])
+            seconds = time.monotonic() - began
+            if seconds > PATIENCE_SECONDS:
+                raise RetailDemandError(f"The worker is {behind} receipts behind", doing="measuring it")
+            at_first = behind if at_first is None else at_first
+            time.sleep(_pause(at_first - behind, seconds, behind))
 
 
 def _pause(done: int, seconds: float, behind: int) -> float:

@@ -15,8 +15,8 @@ from contracts.features import SALES_ROLLING
 from contracts.settings import Settings
 from contracts.windows import DAY_MS, HOUR_MS
 from streams import names
-from streams.broker import TIMEOUT_SECONDS, connect, read_to_end, reader
-from streams.lag import lag
+from streams.broker import TIMEOUT_SECONDS, read_to_end, reader
+from streams.lag import LagReader
 from streams.stale import state_folder
 from tests import ground
 from tests.bench.contestants import paced, wait_committed
@@ -145,17 +145,18 @@ def _long(settings: Settings, lines: int, say: Callable[[str], None]) -> list[di
         receipts = over_keys(LONG_KEYS, lines, system_clock() - LONG_SPAN_MS, LONG_SPAN_MS, "long")
         sender = threading.Thread(target=send, args=(own, receipts), name="long", daemon=True)
         sender.start()
-        admin, samples = connect(own), []
-        while True:
-            standing = lag(own, admin)
-            behind, done = sum(one.behind for one in standing), sum(one.committed for one in standing)
-            samples.append({"receipts_done": done, "resident_mb": resident_mb(process.process.pid)})
-            if len(samples) % LONG_SAY_EVERY == 0:
-                say(f"{done:,} receipts, {samples[-1]['resident_mb']:,.0f} MB")
-            if not sender.is_alive() and not behind:
-                process.stop()
-                return samples
-            time.sleep(LONG_SAMPLE_SECONDS)
+        samples: list[dict[str, Any]] = []
+        with LagReader(own) as kafka:
+            while True:
+                standing = kafka.lags()
+                behind, done = sum(one.behind for one in standing), sum(one.committed for one in standing)
+                samples.append({"receipts_done": done, "resident_mb": resident_mb(process.process.pid)})
+                if len(samples) % LONG_SAY_EVERY == 0:
+                    say(f"{done:,} receipts, {samples[-1]['resident_mb']:,.0f} MB")
+                if not sender.is_alive() and not behind:
+                    process.stop()
+                    return samples
+                time.sleep(LONG_SAMPLE_SECONDS)
 
 
 def flatness(samples: Sequence[dict[str, Any]]) -> dict[str, float]:

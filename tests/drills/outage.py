@@ -15,8 +15,7 @@ from contracts.settings import Settings
 from contracts.topics import SALES
 from featurestore.online import open_online_store
 from lake.recompute import TOPIC_OF
-from streams.broker import connect
-from streams.lag import drain, lag
+from streams.lag import LagReader, drain
 from tests.drills.arrival import Sent, lines_of
 from tests.drills.evidence import BARS, gather
 from tests.drills.replay import Replay, planned
@@ -185,17 +184,17 @@ class _Drill:
 
         One client asks all along: librdkafka has crashed where one went while its questions were still looking for a leader.
         """
-        admin, deadline = None, time.monotonic() + LEADS_SECONDS
-        while True:
-            try:
-                admin = admin or connect(self._settings)
-                lag(self._settings, admin)
-            except DependencyUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_SECONDS)
-            else:
-                return
+        deadline = time.monotonic() + LEADS_SECONDS
+        with LagReader(self._settings) as kafka:
+            while True:
+                try:
+                    kafka.lags()
+                except DependencyUnavailable:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(POLL_SECONDS)
+                else:
+                    return
 
 
 def _keys(settings: Settings) -> set[tuple[str, ...]]:
