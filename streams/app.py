@@ -15,7 +15,6 @@ from featurestore.online import OnlineWriter
 from streams import names
 from streams.agents import inventory, prices, sales
 from streams.agents.reading import Fail
-from streams.declare import DEAD_LETTER_BYTES
 from streams.flusher import Flusher
 from streams.kafka_client import (
     deliver_at_once,
@@ -113,7 +112,8 @@ def _app(settings: Settings) -> faust.App:
         broker_max_poll_interval=7 * 86_400.0,  # a consumer that waits for the online store stays in its group
         producer_request_timeout=15.0,
         producer_acks=-1,
-        producer_max_request_size=DEAD_LETTER_BYTES,
+        producer_compression_type="zstd",
+        producer_max_request_size=2**31 - 1,  # counts what is not compressed yet, of which Kafka has no limit; this is a record's
         producer_max_batch_size=256 * 1024,
         producer_linger=0.005,
     )

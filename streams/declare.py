@@ -25,7 +25,9 @@ from streams.broker import TIMEOUT_SECONDS, connect, unavailable
 RETENTION_MS = 30 * 86_400_000
 # An event may be as large as the contract allows, and a dead letter carries more headers than its original.
 SOURCE_BYTES = MAX_EVENT_BYTES + 48_576  # 1 MiB, Kafka's default
-DEAD_LETTER_BYTES = 2 * SOURCE_BYTES
+# Kafka counts bytes as they are compressed: a message that its producer has made small is large again as a letter, which is
+# compressed too, but not as well perhaps. A reader on librdkafka takes 100 MB at a time unless it is told otherwise.
+DEAD_LETTER_BYTES = 64 * 1_048_576
 LISTED_SECONDS, LISTED_POLL_SECONDS = 60.0, 0.02  # a broker that makes the logs of many topics on a busy disk is long in telling
 
 

@@ -16,7 +16,7 @@ from contracts.errors import ConfigurationError
 from contracts.events import encode
 from contracts.request_features import planned_price
 from contracts.settings import Settings
-from contracts.topics import INVENTORY, PRICES, SALES
+from contracts.topics import INVENTORY, PRICES, SALES, partition_of
 from featurestore.online import OnlineStore
 from streams.broker import read_to_end
 from streams.dead_letters import Wanted, find, replay
@@ -70,7 +70,8 @@ def test_a_price_is_there_before_it_holds(running: WorkerProcess, online: Online
 
 
 def test_whatever_is_on_the_topic_the_next_event_is_counted(running: WorkerProcess, online: OnlineStore) -> None:
-    """Tombstones, bytes that are no text, a message near Kafka's limit, a foreign key, and the marks of transactions."""
+    """Tombstones, bytes that are no text, messages near Kafka's limit and beyond, which count there as they are compressed, a
+    foreign key, and the marks of transactions."""
     settings, store = running.settings, f"storm-{uuid.uuid4().hex[:6]}"
     topic, now = SALES.name(settings.topic_prefix), system_clock()
     one = encode(receipt("good-0", now, line("fig"), store_id=store))
@@ -82,6 +83,14 @@ def test_whatever_is_on_the_topic_the_next_event_is_counted(running: WorkerProce
         publisher.send(topic, b"somebody else", one)
         publisher.send(topic, None, one)
         publisher.send(topic, store.encode(), one, headers=[("trace", b"1")])
+    for number, codec in enumerate(("gzip", "snappy", "lz4", "zstd")):
+        compressing = Producer({"bootstrap.servers": settings.kafka, "compression.type": codec, "message.max.bytes": 40_000_000})
+        partition = partition_of(store, settings.topic_partitions)
+        for size in (2_000_000, 2_500_000, 12_000_000):
+            compressing.produce(topic, key=store, value=b" " * size + one, partition=partition)
+        event = receipt(f"packed-{number}", now, line("fig"), store_id=store)
+        compressing.produce(topic, key=store, value=encode(event), partition=partition)
+        assert compressing.flush(30) == 0
     transactional = Producer(
         {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "transactional.id": f"tx-{store}"}
     )
@@ -93,10 +102,10 @@ def test_whatever_is_on_the_topic_the_next_event_is_counted(running: WorkerProce
         transactional.commit_transaction(30)
     drain(settings, 90, lambda _: None)
     (row,) = rows(online, "sales_rolling", (store, "fig"))
-    assert row["units_1h"] == 4
+    assert row["units_1h"] == 8
     after = by_reason(settings)
     fresh_letters = {reason: after[reason] - before.get(reason, 0) for reason in after}
-    assert {k: v for k, v in fresh_letters.items() if v} == {"empty": 1, "not_json": 1, "too_large": 1, "misrouted": 2}
+    assert {k: v for k, v in fresh_letters.items() if v} == {"empty": 1, "not_json": 1, "too_large": 13, "misrouted": 2}
 
 
 def test_a_dead_letter_carries_its_bytes_and_where_it_came_from_and_can_be_sent_again(
