@@ -78,7 +78,7 @@ def test_whatever_is_on_the_topic_the_next_event_is_counted(running: WorkerProce
     before = by_reason(settings)
     with Publisher(settings) as publisher:
         publisher.send(topic, store.encode(), None)
-        publisher.send(topic, store.encode(), b"\xff\xfe\x00")
+        publisher.send(topic, store.encode(), b"\xff\xfe\x00", headers=[("", b"\xff"), ("trace", None)])
         publisher.send(topic, store.encode(), b" " * 1_000_100 + one)
         publisher.send(topic, b"somebody else", one)
         publisher.send(topic, None, one)
