@@ -80,8 +80,10 @@ def versions() -> dict[str, str]:
 
 
 def spread(values: Sequence[float]) -> float:
-    """The range of repeated measurements as a share of their median, 0 for one alone."""
+    """The range of repeated measurements as a share of their median, 0 for one alone and for none."""
     ordered = sorted(values)
+    if not ordered:
+        return 0.0
     middle = ordered[len(ordered) // 2]
     return (ordered[-1] - ordered[0]) / middle if middle else 0.0
 

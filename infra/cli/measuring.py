@@ -54,6 +54,7 @@ def conclude(outcome: Outcome, *, as_json: bool, keep: Path | None) -> None:
         for text in outcome.notes:
             note(text)
         note(f"On {found['machine']['processor']}, {found['machine']['cores']} cores, {found['machine']['memory_gb']} GB")
+        note(f"With {', '.join(f'{name} {version}' for name, version in found['versions'].items())}")
     if not outcome.held:
         missed = [name for name, bar in found["bars"].items() if not bar["held"]]
         raise DataGateError(f"{outcome.name}: {', '.join(missed)} missed", doing="holding the figures to their bars")

@@ -19,7 +19,7 @@ from featurestore.online import OnlineStore
 from tests import ground
 from tests.bench.open_loop import LINES_A_RECEIPT, Sender, Watched
 from tests.bench.usage import cpu_seconds
-from tests.outcome import Bar, Outcome
+from tests.outcome import Bar, Outcome, spread
 from tests.stream_worker import opened
 
 WARM_UP_SECONDS = 5.0  # the first flushes load code
@@ -32,10 +32,10 @@ TIMING = (Bar("p99_ms", at_most=150),)
 
 @dataclass(slots=True)
 class Watch:
-    """Reads the rows of the watched receipts again and again. `seconds` has each one's time from due to readable."""
+    """Reads the rows of the watched receipts again and again. `seen` has when each was due, and its time from due to readable."""
 
     store: OnlineStore
-    seconds: list[float] = field(default_factory=list)
+    seen: list[tuple[float, float]] = field(default_factory=list)
     pending: list[Watched] = field(default_factory=list)
     given_up: int = 0
     reads: int = 0
@@ -52,7 +52,7 @@ class Watch:
             row = rows[one.key]
             # not by its time: time alone moves a row's on, the offset is that of the last receipt in it
             if row is not None and row[SOURCE_OFFSET] >= one.offset:
-                self.seconds.append(now - one.due)
+                self.seen.append((one.due, now - one.due))
             elif now - one.due > GIVEN_UP_SECONDS:
                 self.given_up += 1
             else:
@@ -73,17 +73,19 @@ def run(settings: Settings, rate: float, minutes: float, say: Callable[[str], No
         watch = watched(sender, store)
         cpu, wall = cpu_seconds(process.process.pid) - cpu, time.monotonic() - started
         process.stop()
+    minutes_seen = by_minute(watch.seen)
     figures: dict[str, Any] = {
         "lines_per_second": lines_per_second,
         "seconds": seconds,
-        **latencies(watch.seconds),
-        "watched": len(watch.seconds) + watch.given_up,
+        **latencies([seconds for _, seconds in watch.seen]),
+        "p99_ms_spread": round(spread([one["p99_ms"] for one in minutes_seen]), 3),
+        "watched": len(watch.seen) + watch.given_up,
         "never_readable": watch.given_up,
         "reads": watch.reads,
         "sent_late_p99_ms": milliseconds(percentile(sender.late, 0.99)),
         "worker_cpu_share": round(cpu / wall, 3),
     }
-    return Outcome("bench freshness", figures, CORRECT if quick else (*CORRECT, *TIMING))
+    return Outcome("bench freshness", figures, CORRECT if quick else (*CORRECT, *TIMING), minutes_seen)
 
 
 def watched(sender: Sender, store: OnlineStore) -> Watch:
@@ -95,6 +97,15 @@ def watched(sender: Sender, store: OnlineStore) -> Watch:
         watch.look()
         time.sleep(POLL_SECONDS)
     return watch
+
+
+def by_minute(seen: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+    """The latencies of each minute in which receipts were due, in order: a steady load is a repetition every minute."""
+    first = min((due for due, _ in seen), default=0.0)
+    minutes: dict[int, list[float]] = {}
+    for due, seconds in sorted(seen):
+        minutes.setdefault(int((due - first) // 60), []).append(seconds)
+    return [{"minute": number, "watched": len(some), **latencies(some)} for number, some in minutes.items()]
 
 
 def latencies(seconds: Sequence[float]) -> dict[str, float | None]:

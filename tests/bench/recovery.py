@@ -17,7 +17,7 @@ from streams.stale import state_folder
 from tests import ground
 from tests.bench.contestants import wait_committed
 from tests.bench.receipts import each_key_once, send, store_grid
-from tests.outcome import Bar, Outcome, median
+from tests.outcome import Bar, Outcome, median, spread
 from tests.stream_worker import WorkerProcess
 from tests.waiting import until
 
@@ -42,10 +42,13 @@ def run(settings: Settings, keys: int, runs: int, say: Callable[[str], None], *,
                     found.append({"round": number, "wiped": wiped, "seconds": seconds, "keys": keys_of(process)})
                     say(f"{'without' if wiped else 'with'} local states: ready after {seconds:.1f} s")
             process.stop()
+    kept, wiped_away = ([one["seconds"] for one in found if one["wiped"] == wiped] for wiped in (False, True))
     figures = {
         "keys": stores * products,
-        "with_local_state_seconds": median([one["seconds"] for one in found if not one["wiped"]]),
-        "without_local_state_seconds": median([one["seconds"] for one in found if one["wiped"]]),
+        "with_local_state_seconds": median(kept),
+        "with_local_state_seconds_spread": round(spread(kept), 3),
+        "without_local_state_seconds": median(wiped_away),
+        "without_local_state_seconds_spread": round(spread(wiped_away), 3),
         "keys_missing": max(stores * products - one["keys"] for one in found),
     }
     return Outcome("bench recovery", figures, CORRECT if quick else (*CORRECT, *TIMING), found, [_note(settings)])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from contracts.features import SOURCE_OFFSET
-from tests.bench.freshness import GIVEN_UP_SECONDS, Watch, latencies, percentile
+from tests.bench.freshness import GIVEN_UP_SECONDS, Watch, by_minute, latencies, percentile
 from tests.bench.open_loop import LINES_A_RECEIPT, Watched, receipts, wait_until
 from tests.builders import NOON
 
@@ -33,7 +33,7 @@ def test_a_receipt_is_readable_once_the_row_holds_its_offset_or_a_later_one() ->
     for offset, at in ((6, 10.3), (8, 10.4), (9, 10.6)):
         rows.offsets[key] = offset
         watch.look(lambda at=at: at)  # type: ignore[misc]
-    assert [round(seconds, 3) for seconds in watch.seconds] == [0.4, 0.4]
+    assert [(due, round(seconds, 3)) for due, seconds in watch.seen] == [(10.0, 0.4), (10.2, 0.4)]
     assert watch.pending == []
     assert rows.asked == [key, key, key]
 
@@ -43,7 +43,7 @@ def test_what_never_comes_is_given_up_and_counted() -> None:
     watch.look(lambda: GIVEN_UP_SECONDS)
     assert watch.given_up == 0
     watch.look(lambda: GIVEN_UP_SECONDS + 1)
-    assert (watch.given_up, watch.pending, watch.seconds) == (1, [], [])
+    assert (watch.given_up, watch.pending, watch.seen) == (1, [], [])
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
@@ -52,6 +52,15 @@ def test_percentiles_are_values_that_were_seen() -> None:
     assert percentile([3.0], 0.5) == 3.0
     assert latencies([]) == {"p50_ms": None, "p95_ms": None, "p99_ms": None, "max_ms": None}
     assert latencies([0.0123])["max_ms"] == 12.3
+
+
+def test_each_minute_has_latencies_of_its_own() -> None:
+    minutes = by_minute([(165.0, 0.03), (100.0, 0.01), (159.9, 0.02)])
+    assert [(one["minute"], one["watched"], one["p50_ms"], one["max_ms"]) for one in minutes] == [
+        (0, 2, 10.0, 20.0),
+        (1, 1, 30.0, 30.0),
+    ]
+    assert by_minute([]) == []
 
 
 def test_receipts_are_of_the_time_at_which_they_are_due() -> None:
